@@ -1,0 +1,439 @@
+//! What a client asks. PROTOCOL.md section 5.
+//!
+//! ```text
+//!  LOOKUP         count × │ kind u8 │ zero u8 │ key_bytes u16 │ key_bytes bytes │
+//!  LOOKUP_HASHED  │ generation u64 │ count × │ lo u64 │ hi u64 │
+//!  DESCRIBE       │ generation u64 │ count × │ id u32 │
+//!  PING           │ 0..=64 bytes │
+//! ```
+//! A frame is validated once, wholly, by `Frame::request`; the lists it returns then walk the same bytes without a way to fail. A key of an
+//! unknown kind is not an error of the frame: that one answer says unsupported. Keys that were hashed, and verdict ids, mean something in
+//! one generation only, so both frames name it, and the keys are handed out only to who says which generation is served.
+
+use crate::closed::closed;
+use crate::error::{EncodeError, ErrorCode, Malformed, Refusal};
+use crate::frame::{
+    FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Frame, FrameKind, IDS_MAX, KEY_BYTES_MAX, KEYS_MAX, PING_BYTES_MAX, REQUEST_PARENT, VERSION_MAX,
+    VERSION_MIN, begin_frame, finish_frame, read,
+};
+use crate::hello::ClientHello;
+use bytemuck::{Pod, Zeroable};
+use std::mem::offset_of;
+
+closed! {
+    /// What a key of a LOOKUP is.
+    KeyKind: u8 {
+        /// A URL as a browser would be given it.
+        Url = 1 "url",
+        /// A host name or address in text.
+        Host = 2 "host",
+        /// 4 bytes, network order.
+        Ipv4 = 3 "ipv4",
+        /// 16 bytes, network order.
+        Ipv6 = 4 "ipv6",
+        /// 32 raw bytes.
+        Sha256 = 5 "sha256",
+        /// 20 raw bytes.
+        Sha1 = 6 "sha1",
+        /// 16 raw bytes.
+        Md5 = 7 "md5",
+    }
+}
+
+/// The four bytes before each key of a LOOKUP.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct KeyHead {
+    /// A `KeyKind`, or a number that gets the answer unsupported.
+    pub kind: u8,
+    /// Zero.
+    pub zero: u8,
+    /// Bytes of the key, 0..=KEY_BYTES_MAX.
+    pub key_bytes: u16,
+}
+
+/// Bytes of a `KeyHead`.
+pub const KEY_HEAD_BYTES: usize = 4;
+const _: () = assert!(size_of::<KeyHead>() == KEY_HEAD_BYTES && offset_of!(KeyHead, key_bytes) == 2);
+
+/// A key that the client hashed: FORMAT.md "Keyed hash".
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
+pub struct HashedKey {
+    /// Bytes 0..8 of the key.
+    pub lo: u64,
+    /// Bytes 8..16 of the key.
+    pub hi: u64,
+}
+
+const HASHED_KEY_BYTES: usize = 16;
+const GENERATION_BYTES: usize = 8;
+const ID_BYTES: usize = 4;
+const _: () = assert!(size_of::<HashedKey>() == HASHED_KEY_BYTES);
+const _: () = assert!(FRAME_HEADER_BYTES + GENERATION_BYTES + KEYS_MAX * HASHED_KEY_BYTES <= FRAME_BYTES_MAX);
+
+/// A request, borrowed from the receive buffer and wholly validated.
+#[derive(Clone, Debug)]
+pub enum Request<'a> {
+    /// Versions and name.
+    Hello(ClientHello<'a>),
+    /// Keys to canonicalise and look up.
+    Lookup(KeyList<'a>),
+    /// Keys to look up as they are.
+    LookupHashed(HashedLookup<'a>),
+    /// Verdict ids to describe.
+    Describe(Describe<'a>),
+    /// Bytes to echo.
+    Ping(&'a [u8]),
+}
+
+impl<'a> Frame<'a> {
+    /// The request in this frame. A refusal costs this request only; the connection goes on.
+    pub fn request(&self) -> Result<Request<'a>, Refusal> {
+        let id = self.header.request_id;
+        if !(VERSION_MIN..=VERSION_MAX).contains(&self.header.version) {
+            return Err(Refusal::new(id, ErrorCode::UnsupportedVersion, self.header.version.into(), "a frame of an unknown version"));
+        }
+        let unsupported = Refusal::new(id, ErrorCode::UnsupportedKind, self.header.kind.into(), "no request of that kind");
+        match FrameKind::from_raw(self.header.kind).ok_or(unsupported)? {
+            FrameKind::Hello => {
+                self.only(0)?;
+                self.no_count()?;
+                ClientHello::decode(self).map(Request::Hello)
+            }
+            FrameKind::Lookup => {
+                self.only(0)?;
+                self.count(KEYS_MAX)?;
+                KeyList::decode(self).map(Request::Lookup).map_err(|e| e.refusal(id))
+            }
+            FrameKind::LookupHashed => {
+                self.only(REQUEST_PARENT)?;
+                self.count(KEYS_MAX)?;
+                let (generation, keys) = self.generation_and(HASHED_KEY_BYTES)?;
+                let parent = self.header.flags & REQUEST_PARENT != 0;
+                Ok(Request::LookupHashed(HashedLookup { request_id: id, generation, parent, keys: HashedKeys { bytes: keys } }))
+            }
+            FrameKind::Describe => {
+                self.only(0)?;
+                self.count(IDS_MAX)?;
+                let (generation, ids) = self.generation_and(ID_BYTES)?;
+                Ok(Request::Describe(Describe { request_id: id, generation, ids: IdList { bytes: ids } }))
+            }
+            FrameKind::Ping => {
+                self.only(0)?;
+                self.no_count()?;
+                if self.body.len() > PING_BYTES_MAX {
+                    return Err(Malformed::new(FRAME_HEADER_BYTES + PING_BYTES_MAX, "a PING carries too much").refusal(id));
+                }
+                Ok(Request::Ping(self.body))
+            }
+            _ => Err(unsupported),
+        }
+    }
+
+    fn only(&self, flags: u32) -> Result<(), Refusal> {
+        if self.header.flags & !flags == 0 { Ok(()) } else { Err(Malformed::new(12, "unknown flags").refusal(self.header.request_id)) }
+    }
+
+    fn no_count(&self) -> Result<(), Refusal> {
+        if self.header.count == 0 { Ok(()) } else { Err(Malformed::new(6, "a count where none belongs").refusal(self.header.request_id)) }
+    }
+
+    fn count(&self, max: usize) -> Result<(), Refusal> {
+        let count = self.header.count;
+        if count == 0 {
+            return Err(Malformed::new(6, "a count of zero").refusal(self.header.request_id));
+        }
+        if usize::from(count) > max {
+            return Err(Refusal::new(
+                self.header.request_id,
+                ErrorCode::TooManyKeys,
+                count.into(),
+                "more keys or ids than a frame may carry",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The generation, then exactly `count` items of `item_bytes`.
+    fn generation_and(&self, item_bytes: usize) -> Result<(u64, &'a [u8]), Refusal> {
+        let wanted = GENERATION_BYTES + usize::from(self.header.count) * item_bytes;
+        match read(self.body, 0) {
+            Some(generation) if self.body.len() == wanted => Ok((generation, &self.body[GENERATION_BYTES..])),
+            _ => {
+                let offset = FRAME_HEADER_BYTES + self.body.len().min(wanted);
+                Err(Malformed::new(offset, "the body is not as long as count says").refusal(self.header.request_id))
+            }
+        }
+    }
+}
+
+/// The keys of a LOOKUP: an iterator of (raw kind, bytes) of known length, which cannot fail.
+#[derive(Clone, Debug)]
+pub struct KeyList<'a> {
+    rest: &'a [u8],
+    left: usize,
+}
+
+impl<'a> KeyList<'a> {
+    fn decode(frame: &Frame<'a>) -> Result<Self, Malformed> {
+        let body = frame.body;
+        let mut at = 0;
+        for _ in 0..frame.header.count {
+            let head: KeyHead = read(body, at).ok_or(Malformed::new(FRAME_HEADER_BYTES + at, "fewer keys than count says"))?;
+            let key_bytes = usize::from(head.key_bytes);
+            if head.zero != 0 {
+                return Err(Malformed::new(FRAME_HEADER_BYTES + at + 1, "a reserved byte is not zero"));
+            }
+            if key_bytes > KEY_BYTES_MAX {
+                return Err(Malformed::new(FRAME_HEADER_BYTES + at + 2, "a key is too long"));
+            }
+            if key_bytes > body.len() - at - KEY_HEAD_BYTES {
+                return Err(Malformed::new(FRAME_HEADER_BYTES + at + 2, "a key ends after the frame"));
+            }
+            at += KEY_HEAD_BYTES + key_bytes;
+        }
+        if at != body.len() {
+            return Err(Malformed::new(FRAME_HEADER_BYTES + at, "bytes after the last key"));
+        }
+        Ok(Self { rest: body, left: frame.header.count.into() })
+    }
+}
+
+impl<'a> Iterator for KeyList<'a> {
+    type Item = (u8, &'a [u8]);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        // Every `?` is settled by decode: `left` and `rest` run out together.
+        self.left = self.left.checked_sub(1)?;
+        let ([kind, _, low, high], rest) = self.rest.split_first_chunk::<KEY_HEAD_BYTES>()?;
+        let (key, rest) = rest.split_at_checked(u16::from_le_bytes([*low, *high]).into())?;
+        self.rest = rest;
+        Some((*kind, key))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for KeyList<'_> {}
+
+/// A LOOKUP_HASHED. Its keys were made with the hash key of one generation and are noise to any other.
+#[derive(Clone, Debug)]
+pub struct HashedLookup<'a> {
+    request_id: u32,
+    generation: u64,
+    parent: bool,
+    keys: HashedKeys<'a>,
+}
+
+impl<'a> HashedLookup<'a> {
+    /// The generation whose HELLO gave the hash key.
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The keys are of suffix or prefix expressions.
+    pub const fn parent(&self) -> bool {
+        self.parent
+    }
+
+    /// The keys, if they are of the generation that is `served`; else they could only miss, and the refusal says so.
+    pub fn keys(&self, served: u64) -> Result<HashedKeys<'a>, Refusal> {
+        served_or_stale(self.request_id, self.generation, served)?;
+        Ok(self.keys.clone())
+    }
+}
+
+/// The keys of a LOOKUP_HASHED, in order.
+#[derive(Clone, Debug)]
+pub struct HashedKeys<'a> {
+    bytes: &'a [u8],
+}
+
+impl Iterator for HashedKeys<'_> {
+    type Item = HashedKey;
+
+    #[inline]
+    fn next(&mut self) -> Option<HashedKey> {
+        let (key, rest) = self.bytes.split_first_chunk::<HASHED_KEY_BYTES>()?;
+        self.bytes = rest;
+        Some(bytemuck::cast(*key))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.bytes.len() / HASHED_KEY_BYTES;
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for HashedKeys<'_> {}
+
+/// A DESCRIBE. Verdict ids belong to one generation.
+#[derive(Clone, Debug)]
+pub struct Describe<'a> {
+    request_id: u32,
+    generation: u64,
+    ids: IdList<'a>,
+}
+
+impl<'a> Describe<'a> {
+    /// The generation whose answers gave the ids.
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The ids, if they are of the generation that is `served`.
+    pub fn ids(&self, served: u64) -> Result<IdList<'a>, Refusal> {
+        served_or_stale(self.request_id, self.generation, served)?;
+        Ok(self.ids.clone())
+    }
+}
+
+/// The ids of a DESCRIBE, in order.
+#[derive(Clone, Debug)]
+pub struct IdList<'a> {
+    bytes: &'a [u8],
+}
+
+impl Iterator for IdList<'_> {
+    type Item = u32;
+
+    fn next(&mut self) -> Option<u32> {
+        let (id, rest) = self.bytes.split_first_chunk::<ID_BYTES>()?;
+        self.bytes = rest;
+        Some(u32::from_le_bytes(*id))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.bytes.len() / ID_BYTES;
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for IdList<'_> {}
+
+fn served_or_stale(request_id: u32, asked: u64, served: u64) -> Result<(), Refusal> {
+    // 0 is "nothing served": equal, and still stale.
+    if asked == served && served != 0 {
+        return Ok(());
+    }
+    Err(Refusal::new(request_id, ErrorCode::StaleGeneration, 0, "the request names a generation that is not served"))
+}
+
+/// Writes one LOOKUP frame key by key; unless finished it leaves `out` as it was.
+pub struct LookupWriter<'o> {
+    out: &'o mut Vec<u8>,
+    start: usize,
+    count: usize,
+    finished: bool,
+}
+
+impl<'o> LookupWriter<'o> {
+    /// Begins a frame at the end of `out`.
+    pub fn new(out: &'o mut Vec<u8>, request_id: u32) -> Self {
+        let start = begin_frame(out, FrameKind::Lookup, 0, request_id, 0);
+        Self { out, start, count: 0, finished: false }
+    }
+
+    /// Keys so far.
+    pub const fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Adds a key; on an error the frame is as before, and may be finished.
+    pub fn push(&mut self, kind: u8, key: &[u8]) -> Result<(), EncodeError> {
+        if key.len() > KEY_BYTES_MAX {
+            return Err(EncodeError::KeyTooLong { bytes: key.len() });
+        }
+        if self.count == KEYS_MAX {
+            return Err(EncodeError::TooManyKeys { count: KEYS_MAX + 1, max: KEYS_MAX });
+        }
+        if self.out.len() - self.start + KEY_HEAD_BYTES + key.len() > FRAME_BYTES_MAX {
+            return Err(EncodeError::FrameTooLarge);
+        }
+        self.out.extend_from_slice(bytemuck::bytes_of(&KeyHead { kind, zero: 0, key_bytes: key.len() as u16 }));
+        self.out.extend_from_slice(key);
+        self.count += 1;
+        Ok(())
+    }
+
+    /// Completes the frame and returns its number of keys.
+    pub fn finish(mut self) -> Result<usize, EncodeError> {
+        if self.count == 0 {
+            return Err(EncodeError::NoKeys);
+        }
+        let count_at = self.start + offset_of!(crate::FrameHeader, count);
+        self.out[count_at..count_at + 2].copy_from_slice(&(self.count as u16).to_le_bytes());
+        finish_frame(self.out, self.start);
+        self.finished = true;
+        Ok(self.count)
+    }
+}
+
+impl Drop for LookupWriter<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.out.truncate(self.start);
+        }
+    }
+}
+
+/// Appends a LOOKUP of all `keys`, or nothing.
+pub fn encode_lookup<'k>(out: &mut Vec<u8>, request_id: u32, keys: impl IntoIterator<Item = (u8, &'k [u8])>) -> Result<(), EncodeError> {
+    let mut writer = LookupWriter::new(out, request_id);
+    for (kind, key) in keys {
+        writer.push(kind, key)?;
+    }
+    writer.finish().map(drop)
+}
+
+/// Appends a LOOKUP_HASHED. `generation`: whose hash key made the keys. `parent`: they are of suffix or prefix expressions.
+pub fn encode_lookup_hashed(
+    out: &mut Vec<u8>,
+    request_id: u32,
+    generation: u64,
+    keys: &[HashedKey],
+    parent: bool,
+) -> Result<(), EncodeError> {
+    check_count(keys.len(), KEYS_MAX)?;
+    out.reserve(FRAME_HEADER_BYTES + GENERATION_BYTES + size_of_val(keys));
+    let flags = if parent { REQUEST_PARENT } else { 0 };
+    let start = begin_frame(out, FrameKind::LookupHashed, keys.len() as u16, request_id, flags);
+    out.extend_from_slice(&generation.to_le_bytes());
+    out.extend_from_slice(bytemuck::cast_slice(keys));
+    finish_frame(out, start);
+    Ok(())
+}
+
+/// Appends a DESCRIBE. `generation`: whose answers gave the ids.
+pub fn encode_describe(out: &mut Vec<u8>, request_id: u32, generation: u64, ids: &[u32]) -> Result<(), EncodeError> {
+    check_count(ids.len(), IDS_MAX)?;
+    out.reserve(FRAME_HEADER_BYTES + GENERATION_BYTES + size_of_val(ids));
+    let start = begin_frame(out, FrameKind::Describe, ids.len() as u16, request_id, 0);
+    out.extend_from_slice(&generation.to_le_bytes());
+    out.extend_from_slice(bytemuck::cast_slice(ids));
+    finish_frame(out, start);
+    Ok(())
+}
+
+/// Appends a PING.
+pub fn encode_ping(out: &mut Vec<u8>, request_id: u32, payload: &[u8]) -> Result<(), EncodeError> {
+    if payload.len() > PING_BYTES_MAX {
+        return Err(EncodeError::BadText { what: "ping payload" });
+    }
+    let start = begin_frame(out, FrameKind::Ping, 0, request_id, 0);
+    out.extend_from_slice(payload);
+    finish_frame(out, start);
+    Ok(())
+}
+
+fn check_count(count: usize, max: usize) -> Result<(), EncodeError> {
+    match count {
+        0 => Err(EncodeError::NoKeys),
+        _ if count > max => Err(EncodeError::TooManyKeys { count, max }),
+        _ => Ok(()),
+    }
+}
