@@ -1,6 +1,29 @@
 //! Vector kernels: URL byte classification, the persisted keyed hash, bucket probes.
+//!
+//! ```text
+//!   URL bytes ──classify_url──► bit masks ──(keys)──► host, path ──hash_host_suffixes, hash_prefixes──► Hash128
+//!                                                              ──pair, seal──► Key128 ──prefetch──► probe ──► slots
+//! ```
+//! One trait, [`Backend`], with few and coarse methods; implementations give equal results; [`Portable`] is here. A value of a backend is the proof that this machine has its instructions: only detection makes one.
+//! What the hash *is* stands in [`hash`](mod@hash), in plain arithmetic; the backends are only faster ways to the same bits.
+//!
+//! Nothing here knows hosts, snapshots or protocols. Nothing allocates after start, except [`available`].
+
+mod field;
+mod hash;
+mod portable;
+mod prefetch;
+mod select;
+
+pub use hash::{BLOCK_BYTES, Domain, Hash128, HashKey, HashSchedule, Key128, seal};
+pub use portable::Portable;
+pub use prefetch::prefetch;
+pub use select::{BackendUnavailable, Selected, WithBackend, available, detect};
 
 use bytemuck::{Pod, Zeroable};
+
+#[cfg(target_endian = "big")]
+compile_error!("hash elements, buckets and snapshots are used in place: little-endian machines only");
 
 /// Where each class of byte stands in one 64-byte block of a URL: bit `i` belongs to byte `i`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,70 +40,6 @@ pub struct UrlBlock {
     pub odd: u64,
 }
 
-/// The two secret elements of GF(2^128) behind the keyed hash of one table generation (POLYVAL representation, RFC 8452 section 3).
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
-pub struct HashKey {
-    /// Multiplier of the polynomial; never zero.
-    pub h: [u8; 16],
-    /// Multiplier that pairs a host with a path; never zero.
-    pub k: [u8; 16],
-}
-
-/// What is precomputed once from a `HashKey`: powers of `h`, `k`, and each domain's starting state.
-#[derive(Clone)]
-pub struct HashSchedule {
-    _todo: (),
-}
-
-impl HashSchedule {
-    /// Portable arithmetic; cold.
-    pub fn new(_key: &HashKey) -> Self {
-        todo!()
-    }
-}
-
-/// What is hashed: the first block of every polynomial, so that equal bytes of different meaning never collide by construction.
-#[repr(u8)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Domain {
-    /// Host bytes, last byte first.
-    Host = 1,
-    /// Path, or path and query.
-    Path = 2,
-    /// A file's SHA-256, 32 bytes.
-    Sha256 = 3,
-    /// A file's SHA-1, 20 bytes.
-    Sha1 = 4,
-    /// A file's MD5, 16 bytes.
-    Md5 = 5,
-}
-
-/// A polynomial value: may be paired, is not yet a key.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-pub struct Hash128 {
-    /// Bytes 0..8, little-endian.
-    pub lo: u64,
-    /// Bytes 8..16, little-endian.
-    pub hi: u64,
-}
-
-/// A table key: a sealed hash. `hi` places it, `lo` is its tag.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
-pub struct Key128 {
-    /// The tag kept in the table.
-    pub lo: u64,
-    /// Chooses seed group and bucket.
-    pub hi: u64,
-}
-
-/// A bijective, non-linear finish: spreads a polynomial value over all 128 bits without adding a collision.
-pub fn seal(_hash: Hash128) -> Key128 {
-    todo!()
-}
-
 /// One cache line of an exact table: five entries.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
@@ -93,7 +52,12 @@ pub struct Bucket {
     pub spare: u32,
 }
 
+const _: () = assert!(size_of::<Bucket>() == 64 && align_of::<Bucket>() == 64);
+
 /// The kernels. A value of a backend is the proof that this machine has its instructions.
+///
+/// All backends give the same results for all inputs. Lengths that disagree, an index out of range and checkpoints out of order are
+/// bugs of the caller and panic; no *content* of a buffer can.
 pub trait Backend: Copy + Send + Sync + 'static {
     /// `neon`, `avx2` or `portable`.
     fn name(self) -> &'static str;
@@ -101,38 +65,59 @@ pub trait Backend: Copy + Send + Sync + 'static {
     fn classify_url(self, bytes: &[u8], blocks: &mut [UrlBlock]);
     /// One-shot hash. For `Domain::Host` the bytes are taken last first.
     fn hash(self, schedule: &HashSchedule, domain: Domain, bytes: &[u8]) -> Hash128;
-    /// `hashes[i] = hash(domain, &bytes[..ends[i]])` in one pass; `ends` ascend.
+    /// `hashes[i] = hash(domain, &bytes[..ends[i]])` in one pass; `ends` ascend (equal neighbours are allowed). Not for `Domain::Host`,
+    /// whose checkpoints are suffixes: that panics.
     fn hash_prefixes(self, schedule: &HashSchedule, domain: Domain, bytes: &[u8], ends: &[u32], hashes: &mut [Hash128]);
-    /// `hashes[i] = hash(Domain::Host, &bytes[starts[i]..])` in one pass from the right; `starts` descend.
+    /// `hashes[i] = hash(Domain::Host, &bytes[starts[i]..])` in one pass from the right; `starts` descend (equal neighbours are allowed).
     fn hash_host_suffixes(self, schedule: &HashSchedule, bytes: &[u8], starts: &[u32], hashes: &mut [Hash128]);
     /// `keys[i] = seal(host * K + paths[i])`: the key of the expression (host, path).
     fn pair(self, schedule: &HashSchedule, host: Hash128, paths: &[Hash128], keys: &mut [Key128]);
-    /// Bit `s` of `hits[i]` is set where `buckets[at[i]].tags[s] == tags[i]`. An empty slot may match: its ref is 0.
+    /// Bit `s` of `hits[i]` is set where `buckets[at[i]].tags[s] == tags[i]`. An empty slot may match: its ref is 0. Bits 5..8 are zero.
     fn probe(self, buckets: &[Bucket], at: &[u32], tags: &[u64], hits: &mut [u8]);
 }
 
-/// Asks for the cache line of `slice[index]`; out of range is ignored.
-#[inline(always)]
-pub fn prefetch<T>(_slice: &[T], _index: usize) {
-    todo!()
-}
+/// The contracts that every backend asserts at its door, in one place.
+pub(crate) mod door {
+    use crate::{Domain, Hash128};
 
-/// The backend chosen at start: one branch per coarse kernel call. `detect()` makes it.
-#[derive(Clone, Copy, Debug)]
-pub struct Selected {
-    _todo: (),
-}
+    /// One mask block per 64 bytes.
+    #[inline]
+    pub fn classify(bytes: usize, blocks: usize) {
+        assert!(blocks == bytes.div_ceil(64), "classify_url: one block per 64 bytes");
+    }
 
-/// The best backend of this machine, or the one that `VERDICT_BACKEND` names.
-pub fn detect() -> Result<Selected, BackendUnavailable> {
-    todo!()
-}
+    /// Ends ascend within the bytes; not for hosts.
+    #[inline]
+    pub fn prefixes(domain: Domain, bytes: &[u8], ends: &[u32], hashes: &[Hash128]) {
+        assert!(!matches!(domain, Domain::Host), "hash_prefixes: the checkpoints of a host are suffixes");
+        assert!(ends.len() == hashes.len(), "hash_prefixes: one hash per end");
+        let mut least = 0;
+        for &end in ends {
+            assert!(least <= end && end as usize <= bytes.len(), "hash_prefixes: ends ascend within the bytes");
+            least = end;
+        }
+    }
 
-/// `VERDICT_BACKEND` names a backend that does not exist or that this machine cannot run.
-#[derive(Clone, Debug)]
-pub struct BackendUnavailable {
-    /// What was asked for.
-    pub asked: String,
-    /// What could be had.
-    pub available: Vec<&'static str>,
+    /// Starts descend within the bytes.
+    #[inline]
+    pub fn suffixes(bytes: &[u8], starts: &[u32], hashes: &[Hash128]) {
+        assert!(starts.len() == hashes.len(), "hash_host_suffixes: one hash per start");
+        let mut most = bytes.len();
+        for &start in starts {
+            assert!(start as usize <= most, "hash_host_suffixes: starts descend within the bytes");
+            most = start as usize;
+        }
+    }
+
+    /// One key per path.
+    #[inline]
+    pub fn pair(paths: usize, keys: usize) {
+        assert!(paths == keys, "pair: one key per path");
+    }
+
+    /// One bucket, one tag and one mask of hits per probe.
+    #[inline]
+    pub fn probe(at: usize, tags: usize, hits: usize) {
+        assert!(at == tags && tags == hits, "probe: one bucket, one tag, one mask each");
+    }
 }

@@ -1,0 +1,148 @@
+//! Which backend runs: chosen once at start, then one branch per coarse kernel call, or none inside [`Selected::with`].
+
+use crate::{Backend, Bucket, Domain, Hash128, HashSchedule, Key128, Portable, UrlBlock};
+
+/// The backend chosen at start: one branch per coarse kernel call. [`detect`] makes it.
+#[derive(Clone, Copy, Debug)]
+pub enum Selected {
+    /// Integer arithmetic.
+    Portable(Portable),
+}
+
+/// Work to be compiled once for each backend, without a branch per kernel call: see [`Selected::with`].
+pub trait WithBackend {
+    /// What the work returns.
+    type Output;
+    /// Does the work with a concrete backend.
+    fn run<B: Backend>(self, backend: B) -> Self::Output;
+}
+
+/// Runs an expression with the concrete backend inside.
+macro_rules! each {
+    ($selected:expr, $backend:ident => $call:expr) => {
+        match $selected {
+            Selected::Portable($backend) => $call,
+        }
+    };
+}
+
+impl Selected {
+    /// Runs `work` monomorphised for the chosen backend.
+    #[inline]
+    pub fn with<W: WithBackend>(self, work: W) -> W::Output {
+        each!(self, backend => work.run(backend))
+    }
+}
+
+impl Backend for Selected {
+    #[inline]
+    fn name(self) -> &'static str {
+        each!(self, backend => backend.name())
+    }
+
+    #[inline]
+    fn classify_url(self, bytes: &[u8], blocks: &mut [UrlBlock]) {
+        each!(self, backend => backend.classify_url(bytes, blocks))
+    }
+
+    #[inline]
+    fn hash(self, schedule: &HashSchedule, domain: Domain, bytes: &[u8]) -> Hash128 {
+        each!(self, backend => backend.hash(schedule, domain, bytes))
+    }
+
+    #[inline]
+    fn hash_prefixes(self, schedule: &HashSchedule, domain: Domain, bytes: &[u8], ends: &[u32], hashes: &mut [Hash128]) {
+        each!(self, backend => backend.hash_prefixes(schedule, domain, bytes, ends, hashes))
+    }
+
+    #[inline]
+    fn hash_host_suffixes(self, schedule: &HashSchedule, bytes: &[u8], starts: &[u32], hashes: &mut [Hash128]) {
+        each!(self, backend => backend.hash_host_suffixes(schedule, bytes, starts, hashes))
+    }
+
+    #[inline]
+    fn pair(self, schedule: &HashSchedule, host: Hash128, paths: &[Hash128], keys: &mut [Key128]) {
+        each!(self, backend => backend.pair(schedule, host, paths, keys))
+    }
+
+    #[inline]
+    fn probe(self, buckets: &[Bucket], at: &[u32], tags: &[u64], hits: &mut [u8]) {
+        each!(self, backend => backend.probe(buckets, at, tags, hits))
+    }
+}
+
+/// Every backend that this machine can run, best first; the last is always `portable`.
+pub fn available() -> Vec<Selected> {
+    vec![Selected::Portable(Portable::new())]
+}
+
+/// The best backend of this machine, or the one that `VERDICT_BACKEND` names.
+pub fn detect() -> Result<Selected, BackendUnavailable> {
+    match std::env::var_os("VERDICT_BACKEND") {
+        Some(name) if !name.is_empty() => choose(available(), Some(&name.to_string_lossy())),
+        _ => choose(available(), None),
+    }
+}
+
+/// The first, or the one of that name.
+fn choose(available: Vec<Selected>, name: Option<&str>) -> Result<Selected, BackendUnavailable> {
+    let fits = |backend: &&Selected| name.is_none_or(|name| name == backend.name());
+    available.iter().find(fits).copied().ok_or_else(|| BackendUnavailable {
+        asked: name.unwrap_or_default().to_owned(),
+        available: available.iter().map(|backend| backend.name()).collect(),
+    })
+}
+
+/// `VERDICT_BACKEND` names a backend that does not exist or that this machine cannot run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendUnavailable {
+    /// What was asked for.
+    pub asked: String,
+    /// What could be had.
+    pub available: Vec<&'static str>,
+}
+
+impl std::fmt::Display for BackendUnavailable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "VERDICT_BACKEND={} cannot run on this machine; available: {}", self.asked, self.available.join(", "))
+    }
+}
+
+impl std::error::Error for BackendUnavailable {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn portable_can_always_be_chosen() {
+        assert_eq!(choose(available(), Some("portable")).unwrap().name(), "portable");
+    }
+
+    #[test]
+    fn without_a_name_the_first_is_chosen() {
+        assert_eq!(choose(available(), None).unwrap().name(), available()[0].name());
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_with_what_there_is() {
+        let refusal = choose(available(), Some("altivec")).unwrap_err();
+        assert_eq!(refusal.asked, "altivec");
+        assert_eq!(refusal.available.last(), Some(&"portable"));
+        assert!(refusal.to_string().contains("altivec"));
+    }
+
+    #[test]
+    fn with_runs_the_work_for_the_chosen_backend() {
+        struct Name;
+        impl WithBackend for Name {
+            type Output = &'static str;
+            fn run<B: Backend>(self, backend: B) -> &'static str {
+                backend.name()
+            }
+        }
+        for backend in available() {
+            assert_eq!(backend.with(Name), backend.name());
+        }
+    }
+}
