@@ -64,7 +64,9 @@ const _: () = assert!(size_of::<FrameHeader>() == FRAME_HEADER_BYTES);
 const _: () = assert!(offset_of!(FrameHeader, frame_bytes) == 0 && offset_of!(FrameHeader, kind) == 4);
 const _: () = assert!(offset_of!(FrameHeader, version) == 5 && offset_of!(FrameHeader, count) == 6);
 const _: () = assert!(offset_of!(FrameHeader, request_id) == 8 && offset_of!(FrameHeader, flags) == 12);
-const _: () = assert!(KEYS_MAX <= u16::MAX as usize && KEY_BYTES_MAX <= u16::MAX as usize && FRAME_BYTES_MAX <= u32::MAX as usize);
+const _: () = assert!(KEYS_MAX <= u16::MAX as usize, "count is a u16");
+const _: () = assert!(KEY_BYTES_MAX <= u16::MAX as usize, "key_bytes is a u16");
+const _: () = assert!(FRAME_BYTES_MAX <= u32::MAX as usize, "frame_bytes is a u32");
 
 closed! {
     /// What a frame is. Replies have the high bit set.
@@ -101,7 +103,7 @@ pub struct Limits {
     pub keys_max: u32,
     /// Bytes of one key.
     pub key_bytes_max: u32,
-    /// Requests that may be unanswered on one connection; past it the server stops reading or answers Overloaded.
+    /// Requests that may be unanswered on one connection, at least 16; past it the server stops reading or answers Overloaded.
     pub requests_in_flight_max: u32,
 }
 

@@ -17,6 +17,7 @@
 compile_error!("the frames are little-endian views of memory; a big-endian target needs byte-swapping accessors first");
 
 mod answer;
+mod client;
 mod closed;
 mod describe;
 mod error;
@@ -26,6 +27,7 @@ mod reply;
 mod request;
 
 pub use answer::{Answer, AnswerList, AnswersWriter, Categories, Class, Flags, Status, VERDICT_ID_MAX, answers_in_place, encode_answers};
+pub use client::{Answers, Client, ClientError, ClientOptions, Described, Endpoint, EndpointError, Hello};
 pub use describe::{
     DESCRIPTION_BYTES, DESCRIPTION_BYTES_MAX, Description, DescriptionFlags, DescriptionList, DescriptionsWriter, RuleKind,
     SOURCE_BYTES_MAX, SourceNames,
