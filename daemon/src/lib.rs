@@ -1,1 +1,227 @@
+//! verdictd: answers, from memory, whether a URL, host, address or file is safe.
+//!
+//! ```text
+//!  main ── preflight ── load + verify snapshot ── bind ──┬── shard 0 ─ CPU a ┐  each: epoll over its connections, one batch a turn,
+//!                                                         ├── shard 1 ─ CPU b ┤  no lock, no allocation, no await inside it (shard.rs)
+//!                                                         └── control ────────┘  signals, swap by message, admin HTTP (control.rs)
+//! ```
+//! The daemon knows nothing about feeds: the snapshot file is its only input, and it is verified before use (verdict-tables). This library is the
+//! daemon without its `main`, so that tests and benches can run it in their own process.
+#![forbid(unsafe_code)]
 
+pub mod admin;
+pub mod config;
+pub mod connection;
+pub mod control;
+pub mod limits;
+pub mod listener;
+pub mod metrics;
+pub mod pipeline;
+pub mod preflight;
+pub mod shard;
+
+use config::Config;
+use control::{Control, Requests, State};
+use glommio::{LocalExecutorBuilder, Placement};
+use metrics::Metrics;
+use preflight::Machine;
+use listener::{Family, Listener};
+use shard::{Mailbox, ShardSetup};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use verdict_tables::Snapshot;
+
+/// Why the daemon did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The machine denies what is needed.
+    #[error("{0}")]
+    Preflight(#[from] preflight::Refusal),
+    /// The snapshot cannot be read or is refused.
+    #[error("snapshot {}: {error}", path.display())]
+    Snapshot {
+        /// As configured.
+        path: PathBuf,
+        /// What tables said.
+        error: verdict_tables::Error,
+    },
+    /// A socket, thread or ring could not be made.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// The executor could not be made.
+    #[error("executor: {0}")]
+    Executor(String),
+    /// `VERDICT_BACKEND` names something this machine does not have.
+    #[error("{0}")]
+    Backend(#[from] verdict_simd::BackendUnavailable),
+}
+
+/// A running daemon.
+pub struct Daemon {
+    requests: Requests,
+    threads: Vec<glommio::ExecutorJoinHandle<()>>,
+    /// Addresses really bound, in the order of `listen.tcp`.
+    pub tcp: Vec<SocketAddr>,
+    /// Where metrics and health answer.
+    pub admin: SocketAddr,
+    /// Every number of the daemon.
+    pub metrics: Arc<Metrics>,
+    _unix: Option<listener::UnixPath>,
+}
+
+impl Daemon {
+    /// Preflight, load, bind, serve. Returns when every shard accepts. With `signals`, SIGHUP, SIGTERM and SIGINT are handled; they must have been
+    /// blocked on the calling thread before it made any other.
+    ///
+    /// # Errors
+    /// The first thing that failed; nothing is left behind.
+    pub fn start(config: &Config, signals: bool) -> Result<Self, StartError> {
+        let machine = preflight::check(config.shards.count, &config.shards.cpus, config.limits.connections_max)?;
+        let backend = verdict_simd::detect()?;
+        let path = config.snapshot.path.clone();
+        let snapshot = Snapshot::load(&path).map_err(|error| StartError::Snapshot { path: path.clone(), error })?;
+        Self::serve(config, signals, &machine, backend, Arc::new(snapshot))
+    }
+
+    fn serve(
+        config: &Config,
+        signals: bool,
+        machine: &Machine,
+        backend: verdict_simd::Selected,
+        snapshot: Arc<Snapshot>,
+    ) -> Result<Self, StartError> {
+        let shards = machine.cpus.len();
+        let (listeners, tcp) = listener::tcp_for_shards(&config.listen.tcp, shards, limits::LISTEN_BACKLOG)?;
+        let (unix, unix_path) = match config.listen.unix.as_os_str().is_empty() {
+            true => (None, None),
+            false => {
+                let mode = config.listen.unix_mode_bits().map_err(std::io::Error::other)?;
+                let (listener, path) = listener::unix(&config.listen.unix, mode)?;
+                (Some(listener), Some(path))
+            }
+        };
+        listener::refuse_taken(config.listen.admin)?;
+
+        let metrics = Metrics::new(shards, verdict_simd::Backend::name(backend), shard::DRIVER);
+        let requests = Requests::new()?;
+        let running = Arc::new(AtomicU32::new(shards as u32));
+        let mut daemon = Daemon {
+            requests: requests.clone(),
+            threads: Vec::new(),
+            tcp,
+            admin: config.listen.admin,
+            metrics: metrics.clone(),
+            _unix: unix_path,
+        };
+        let (started, connections) = (Instant::now(), Arc::new(AtomicUsize::new(0)));
+        let mut mailboxes = Vec::new();
+        for (number, mut listeners) in listeners.into_iter().enumerate() {
+            if let Some(unix) = &unix {
+                listeners.push(Listener { socket: unix.try_clone()?.into(), family: Family::Unix });
+            }
+            let mailbox = Mailbox::new()?;
+            mailboxes.push(mailbox.clone());
+            let setup = ShardSetup {
+                snapshot: snapshot.clone(),
+                limits: config.limits.clone(),
+                listeners,
+                mailbox,
+                metrics: metrics.shards[number].clone(),
+                connections: connections.clone(),
+                started,
+            };
+            let end = ShardEnd { running: running.clone(), requests: requests.clone() };
+            let thread = executor(Placement::Fixed(machine.cpus[number]), &format!("shard-{number}")).spawn(move || async move {
+                let _end = end;
+                if let Err(error) = setup.run(backend).await {
+                    tracing::error!(shard = number, "shard ended: {error}");
+                }
+            });
+            daemon.threads.push(thread.map_err(|error| daemon.abandon(&error))?);
+        }
+        let (path, address) = (config.snapshot.path.clone(), config.listen.admin);
+        let (bound, admin) = std::sync::mpsc::channel();
+        let thread = executor(Placement::Unbound, "control").spawn(move || async move {
+            let state = Rc::new(State::since(metrics, started));
+            match glommio::net::TcpListener::bind(address) {
+                Ok(listener) => {
+                    let _ = bound.send(listener.local_addr());
+                    glommio::spawn_local(admin::serve(listener, state.clone())).detach();
+                }
+                Err(error) => drop(bound.send(Err(error))),
+            }
+            Control { requests, shards: mailboxes, snapshot, path, running, state }.run(signals).await;
+        });
+        daemon.threads.push(thread.map_err(|error| daemon.abandon(&error))?);
+        match admin.recv() {
+            Ok(Ok(address)) => daemon.admin = address,
+            Ok(Err(error)) => return Err(daemon.abandon(&error)),
+            Err(error) => return Err(StartError::Executor(error.to_string())),
+        }
+        daemon.wait_until_serving()?;
+        Ok(daemon)
+    }
+
+    /// A shard shows its generation once its sockets are watched.
+    fn wait_until_serving(&self) -> Result<(), StartError> {
+        for _ in 0..10_000 {
+            if self.metrics.shards.iter().all(|shard| shard.generation.get() != 0) {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.requests.drain();
+        Err(StartError::Executor("a shard did not come up; its reason is in the log".into()))
+    }
+
+    fn abandon(&self, error: &glommio::GlommioError<()>) -> StartError {
+        self.requests.drain();
+        StartError::Executor(error.to_string())
+    }
+
+    /// Reads, verifies and adopts the snapshot file again, as SIGHUP does. Returns at once; see `metrics`.
+    pub fn reload(&self) {
+        self.requests.reload();
+    }
+
+    /// Finishes what was asked, then ends, as SIGTERM does. Returns at once; `join` waits.
+    pub fn drain(&self) {
+        self.requests.drain();
+    }
+
+    /// Waits until every thread has ended.
+    ///
+    /// # Errors
+    /// The first thread that panicked or whose executor failed.
+    pub fn join(self) -> Result<(), StartError> {
+        let mut outcome = Ok(());
+        for thread in self.threads {
+            if let Err(error) = thread.join() {
+                outcome = outcome.and(Err(StartError::Executor(error.to_string())));
+            }
+        }
+        outcome
+    }
+}
+
+/// The data plane reads no files: the executor's default of 10 MiB registered memory would exceed the usual memlock limit.
+fn executor(placement: Placement, name: &str) -> LocalExecutorBuilder {
+    LocalExecutorBuilder::new(placement).name(name).io_memory(64 << 10)
+}
+
+/// Tells control that a shard has ended, however it ended.
+struct ShardEnd {
+    running: Arc<AtomicU32>,
+    requests: Requests,
+}
+
+impl Drop for ShardEnd {
+    fn drop(&mut self) {
+        self.running.fetch_sub(1, Ordering::AcqRel);
+        self.requests.shard_ended();
+    }
+}

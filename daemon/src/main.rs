@@ -1,1 +1,127 @@
-fn main() {}
+//! `verdictd`: reads the configuration, asks the machine, serves until told to end.
+#![forbid(unsafe_code)]
+
+use clap::Parser;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use verdictd::config::Config;
+use verdictd::preflight::EXIT_CONFIG;
+use verdictd::{Daemon, StartError, control, metrics, preflight};
+
+/// `EX_UNAVAILABLE` of sysexits: something we need cannot be had now; a supervisor may try again.
+const EXIT_UNAVAILABLE: u8 = 69;
+
+/// The verdict daemon: answers, from memory, whether a URL, host, address or file is safe.
+#[derive(Parser)]
+#[command(disable_version_flag = true)]
+struct Arguments {
+    /// The configuration file (TOML).
+    #[arg(short, long, default_value = "/etc/verdictd/verdictd.toml")]
+    config: PathBuf,
+    /// Check configuration, machine and snapshot, then exit: 0 if the daemon would start here, else 78 with the cause and the remedy.
+    #[arg(long)]
+    check: bool,
+    /// Print the effective configuration, defaults included, and exit.
+    #[arg(long)]
+    print_config: bool,
+    /// Print every metric with its meaning, and exit.
+    #[arg(long)]
+    list_metrics: bool,
+    /// Print the version and the vector backends of this machine, and exit.
+    #[arg(short = 'V', long)]
+    version: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.version {
+        return version();
+    }
+    if arguments.list_metrics {
+        print!("{}", metrics::list());
+        return ExitCode::SUCCESS;
+    }
+    let config = match Config::load(&arguments.config) {
+        Ok(config) => config,
+        Err(refused) => return fail(EXIT_CONFIG, &refused),
+    };
+    if arguments.print_config {
+        return match toml::to_string(&config) {
+            Ok(text) => {
+                print!("{text}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(EXIT_CONFIG, &error),
+        };
+    }
+    if arguments.check {
+        return check(&config);
+    }
+    serve(&config)
+}
+
+fn version() -> ExitCode {
+    let names: Vec<&str> = verdict_simd::available().into_iter().map(verdict_simd::Backend::name).collect();
+    match verdict_simd::detect() {
+        Ok(chosen) => {
+            println!("verdictd {} backend {} (available: {})", env!("CARGO_PKG_VERSION"), verdict_simd::Backend::name(chosen), names.join(", "));
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(EXIT_CONFIG, &error),
+    }
+}
+
+fn check(config: &Config) -> ExitCode {
+    if let Err(refusal) = preflight::check(config.shards.count, &config.shards.cpus, config.limits.connections_max) {
+        return fail(EXIT_CONFIG, &refusal);
+    }
+    if let Err(error) = verdict_simd::detect() {
+        return fail(EXIT_CONFIG, &error);
+    }
+    match verdict_tables::Snapshot::load(&config.snapshot.path) {
+        Ok(snapshot) => {
+            println!("ok: generation {:016x}", snapshot.generation());
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(EXIT_CONFIG, &StartError::Snapshot { path: config.snapshot.path.clone(), error }),
+    }
+}
+
+fn serve(config: &Config) -> ExitCode {
+    // Before any thread exists: every one of them inherits the mask, and the control thread reads the signals.
+    if let Err(error) = glommio::signal::block(&[control::SIGHUP, control::SIGINT, control::SIGTERM]) {
+        return fail(EXIT_UNAVAILABLE, &error);
+    }
+    tracing_subscriber::fmt()
+        .with_max_level(config.log_level().unwrap_or(tracing::Level::INFO))
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(false)
+        .init();
+    let daemon = match Daemon::start(config, true) {
+        Ok(daemon) => daemon,
+        Err(error @ (StartError::Preflight(_) | StartError::Snapshot { .. } | StartError::Backend(_))) => return fail(EXIT_CONFIG, &error),
+        Err(error) => return fail(EXIT_UNAVAILABLE, &error),
+    };
+    tracing::info!(
+        shards = daemon.metrics.shards.len(),
+        backend = daemon.metrics.backend,
+        driver = daemon.metrics.driver,
+        tcp = ?daemon.tcp,
+        unix = %config.listen.unix.display(),
+        admin = %daemon.admin,
+        "serving"
+    );
+    match daemon.join() {
+        Ok(()) => {
+            tracing::info!("ended");
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(EXIT_UNAVAILABLE, &error),
+    }
+}
+
+fn fail(code: u8, error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("verdictd: {error}");
+    ExitCode::from(code)
+}

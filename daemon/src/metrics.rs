@@ -1,0 +1,272 @@
+//! What is counted, and how it is shown.
+//!
+//! Each shard is the only writer of its own `ShardMetrics`: a counter is a load and a store, never a locked instruction, and two shards never
+//! share a cache line. Nobody sums before somebody asks: a scrape reads all shards. Labels come from closed lists, so the number of series does
+//! not depend on what peers send.
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::{Registry, Unit};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A number with one writer.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    /// Adds; only ever called by the owning shard.
+    #[inline]
+    pub fn add(&self, amount: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(amount), Relaxed);
+    }
+    /// Sets; only ever called by the owning shard.
+    #[inline]
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+    /// The value as last written.
+    #[inline]
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Declares the series once: field, kind, name, unit, help. The struct, the scrape and `--list-metrics` all come from here.
+macro_rules! shard_metrics {
+    ($($field:ident: $kind:ident $name:literal $([$label:literal = $value:literal])? $(/ $scale:literal)?, $help:literal;)*) => {
+        /// The numbers of one shard.
+        #[derive(Debug, Default)]
+        #[repr(align(128))]
+        pub struct ShardMetrics {
+            $(#[doc = $help] pub $field: Count,)*
+        }
+
+        /// Every per-shard series in order of declaration; series of one name stand together.
+        const SERIES: &[Series] = &[$(Series {
+            kind: Kind::$kind,
+            name: $name,
+            label: shard_metrics!(@label $($label, $value)?),
+            scale: shard_metrics!(@scale $($scale)?),
+            help: $help,
+            read: |metrics| metrics.$field.get(),
+        },)*];
+    };
+    (@label) => { None };
+    (@label $label:literal, $value:literal) => { Some(($label, $value)) };
+    (@scale) => { None };
+    (@scale $scale:literal) => { Some($scale) };
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Counter,
+    Gauge,
+}
+
+struct Series {
+    kind: Kind,
+    name: &'static str,
+    label: Option<(&'static str, &'static str)>,
+    /// Counted in this fraction of the unit that is shown.
+    scale: Option<f64>,
+    help: &'static str,
+    read: fn(&ShardMetrics) -> u64,
+}
+
+shard_metrics! {
+    keys_malicious: Counter "verdictd_answers" ["class" = "malicious"], "Answers given, by class or by status where there is no class";
+    keys_suspicious: Counter "verdictd_answers" ["class" = "suspicious"], "Answers given, by class or by status where there is no class";
+    keys_clean: Counter "verdictd_answers" ["class" = "clean"], "Answers given, by class or by status where there is no class";
+    keys_unknown: Counter "verdictd_answers" ["class" = "unknown"], "Answers given, by class or by status where there is no class";
+    keys_unparseable: Counter "verdictd_answers" ["class" = "unparseable"], "Answers given, by class or by status where there is no class";
+    keys_unsupported: Counter "verdictd_answers" ["class" = "unsupported"], "Answers given, by class or by status where there is no class";
+    keys_overloaded: Counter "verdictd_answers" ["class" = "overloaded"], "Answers given, by class or by status where there is no class";
+    frames_lookup: Counter "verdictd_frames" ["kind" = "lookup"], "Request frames, by kind";
+    frames_hashed: Counter "verdictd_frames" ["kind" = "lookup_hashed"], "Request frames, by kind";
+    frames_other: Counter "verdictd_frames" ["kind" = "other"], "Request frames, by kind";
+    frames_refused: Counter "verdictd_frames" ["kind" = "refused"], "Request frames, by kind";
+    bytes_in: Counter "verdictd_received_bytes", "Bytes received";
+    bytes_out: Counter "verdictd_sent_bytes", "Bytes sent";
+    accepted: Counter "verdictd_connections_accepted", "Connections accepted";
+    refused: Counter "verdictd_connections_refused", "Connections told overloaded at the door, because limits.connections_max was reached";
+    closed_peer: Counter "verdictd_connections_closed" ["reason" = "peer"], "Connections closed, by reason";
+    closed_error: Counter "verdictd_connections_closed" ["reason" = "io_error"], "Connections closed, by reason";
+    closed_malformed: Counter "verdictd_connections_closed" ["reason" = "malformed"], "Connections closed, by reason";
+    closed_frame_deadline: Counter "verdictd_connections_closed" ["reason" = "frame_deadline"], "Connections closed, by reason";
+    closed_idle: Counter "verdictd_connections_closed" ["reason" = "idle"], "Connections closed, by reason";
+    closed_write_deadline: Counter "verdictd_connections_closed" ["reason" = "write_deadline"], "Connections closed, by reason";
+    closed_drain: Counter "verdictd_connections_closed" ["reason" = "drain"], "Connections closed, by reason";
+    closed_panic: Counter "verdictd_connections_closed" ["reason" = "panic"], "Connections closed, by reason";
+    accept_errors: Counter "verdictd_accept_errors", "Accepts that failed, such as for want of descriptors; accepting pauses for one tick";
+    turns: Counter "verdictd_turns", "Turns of the shard's loop that did work";
+    turn_nanoseconds: Counter "verdictd_turn_seconds" / 1e9, "Time spent in turns; divided by answers it is the cost of an answer";
+    parks: Counter "verdictd_parks", "Times the shard went to sleep in the executor";
+    panics: Counter "verdictd_panics", "Turns that panicked: a defect, please report it; the connections of that turn were closed";
+    swaps: Counter "verdictd_swaps", "Generations adopted after the first";
+    connections: Gauge "verdictd_connections", "Connections open";
+    generation: Gauge "verdictd_snapshot_generation", "Generation being answered from (the first 8 bytes of the snapshot's content digest)";
+    heartbeat_ms: Gauge "verdictd_heartbeat_uptime_seconds" / 1e3, "Seconds after start at which the shard last showed life";
+}
+
+/// What the control thread knows about the served snapshot and its own doings.
+#[derive(Debug, Default)]
+pub struct ControlMetrics {
+    /// Snapshots refused since start.
+    pub loads_refused: Count,
+    /// Seconds since the epoch at which the served snapshot was adopted by all shards.
+    pub loaded_timestamp_s: Count,
+    /// Seconds since the epoch that the served data describes; 0 = its feeds carry no dates.
+    pub as_of_s: Count,
+    /// Rules in the served snapshot.
+    pub entries: Count,
+    /// Bytes of the served snapshot.
+    pub snapshot_bytes: Count,
+    /// 1 while draining.
+    pub draining: Count,
+}
+
+/// All numbers of the daemon, shared with every thread.
+#[derive(Debug)]
+pub struct Metrics {
+    /// One for each shard, by number.
+    pub shards: Vec<Arc<ShardMetrics>>,
+    /// The control thread's.
+    pub control: ControlMetrics,
+    /// `simd` backend in use.
+    pub backend: &'static str,
+    /// How the data plane waits for its sockets.
+    pub driver: &'static str,
+}
+
+impl Metrics {
+    /// All zero.
+    pub fn new(shards: usize, backend: &'static str, driver: &'static str) -> Arc<Self> {
+        let shards = (0..shards).map(|_| Arc::new(ShardMetrics::default())).collect();
+        Arc::new(Metrics { shards, control: ControlMetrics::default(), backend, driver })
+    }
+
+    /// The Prometheus text exposition (OpenMetrics 1.0).
+    pub fn render(self: &Arc<Self>) -> String {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Scrape(self.clone())));
+        let mut text = String::with_capacity(8 * 1024);
+        // Writing to a String cannot fail; an encoder error would be a defect of a series' declaration, which the tests exercise.
+        if prometheus_client::encoding::text::encode(&mut text, &registry).is_err() {
+            text.push_str("# encoding failed\n# EOF\n");
+        }
+        text
+    }
+}
+
+/// One line for each series: what `verdictd --list-metrics` prints.
+pub fn list() -> String {
+    let mut text = String::new();
+    let mut last = "";
+    for series in SERIES {
+        if series.name != last {
+            let suffix = if series.kind == Kind::Counter { "_total" } else { "" };
+            text.push_str(&format!("{}{suffix}\t{}\n", series.name, series.help));
+        }
+        last = series.name;
+    }
+    for (name, help) in CONTROL_HELP {
+        text.push_str(&format!("{name}\t{help}\n"));
+    }
+    text
+}
+
+const CONTROL_HELP: &[(&str, &str)] = &[
+    ("verdictd_snapshot_loads_refused_total", "Snapshots refused since start; the served generation stayed"),
+    ("verdictd_snapshot_loaded_timestamp_seconds", "When the served snapshot was adopted by all shards"),
+    ("verdictd_snapshot_as_of_timestamp_seconds", "The time that the served data describes; 0 where its feeds carry no dates"),
+    ("verdictd_snapshot_entries", "Entries of the served snapshot"),
+    ("verdictd_snapshot_bytes", "Bytes of the served snapshot"),
+    ("verdictd_draining", "1 while draining"),
+    ("verdictd_build_info", "Version, vector backend and socket driver, as labels; always 1"),
+];
+
+#[derive(Debug)]
+struct Scrape(Arc<Metrics>);
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let metrics = &self.0;
+        for family in SERIES.chunk_by(|a, b| a.name == b.name) {
+            let counter = family[0].kind == Kind::Counter;
+            let kind = if counter { ConstCounter::new(0u64).metric_type() } else { ConstGauge::new(0u64).metric_type() };
+            let mut encoder = encoder.encode_descriptor(family[0].name, family[0].help, None, kind)?;
+            for series in family {
+                for (shard, numbers) in metrics.shards.iter().enumerate() {
+                    let value = (series.read)(numbers);
+                    let shard = shard.to_string();
+                    let labels: Vec<(&str, &str)> = std::iter::once(("shard", shard.as_str())).chain(series.label).collect();
+                    let labelled = encoder.encode_family(&labels)?;
+                    match (counter, series.scale) {
+                        (true, None) => ConstCounter::new(value).encode(labelled)?,
+                        (true, Some(scale)) => ConstCounter::new(value as f64 / scale).encode(labelled)?,
+                        (false, None) => ConstGauge::new(value).encode(labelled)?,
+                        (false, Some(scale)) => ConstGauge::new(value as f64 / scale).encode(labelled)?,
+                    }
+                }
+            }
+        }
+        self.encode_control(&mut encoder)
+    }
+}
+
+impl Scrape {
+    fn encode_control(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let control = &self.0.control;
+        let help = |name: &str| CONTROL_HELP.iter().find(|(known, _)| known.starts_with(name)).map_or("", |(_, help)| *help);
+        let refused = ConstCounter::new(control.loads_refused.get());
+        let name = "verdictd_snapshot_loads_refused";
+        refused.encode(encoder.encode_descriptor(name, help(name), None, refused.metric_type())?)?;
+        for (name, unit, value) in [
+            ("verdictd_snapshot_loaded_timestamp", Some(Unit::Seconds), control.loaded_timestamp_s.get()),
+            ("verdictd_snapshot_as_of_timestamp", Some(Unit::Seconds), control.as_of_s.get()),
+            ("verdictd_snapshot_entries", None, control.entries.get()),
+            ("verdictd_snapshot", Some(Unit::Bytes), control.snapshot_bytes.get()),
+            ("verdictd_draining", None, control.draining.get()),
+        ] {
+            let gauge = ConstGauge::new(value);
+            let full = unit.as_ref().map_or(name.to_owned(), |unit| format!("{name}_{}", unit.as_str()));
+            gauge.encode(encoder.encode_descriptor(name, help(&full), unit.as_ref(), gauge.metric_type())?)?;
+        }
+        let info = [("version", env!("CARGO_PKG_VERSION")), ("backend", self.0.backend), ("driver", self.0.driver)];
+        let gauge = ConstGauge::new(1u64);
+        let mut family = encoder.encode_descriptor("verdictd_build_info", help("verdictd_build_info"), None, gauge.metric_type())?;
+        gauge.encode(family.encode_family(&info)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_series_is_declared_twice() {
+        let mut seen = BTreeSet::new();
+        for series in SERIES {
+            assert!(seen.insert((series.name, series.label)), "{} {:?}", series.name, series.label);
+        }
+    }
+
+    #[test]
+    fn a_scrape_shows_every_listed_metric_and_every_shard() {
+        let metrics = Metrics::new(2, "portable", "epoll");
+        metrics.shards[1].keys_malicious.add(7);
+        metrics.control.as_of_s.set(1_700_000_000);
+        let text = metrics.render();
+        assert!(text.contains("verdictd_answers_total{shard=\"1\",class=\"malicious\"} 7"), "{text}");
+        assert!(text.contains("verdictd_answers_total{shard=\"0\",class=\"malicious\"} 0"), "{text}");
+        assert!(text.contains("verdictd_snapshot_as_of_timestamp_seconds 1700000000"), "{text}");
+        for line in list().lines() {
+            let name = line.split('\t').next().unwrap();
+            assert!(text.contains(&format!("\n{name}")), "{name} is listed but not in\n{text}");
+        }
+    }
+}

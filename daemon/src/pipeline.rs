@@ -1,0 +1,282 @@
+//! From frames to answers: the batch of one turn, over all connections that were ready.
+//!
+//! ```text
+//!  frames of connection 1 ┐                                                   ┌ answers into output 1
+//!  frames of connection 2 ┼─► keys (canonicalise, hash) ─► lookup (one batch) ┼ answers into output 2
+//!  frames of connection 3 ┘                                                   └ ...
+//! ```
+//! `take` leaves room for the answers where they will be sent from, so replies stand in request order whatever is answered at once (PING, HELLO,
+//! DESCRIBE, errors); `answer` looks the whole batch up and fills them in. The snapshot cannot change in between: a shard adopts a new one only
+//! between turns. No lock, no await; no allocation once the vectors have grown to the largest turn.
+
+use crate::limits::{Limits, TURN_KEYS_MAX};
+use crate::metrics::ShardMetrics;
+use verdict_keys::{Batch, Kind};
+use verdict_simd::{Backend, Key128};
+use verdict_tables::{Scratch, Snapshot, Verdict};
+use verdict_wire as wire;
+use wire::{Answer, Frames, Request, Status};
+
+/// Requests that a client may leave unanswered; past `limits.out_bytes_max` of answers the shard stops reading, whatever their number.
+const REQUESTS_IN_FLIGHT_MAX: u32 = 1024;
+
+/// The batch of one shard.
+pub struct Pipeline<B> {
+    backend: B,
+    batch: Batch,
+    scratch: Scratch,
+    verdicts: Vec<Verdict>,
+    pending: Vec<Pending>,
+}
+
+/// A LOOKUP whose answers have their place but not their values.
+struct Pending {
+    connection: u32,
+    /// Offset of the first answer in the connection's output.
+    at: usize,
+    count: usize,
+}
+
+/// What `take` made of a connection's bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Bytes of whole frames that were taken.
+    pub consumed: usize,
+    /// Whole frames are left: the turn or the output is full.
+    pub more: bool,
+    /// The stream cannot be followed any further; close once the error is sent.
+    pub malformed: bool,
+}
+
+/// Everything `take` needs to know beside the bytes.
+pub struct Turn<'a> {
+    /// What is served in this turn.
+    pub snapshot: &'a Snapshot,
+    /// The operator's bounds.
+    pub limits: &'a Limits,
+    /// Where to count.
+    pub metrics: &'a ShardMetrics,
+    /// Set in every reply while the daemon ends.
+    pub draining: bool,
+}
+
+impl<B: Backend> Pipeline<B> {
+    /// With room for a full turn.
+    pub fn new(backend: B) -> Self {
+        Pipeline {
+            backend,
+            batch: Batch::with_capacity(TURN_KEYS_MAX),
+            scratch: Scratch::default(),
+            verdicts: Vec::with_capacity(TURN_KEYS_MAX),
+            pending: Vec::with_capacity(TURN_KEYS_MAX),
+        }
+    }
+
+    /// Keys of this turn so far.
+    pub fn keys(&self) -> usize {
+        self.batch.items.len()
+    }
+
+    /// Forgets an unfinished turn.
+    pub fn clear(&mut self) {
+        self.batch.clear();
+        self.pending.clear();
+    }
+
+    /// Takes the whole frames at the start of `input`. `late`: they waited too long, so lookups are answered *overloaded* at once.
+    pub fn take(&mut self, turn: &Turn<'_>, connection: u32, input: &[u8], output: &mut Vec<u8>, sent: usize, late: bool) -> Taken {
+        let mut taken = Taken::default();
+        let mut frames = Frames::within(input, turn.limits.frame_bytes_max);
+        loop {
+            if output.len() - sent > turn.limits.out_bytes_max || self.keys() + wire::KEYS_MAX > TURN_KEYS_MAX {
+                let rest = &input[taken.consumed..];
+                taken.more = rest.len() >= wire::bytes_wanted(rest);
+                return taken;
+            }
+            let Some(frame) = frames.next() else { return taken };
+            let at = output.len();
+            match frame {
+                Ok(frame) => {
+                    match frame.request() {
+                        Ok(request) => self.request(turn, connection, frame.header.request_id, request, output, late),
+                        Err(refusal) => refuse(turn, &refusal, output),
+                    }
+                    taken.consumed = frames.consumed();
+                }
+                Err(refusal) => {
+                    refuse(turn, &refusal, output);
+                    taken.malformed = true;
+                }
+            }
+            if turn.draining {
+                wire::mark_reply(output, at, wire::REPLY_DRAINING);
+            }
+            if taken.malformed {
+                return taken;
+            }
+        }
+    }
+
+    fn request(&mut self, turn: &Turn<'_>, connection: u32, id: u32, request: Request<'_>, output: &mut Vec<u8>, late: bool) {
+        let generation = turn.snapshot.generation();
+        match request {
+            Request::Lookup(keys) => {
+                turn.metrics.frames_lookup.add(1);
+                let (at, count) = reserve(output, id, generation, keys.len(), late, turn.metrics);
+                if late {
+                    return;
+                }
+                self.pending.push(Pending { connection, at, count });
+                let (schedule, profile) = (turn.snapshot.schedule(), turn.snapshot.profile());
+                for (kind, bytes) in keys {
+                    match kind_of(kind) {
+                        Some(kind) => self.batch.push(self.backend, schedule, profile, kind, bytes),
+                        None => self.batch.push_unsupported(),
+                    }
+                }
+            }
+            Request::LookupHashed(lookup) => {
+                turn.metrics.frames_hashed.add(1);
+                let keys = match lookup.keys(generation) {
+                    Ok(keys) => keys,
+                    Err(refusal) => return refuse(turn, &refusal, output),
+                };
+                let (at, count) = reserve(output, id, generation, keys.len(), late, turn.metrics);
+                if late {
+                    return;
+                }
+                self.pending.push(Pending { connection, at, count });
+                for key in keys {
+                    self.batch.push_hashed(Key128 { lo: key.lo, hi: key.hi }, lookup.parent());
+                }
+            }
+            Request::Describe(describe) => {
+                turn.metrics.frames_other.add(1);
+                match describe.ids(generation) {
+                    Ok(ids) => descriptions(turn.snapshot, id, ids, output),
+                    Err(refusal) => refuse(turn, &refusal, output),
+                }
+            }
+            Request::Ping(payload) => {
+                turn.metrics.frames_other.add(1);
+                wire::encode_pong(output, id, generation, payload);
+            }
+            Request::Hello(hello) => {
+                turn.metrics.frames_other.add(1);
+                wire::encode_hello_reply(output, id, &server_hello(turn, hello.version()));
+            }
+        }
+    }
+
+    /// Looks the batch up and hands out every answer that was left open: `fill(connection, offset in its output, bytes)`.
+    pub fn answer(&mut self, snapshot: &Snapshot, metrics: &ShardMetrics, mut fill: impl FnMut(u32, usize, &[u8])) {
+        let keys = self.keys();
+        if keys > 0 {
+            self.verdicts.clear();
+            self.verdicts.resize(keys, Verdict::default());
+            verdict_tables::lookup(self.backend, snapshot, &self.batch, &mut self.scratch, &mut self.verdicts);
+            count_answers(metrics, &self.verdicts);
+            let mut answers: &[Answer] = bytemuck::cast_slice(&self.verdicts);
+            for pending in &self.pending {
+                let (mine, rest) = answers.split_at(pending.count);
+                answers = rest;
+                fill(pending.connection, pending.at, bytemuck::cast_slice(mine));
+            }
+        }
+        self.clear();
+    }
+}
+
+const _: () = assert!(size_of::<Verdict>() == size_of::<Answer>());
+
+/// The kind behind a number on the wire; `None` is answered *unsupported*.
+fn kind_of(raw: u8) -> Option<Kind> {
+    Some(match wire::KeyKind::from_raw(raw)? {
+        wire::KeyKind::Url => Kind::Url,
+        wire::KeyKind::Host => Kind::Host,
+        wire::KeyKind::Ipv4 => Kind::Ipv4,
+        wire::KeyKind::Ipv6 => Kind::Ipv6,
+        wire::KeyKind::Sha256 => Kind::Sha256,
+        wire::KeyKind::Sha1 => Kind::Sha1,
+        wire::KeyKind::Md5 => Kind::Md5,
+    })
+}
+
+/// An ANSWERS frame whose answers say *overloaded* until they are filled in; returns where the first one stands.
+fn reserve(output: &mut Vec<u8>, id: u32, generation: u64, count: usize, late: bool, metrics: &ShardMetrics) -> (usize, usize) {
+    let answers = wire::answers_in_place(output, id, generation, count);
+    if late {
+        answers.fill(Answer::without_verdict(Status::Overloaded));
+        metrics.keys_overloaded.add(count as u64);
+    }
+    (output.len() - count * size_of::<Answer>(), count)
+}
+
+#[cold]
+fn refuse(turn: &Turn<'_>, refusal: &wire::Refusal, output: &mut Vec<u8>) {
+    turn.metrics.frames_refused.add(1);
+    wire::encode_refusal(output, turn.snapshot.generation(), refusal);
+}
+
+fn server_hello<'a>(turn: &Turn<'a>, version: u8) -> wire::ServerHello<'a> {
+    let (profile, hash_key) = (turn.snapshot.profile(), turn.snapshot.hash_key());
+    wire::ServerHello {
+        generation: turn.snapshot.generation(),
+        version,
+        version_min: wire::VERSION_MIN,
+        version_max: wire::VERSION_MAX,
+        limits: wire::Limits {
+            frame_bytes_max: turn.limits.frame_bytes_max as u32,
+            requests_in_flight_max: REQUESTS_IN_FLIGHT_MAX,
+            ..wire::Limits::default()
+        },
+        profile: wire::Profile {
+            scheme: profile.scheme as u8,
+            host_labels_max: profile.host_labels_max,
+            path_prefixes_max: profile.path_prefixes_max,
+        },
+        hash_key: wire::HashKey { h: hash_key.h, k: hash_key.k },
+        server: concat!("verdictd/", env!("CARGO_PKG_VERSION")),
+    }
+}
+
+fn descriptions(snapshot: &Snapshot, id: u32, ids: wire::IdList<'_>, output: &mut Vec<u8>) {
+    let mut writer = wire::DescriptionsWriter::new(output, id, snapshot.generation(), ids.len());
+    for verdict_id in ids {
+        match snapshot.describe(verdict_id) {
+            Some(known) => {
+                let fixed = wire::Description {
+                    id: verdict_id,
+                    class: known.class as u8,
+                    score: known.score,
+                    confidence: known.confidence,
+                    rule_kind: known.rule_kind as u8,
+                    categories: known.categories,
+                    flags: known.flags.into(),
+                    first_seen_day: known.first_seen_day,
+                    last_seen_day: known.last_seen_day,
+                    ttl_s: known.ttl_s,
+                    ..wire::Description::default()
+                };
+                writer.push(fixed, known.sources());
+            }
+            None => writer.push(wire::Description::absent(verdict_id), []),
+        }
+    }
+}
+
+/// One pass over the answers of a turn; the shard's counters are touched once each.
+fn count_answers(metrics: &ShardMetrics, verdicts: &[Verdict]) {
+    let mut outcomes = [0u64; 256];
+    for verdict in verdicts {
+        outcomes[usize::from(verdict.outcome)] += 1;
+    }
+    let ok = |class: wire::Class| outcomes[usize::from((class.raw() << 4) | Status::Ok.raw())];
+    let status = |status: Status| outcomes[usize::from(status.raw())];
+    metrics.keys_malicious.add(ok(wire::Class::Malicious));
+    metrics.keys_suspicious.add(ok(wire::Class::Suspicious));
+    metrics.keys_clean.add(ok(wire::Class::Clean));
+    metrics.keys_unknown.add(ok(wire::Class::Unknown));
+    metrics.keys_unparseable.add(status(Status::Unparseable));
+    metrics.keys_unsupported.add(status(Status::Unsupported));
+}

@@ -1,0 +1,205 @@
+//! A daemon in this process, a snapshot of a few rules, and a peer that speaks frames over real sockets.
+#![allow(dead_code, missing_docs)]
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+use verdict_keys::{Digest, Scheme};
+use verdict_tables::{Builder, Class, Rule, Source, Vote};
+use verdict_wire as wire;
+use verdictd::Daemon;
+use verdictd::config::Config;
+use wire::{Answer, KeyKind, Reply};
+
+/// A directory of this test's own, removed at its end.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    pub fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("verdictd-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Scratch(path)
+    }
+
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+pub const EICAR_MD5: [u8; 16] =
+    [0x44, 0xd8, 0x86, 0x12, 0xfe, 0xa8, 0xa8, 0xf3, 0x6d, 0xe8, 0x2e, 0x12, 0x78, 0xab, 0xb0, 0x2f];
+
+fn vote(source: u16, class: Class) -> Vote {
+    Vote {
+        source,
+        class,
+        allow: false,
+        overrides: false,
+        score: 90,
+        confidence: 80,
+        categories: 1,
+        first_seen_day: 20_000,
+        last_seen_day: 20_100,
+        ttl_s: 3600,
+    }
+}
+
+/// `evil.test` below and above, one URL, one network, one file; what is malicious in one is unknown in the other.
+pub fn write_snapshot(path: &Path, marker: &str, class: Class) {
+    let mut builder = Builder::new(Scheme::Full, b"test", 1_700_000_000);
+    let source = builder.source(Source { name: "unit test", licence: "none" });
+    let vote = vote(source, class);
+    let url = Rule::Url { host: "shared.test", path_query: "/bad.php", prefix: false, subdomains: false };
+    let network = Rule::Net { network: Ipv4Addr::new(192, 0, 2, 0).into(), bits: 24 };
+    for rule in [Rule::Host { host: "evil.test", subdomains: true }, url, network, Rule::File(Digest::Md5(EICAR_MD5))] {
+        builder.add(rule, vote).unwrap();
+    }
+    builder.add(Rule::Host { host: marker, subdomains: false }, vote).unwrap();
+    let built = builder.build(verdict_simd::detect().unwrap()).unwrap();
+    let temporary = path.with_extension("tmp");
+    std::fs::write(&temporary, &built.bytes).unwrap();
+    std::fs::rename(&temporary, path).unwrap();
+}
+
+/// One shard on loopback, kernel-chosen ports, the snapshot of `write_snapshot`.
+pub fn config(scratch: &Scratch) -> Config {
+    let snapshot = scratch.join("current.snap");
+    if !snapshot.exists() {
+        write_snapshot(&snapshot, "marker-one.test", Class::Malicious);
+    }
+    let mut config = Config::serving(snapshot);
+    config.listen.tcp = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+    config.listen.admin = SocketAddr::from(([127, 0, 0, 1], 0));
+    config.listen.unix = scratch.join("verdictd.sock");
+    config.limits.connections_max = 200;
+    config.shards.count = 1;
+    config
+}
+
+pub fn start(config: &Config) -> Daemon {
+    Daemon::start(config, false).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Drains and joins, within a bound.
+pub fn stop(daemon: Daemon) {
+    daemon.drain();
+    let began = Instant::now();
+    daemon.join().unwrap();
+    assert!(began.elapsed() < Duration::from_secs(15), "drain took {:?}", began.elapsed());
+}
+
+/// A peer on any stream socket.
+pub struct Peer<S> {
+    pub stream: S,
+    received: Vec<u8>,
+}
+
+impl Peer<TcpStream> {
+    pub fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Peer::over(stream)
+    }
+}
+
+/// A reply, taken out of the receive buffer.
+#[derive(Debug, PartialEq)]
+pub enum Got {
+    Answers { id: u32, generation: u64, flags: u32, answers: Vec<Answer> },
+    Pong { id: u32, payload: Vec<u8> },
+    Hello { id: u32, generation: u64, hash_key: wire::HashKey },
+    Descriptions { id: u32, sources: Vec<Vec<String>>, classes: Vec<wire::Class> },
+    Error { id: u32, code: wire::ErrorCode, closing: bool },
+}
+
+impl<S: Read + Write> Peer<S> {
+    pub fn over(stream: S) -> Self {
+        Peer { stream, received: Vec::new() }
+    }
+
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).unwrap();
+    }
+
+    /// The next reply, or `None` when the daemon has closed the connection.
+    pub fn receive(&mut self) -> Option<Got> {
+        let mut chunk = [0; 64 * 1024];
+        loop {
+            if let Some(frame) = wire::next_frame(&self.received).unwrap() {
+                let got = got(&frame);
+                let bytes = frame.bytes();
+                self.received.drain(..bytes);
+                return Some(got);
+            }
+            match self.stream.read(&mut chunk) {
+                Ok(0) => return None,
+                Ok(bytes) => self.received.extend_from_slice(&chunk[..bytes]),
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
+                Err(error) => panic!("receive: {error}"),
+            }
+        }
+    }
+
+    pub fn ask(&mut self, keys: &[(KeyKind, &[u8])]) -> Vec<Answer> {
+        self.send(&lookup(7, keys));
+        match self.receive() {
+            Some(Got::Answers { id: 7, answers, .. }) => answers,
+            other => panic!("expected answers, got {other:?}"),
+        }
+    }
+
+    pub fn class_of(&mut self, host: &str) -> wire::Class {
+        self.ask(&[(KeyKind::Host, host.as_bytes())])[0].class()
+    }
+}
+
+fn got(frame: &wire::Frame<'_>) -> Got {
+    let (id, flags) = (frame.header.request_id, frame.header.flags);
+    match frame.reply().unwrap() {
+        Reply::Answers(list) => Got::Answers { id, generation: list.generation, flags, answers: list.answers.to_vec() },
+        Reply::Pong(pong) => Got::Pong { id, payload: pong.payload.to_vec() },
+        Reply::Hello(hello) => Got::Hello { id, generation: hello.generation, hash_key: hello.hash_key },
+        Reply::Descriptions(list) => {
+            let (mut sources, mut classes) = (Vec::new(), Vec::new());
+            for (fixed, names) in list {
+                classes.push(fixed.class());
+                sources.push(names.map(str::to_owned).collect());
+            }
+            Got::Descriptions { id, sources, classes }
+        }
+        Reply::Error(error) => Got::Error { id, code: error.code(), closing: flags & wire::REPLY_CLOSING != 0 },
+    }
+}
+
+pub fn lookup(id: u32, keys: &[(KeyKind, &[u8])]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    wire::encode_lookup(&mut frame, id, keys.iter().map(|(kind, key)| (kind.raw(), *key))).unwrap();
+    frame
+}
+
+pub fn ping(id: u32, payload: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    wire::encode_ping(&mut frame, id, payload).unwrap();
+    frame
+}
+
+/// Polls until it holds, for five seconds.
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < Duration::from_secs(5), "did not happen: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
