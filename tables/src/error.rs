@@ -1,0 +1,99 @@
+//! What can go wrong, sorted by whose fault it is.
+
+/// Why a snapshot was not made or not accepted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system said no.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// A rule that is not in canonical form.
+    #[error("malformed rule: {0}")]
+    MalformedRule(&'static str),
+    /// A vote outside its ranges.
+    #[error("malformed vote: {0}")]
+    MalformedVote(&'static str),
+    /// No question under this profile would ever find all that the rule says.
+    #[error("unreachable rule: {0}")]
+    Unreachable(Unreachable),
+    /// More different verdicts than ids.
+    #[error("more than {max} different verdicts")]
+    TooManyVerdicts {
+        /// The limit.
+        max: u32,
+    },
+    /// More sources than a vote can name.
+    #[error("more than {max} sources")]
+    TooManySources {
+        /// The limit.
+        max: u32,
+    },
+    /// More rules or slots than the format addresses.
+    #[error("more than {max} rules")]
+    TooManyRules {
+        /// The limit.
+        max: u64,
+    },
+    /// No placement was found; all loads and salts failed. Practically impossible without a broken hash.
+    #[error("{slots} slots could not be placed in {tries} tries")]
+    Unplaceable {
+        /// How many slots there were.
+        slots: usize,
+        /// How many layouts were tried.
+        tries: u32,
+    },
+    /// Not ours to read: a version, flag or scheme from another time.
+    #[error("unsupported snapshot: {what} is {got}, known is {known}")]
+    Unsupported {
+        /// Field of the header.
+        what: &'static str,
+        /// Its value.
+        got: u64,
+        /// What this build reads.
+        known: u64,
+    },
+    /// The file is not what its builder wrote.
+    #[error("corrupt snapshot: {section} at byte {offset}: expected {expected}, got {got}")]
+    Corrupt {
+        /// Section, `header`, or `file`.
+        section: &'static str,
+        /// From the start of the file.
+        offset: u64,
+        /// What had to stand there.
+        expected: String,
+        /// What does.
+        got: String,
+    },
+}
+
+/// What makes a rule unreachable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreachable {
+    /// Suffixes of one label are never asked for.
+    #[error("names below a single label are never asked for")]
+    SingleLabel,
+    /// Suffixes this long are never asked for.
+    #[error("names below a host of {labels} labels are never asked for: at most {max}")]
+    HostLabels {
+        /// Labels of the rule's host.
+        labels: usize,
+        /// Bound of the profile.
+        max: usize,
+    },
+    /// Prefixes this deep are never asked for.
+    #[error("paths below {depth} levels are never asked for: at most {max}")]
+    PathDepth {
+        /// Slashes of the rule's path.
+        depth: usize,
+        /// Bound of the profile.
+        max: usize,
+    },
+}
+
+impl Error {
+    /// A `Corrupt` with values of any displayable kind.
+    #[cold]
+    pub(crate) fn corrupt(section: &'static str, offset: u64, expected: impl ToString, got: impl ToString) -> Self {
+        Self::Corrupt { section, offset, expected: expected.to_string(), got: got.to_string() }
+    }
+}

@@ -1,0 +1,289 @@
+//! The bytes of a snapshot file. FORMAT.md tells the same with all meanings.
+//!
+//! ```text
+//! 0        256                1088        4096                         multiple of 4096
+//! +--------+------------------+--- 0 ... --+----------+-----+----------+----
+//! | Header | 13 SectionEntry  |            | section  | 0.. | section  | ...
+//! +--------+------------------+------------+----------+-----+----------+----
+//!   |        kind, element size, offset,     ^ each starts at a multiple of 4096, in the order of its kind;
+//!   |        bytes, count, SHA-256             between them zeros
+//!   SHA-256 of these first 4096 bytes (that field as zeros); its first 8 bytes are the generation
+//! ```
+//!
+//! All integers are little-endian, all structs plain: this build of the crate refuses to compile on a big-endian machine.
+
+use bytemuck::{Pod, Zeroable};
+use verdict_simd::{Bucket, HashKey};
+
+use crate::verdict::Verdict;
+
+const _: () = assert!(cfg!(target_endian = "little"), "snapshots are viewed in place, little-endian");
+
+/// First bytes of a snapshot; the line feed catches text-mode copies.
+pub const MAGIC: [u8; 8] = *b"VERDICT\n";
+/// Version of everything in this file.
+pub const VERSION: u32 = 1;
+/// Size of the header page and alignment of sections, in bytes. Fixed by the format, not by the machine.
+pub const PAGE: usize = 4096;
+
+/// Start of the file.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct Header {
+    /// `MAGIC`.
+    pub magic: [u8; 8],
+    /// `VERSION`.
+    pub version: u32,
+    /// `PAGE`.
+    pub header_bytes: u32,
+    /// Whole file; a multiple of `PAGE`.
+    pub file_bytes: u64,
+    /// None are known: anything else than 0 is refused.
+    pub flags: u64,
+    /// Unix seconds the data describes; 0 if unknown.
+    pub as_of_s: u64,
+    /// `verdict_keys::Scheme`.
+    pub scheme: u8,
+    /// Bound of the profile.
+    pub host_labels_max: u8,
+    /// Bound of the profile.
+    pub path_prefixes_max: u8,
+    /// A seed group's number shifted right by this is its shard.
+    pub shard_shift: u8,
+    /// Entries of the section table.
+    pub section_count: u32,
+    /// Key of the persisted hash; neither half is zero.
+    pub hash_key: HashKey,
+    /// Shards of the exact table, at least 1.
+    pub shards: u32,
+    /// Buckets of each shard, at least 1.
+    pub shard_buckets: u32,
+    /// Slots of the exact table that are not empty.
+    pub slots: u64,
+    /// Rules by `RuleKind`; element 0 is zero.
+    pub rules: [u64; 12],
+    /// Of the first `PAGE` bytes with this field as zeros.
+    pub sha256: [u8; 32],
+    /// Zero.
+    pub zero: [u8; 32],
+}
+
+const _: () = assert!(size_of::<Header>() == 256 && size_of::<HashKey>() == 32);
+const _: () = assert!(std::mem::offset_of!(Header, hash_key) == 48 && std::mem::offset_of!(Header, rules) == 96);
+const _: () = assert!(std::mem::offset_of!(Header, sha256) == SHA256_AT && SHA256_AT == 192);
+
+/// Where the header's own checksum stands.
+pub const SHA256_AT: usize = 192;
+
+/// One line of the section table, which follows the header.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct SectionEntry {
+    /// `Section`.
+    pub kind: u32,
+    /// Size of one element.
+    pub element_bytes: u32,
+    /// From the start of the file; a multiple of `PAGE`.
+    pub offset: u64,
+    /// `element_bytes * count`; padding is not part of it.
+    pub bytes: u64,
+    /// How many elements.
+    pub count: u64,
+    /// Of exactly these bytes.
+    pub sha256: [u8; 32],
+}
+
+const _: () = assert!(size_of::<SectionEntry>() == 64);
+const _: () = assert!(size_of::<Header>() + Section::ALL.len() * size_of::<SectionEntry>() <= PAGE);
+
+/// The sections, each present exactly once and in this order; empty ones have count 0.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    /// `u8` per seed group of the exact table.
+    Seeds = 1,
+    /// `Bucket`s of the exact table.
+    Buckets = 2,
+    /// `Verdict` by id; element 0 is all zero.
+    Templates = 3,
+    /// `Record` by id; element 0 is all zero.
+    Records = 4,
+    /// `u16` source numbers; records own spans of it.
+    SourceSets = 5,
+    /// `SourceEntry`.
+    Sources = 6,
+    /// UTF-8; sources own spans of it.
+    Strings = 7,
+    /// `u32`: how many starts are below each of the 65,537 multiples of 2^16.
+    Index4 = 8,
+    /// `u32` first address of each IPv4 interval.
+    Starts4 = 9,
+    /// `u32` verdict id of each IPv4 interval.
+    Verdicts4 = 10,
+    /// `u32`: how many starts are below each of the 65,537 multiples of 2^112.
+    Index6 = 11,
+    /// `Start6` first address of each IPv6 interval.
+    Starts6 = 12,
+    /// `u32` verdict id of each IPv6 interval.
+    Verdicts6 = 13,
+}
+
+impl Section {
+    /// All of them, in file order.
+    pub const ALL: [Self; 13] = [
+        Self::Seeds,
+        Self::Buckets,
+        Self::Templates,
+        Self::Records,
+        Self::SourceSets,
+        Self::Sources,
+        Self::Strings,
+        Self::Index4,
+        Self::Starts4,
+        Self::Verdicts4,
+        Self::Index6,
+        Self::Starts6,
+        Self::Verdicts6,
+    ];
+
+    /// Place in `ALL`.
+    pub const fn index(self) -> usize {
+        self as usize - 1
+    }
+
+    /// Size of one element in bytes.
+    pub const fn element_bytes(self) -> usize {
+        match self {
+            Self::Seeds | Self::Strings => 1,
+            Self::SourceSets => 2,
+            Self::Index4 | Self::Starts4 | Self::Verdicts4 | Self::Index6 | Self::Verdicts6 => 4,
+            Self::Templates => size_of::<Verdict>(),
+            Self::Starts6 => size_of::<Start6>(),
+            Self::Sources => size_of::<SourceEntry>(),
+            Self::Records => size_of::<Record>(),
+            Self::Buckets => size_of::<Bucket>(),
+        }
+    }
+
+    /// As errors and the inspector call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Seeds => "seeds",
+            Self::Buckets => "buckets",
+            Self::Templates => "templates",
+            Self::Records => "records",
+            Self::SourceSets => "source sets",
+            Self::Sources => "sources",
+            Self::Strings => "strings",
+            Self::Index4 => "ipv4 index",
+            Self::Starts4 => "ipv4 starts",
+            Self::Verdicts4 => "ipv4 verdicts",
+            Self::Index6 => "ipv6 index",
+            Self::Starts6 => "ipv6 starts",
+            Self::Verdicts6 => "ipv6 verdicts",
+        }
+    }
+}
+
+/// Entries of `Index4` and `Index6`, where not empty.
+pub const LPM_INDEX: usize = (1 << 16) + 1;
+
+/// What DESCRIBE tells of a verdict: everything that the 8 bytes of an answer leave out.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
+pub struct Record {
+    /// First of its sources in `SourceSets`.
+    pub sources_at: u32,
+    /// Seconds a caller may keep the verdict.
+    pub ttl_s: u32,
+    /// How many sources voted.
+    pub source_count: u16,
+    /// Bit set of `category`.
+    pub categories: u16,
+    /// Days since 1970-01-01; 0 if unknown.
+    pub first_seen_day: u16,
+    /// Days since 1970-01-01; 0 if unknown.
+    pub last_seen_day: u16,
+    /// `Class`.
+    pub class: u8,
+    /// 0 to 100.
+    pub score: u8,
+    /// 0 to 100.
+    pub confidence: u8,
+    /// `RuleKind`.
+    pub rule_kind: u8,
+    /// `flag::ALLOWLISTED` and `flag::OVERRIDDEN`, no others.
+    pub flags: u8,
+    /// Zero.
+    pub zero: [u8; 3],
+}
+
+const _: () = assert!(size_of::<Record>() == 24 && std::mem::offset_of!(Record, class) == 16);
+
+impl Record {
+    /// The answer that stands for this record.
+    pub const fn template(&self, id: u32) -> Verdict {
+        let [low, middle, high, _] = id.to_le_bytes();
+        Verdict { outcome: self.class << 4, score: self.score, categories: self.categories, flags: self.flags, id: [low, middle, high] }
+    }
+}
+
+/// Name and licence of a source, as spans of `Strings`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct SourceEntry {
+    /// First byte.
+    pub name_at: u32,
+    /// Length in bytes.
+    pub name_bytes: u32,
+    /// First byte.
+    pub licence_at: u32,
+    /// Length in bytes.
+    pub licence_bytes: u32,
+}
+
+const _: () = assert!(size_of::<SourceEntry>() == 16);
+
+/// First address of an IPv6 interval.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Pod, Zeroable)]
+pub struct Start6 {
+    /// Upper 64 bits of the address.
+    pub high: u64,
+    /// Lower 64 bits of the address.
+    pub low: u64,
+}
+
+const _: () = assert!(size_of::<Start6>() == 16);
+
+impl Start6 {
+    /// The address as one number.
+    pub const fn value(self) -> u128 {
+        (self.high as u128) << 64 | self.low as u128
+    }
+}
+
+impl From<u128> for Start6 {
+    fn from(value: u128) -> Self {
+        Self { high: (value >> 64) as u64, low: value as u64 }
+    }
+}
+
+/// The upper 8 bits of a slot's `u32`; the lower 24 are a verdict id, 0 where the slot only says that paths exist.
+pub mod slot {
+    /// The verdict is of this very host only, not of names below it.
+    pub const SELF: u32 = 1 << 24;
+    /// URL entries: this very path only, not paths below it.
+    pub const LEAF: u32 = 1 << 25;
+    /// Host entries: URL entries exist under this host text.
+    pub const PATHS: u32 = 1 << 26;
+    /// Host entries: some of those URL entries are prefixes.
+    pub const PREFIXES: u32 = 1 << 27;
+    /// Host entries: some of those URL entries apply to names below this host.
+    pub const PATHS_BELOW: u32 = 1 << 28;
+
+    /// Flags with a meaning.
+    pub const KNOWN: u32 = SELF | LEAF | PATHS | PREFIXES | PATHS_BELOW;
+    /// Mask of the verdict id.
+    pub const ID: u32 = (1 << 24) - 1;
+}

@@ -1,0 +1,201 @@
+//! What a snapshot is made of: rules over canonical forms, and what sources say of them.
+//!
+//! | rule | matches | never matches |
+//! |---|---|---|
+//! | host | that host, with `subdomains` every name below it | an address |
+//! | URL | exactly that path, any query unless the rule has one; with `prefix` all paths below | its host as such |
+//! | network | every address inside | names |
+//! | file | that digest | |
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use verdict_keys::Digest;
+
+use crate::verdict::Class;
+
+/// Longest canonical host and path of one rule, together. `URL_BYTES_MAX` raw bytes, each percent-escaped, fit.
+pub const RULE_BYTES_MAX: usize = 32 * 1024;
+
+/// One indicator as a rule over canonical forms (see verdict-keys).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rule<'a> {
+    /// A host, and with `subdomains` all names below it. An address in place of a name is its one-address network.
+    Host {
+        /// Canonical host.
+        host: &'a str,
+        /// Names below it too.
+        subdomains: bool,
+    },
+    /// A URL: exactly this path (any query, if the rule has none), or with `prefix` every path below it (then it ends in `/`).
+    Url {
+        /// Canonical host text: a name, `192.0.2.1` or `[2001:db8::1]`.
+        host: &'a str,
+        /// Canonical path, and `?query` where there is one.
+        path_query: &'a str,
+        /// Paths below it too.
+        prefix: bool,
+        /// The same path on names below the host too.
+        subdomains: bool,
+    },
+    /// An address prefix; host bits are zero.
+    Net {
+        /// First address.
+        network: IpAddr,
+        /// Length of the prefix: 0..=32 or 0..=128.
+        bits: u8,
+    },
+    /// A file by its digest.
+    File(Digest),
+}
+
+/// What a rule is, as stored in verdict records and counted in the header.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RuleKind {
+    /// This host only.
+    Host = 1,
+    /// This host and all names below it.
+    HostSubdomains = 2,
+    /// This path on this host.
+    Url = 3,
+    /// This path on this host and on all names below it.
+    UrlSubdomains = 4,
+    /// This path and all below it, on this host.
+    UrlPrefix = 5,
+    /// This path and all below it, on this host and on all names below it.
+    UrlPrefixSubdomains = 6,
+    /// An IPv4 prefix.
+    Ipv4 = 7,
+    /// An IPv6 prefix.
+    Ipv6 = 8,
+    /// A file by SHA-256.
+    Sha256 = 9,
+    /// A file by SHA-1.
+    Sha1 = 10,
+    /// A file by MD5.
+    Md5 = 11,
+}
+
+impl RuleKind {
+    /// Every kind, in the order of its number.
+    pub const ALL: [Self; 11] = [
+        Self::Host,
+        Self::HostSubdomains,
+        Self::Url,
+        Self::UrlSubdomains,
+        Self::UrlPrefix,
+        Self::UrlPrefixSubdomains,
+        Self::Ipv4,
+        Self::Ipv6,
+        Self::Sha256,
+        Self::Sha1,
+        Self::Md5,
+    ];
+
+    /// The kind of a stored number, if it is one.
+    pub fn from_u8(value: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u8 == value)
+    }
+
+    /// Short name, as people and JSON read it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::HostSubdomains => "host+subdomains",
+            Self::Url => "url",
+            Self::UrlSubdomains => "url+subdomains",
+            Self::UrlPrefix => "url-prefix",
+            Self::UrlPrefixSubdomains => "url-prefix+subdomains",
+            Self::Ipv4 => "ipv4",
+            Self::Ipv6 => "ipv6",
+            Self::Sha256 => "sha256",
+            Self::Sha1 => "sha1",
+            Self::Md5 => "md5",
+        }
+    }
+}
+
+/// What one source says of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Vote {
+    /// As returned by `Builder::source`.
+    pub source: u16,
+    /// What the source says.
+    pub class: Class,
+    /// An allow rule: beats malicious. Its class counts as clean.
+    pub allow: bool,
+    /// An operator's own rule: beats everything.
+    pub overrides: bool,
+    /// How bad, 0 to 100.
+    pub score: u8,
+    /// How sure, 0 to 100.
+    pub confidence: u8,
+    /// Bit set of `category`.
+    pub categories: u16,
+    /// Days since 1970-01-01; 0 where the feed has no date.
+    pub first_seen_day: u16,
+    /// Days since 1970-01-01; 0 where the feed has no date.
+    pub last_seen_day: u16,
+    /// Seconds a caller may keep the verdict.
+    pub ttl_s: u32,
+}
+
+/// Who votes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Source<'a> {
+    /// As an operator knows it.
+    pub name: &'a str,
+    /// Terms of the data, for instance an SPDX identifier.
+    pub licence: &'a str,
+}
+
+/// The address a host text spells, if it is one: `192.0.2.1` or `[2001:db8::1]`.
+pub(crate) fn address_of(host: &str) -> Option<IpAddr> {
+    match host.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
+        None => host.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
+    }
+}
+
+/// Mapped (`::ffff:0:0/96`) and NAT64 (`64:ff9b::/96`, RFC 6052) addresses are asked for as IPv4, so their prefixes are IPv4 rules.
+pub(crate) fn embedded_v4(network: Ipv6Addr, bits: u8) -> Option<(Ipv4Addr, u8)> {
+    let high = u128::from(network) >> 32;
+    let embedded = high == 0xFFFF || high == 0x0064_FF9B << 64;
+    (embedded && bits >= 96).then(|| (Ipv4Addr::from_bits(u128::from(network) as u32), bits - 96))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nat64_and_mapped_prefixes_are_ipv4() {
+        let check = |text: &str, bits, expected: Option<(&str, u8)>| {
+            let expected = expected.map(|(v4, bits)| (v4.parse().unwrap(), bits));
+            assert_eq!(embedded_v4(text.parse().unwrap(), bits), expected, "{text}/{bits}");
+        };
+        check("::ffff:192.0.2.0", 120, Some(("192.0.2.0", 24)));
+        check("64:ff9b::192.0.2.7", 128, Some(("192.0.2.7", 32)));
+        check("64:ff9b::", 96, Some(("0.0.0.0", 0)));
+        check("64:ff9b::", 95, None);
+        check("64:ff9b:1::", 96, None);
+        check("2001:db8::", 128, None);
+    }
+
+    #[test]
+    fn only_canonical_spellings_are_addresses() {
+        assert_eq!(address_of("192.0.2.1"), Some("192.0.2.1".parse().unwrap()));
+        assert_eq!(address_of("[2001:db8::1]"), Some("2001:db8::1".parse().unwrap()));
+        assert_eq!(address_of("2001:db8::1"), None);
+        assert_eq!(address_of("example.com"), None);
+        assert_eq!(address_of("[::1"), None);
+    }
+
+    #[test]
+    fn kinds_survive_their_number() {
+        for (index, kind) in RuleKind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, index + 1);
+            assert_eq!(RuleKind::from_u8(kind as u8), Some(kind));
+        }
+        assert_eq!((RuleKind::from_u8(0), RuleKind::from_u8(12)), (None, None));
+    }
+}
