@@ -1,0 +1,456 @@
+//! Rules and votes in, a snapshot out.
+//!
+//! ```text
+//! add ──► arena ──► digest, sort ──► merge votes ──► intern records ──► hash ──► sort ──► place ──► header, checksums
+//!                    │ identity of each rule          ids by content     ▲ key drawn from the digests and the secret
+//!                    └────────────────────────────────────────────────────┘
+//! ```
+//!
+//! Every order that could show in the bytes is an order of contents: SHA-256 of rules, names of sources, records, keys.
+//! So neither the order of `add`, nor repetition, nor threads, nor the architecture can show.
+
+mod arena;
+mod image;
+mod lpm;
+mod merge;
+mod parallel;
+mod place;
+mod records;
+mod seed;
+mod slots;
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use bytemuck::Zeroable;
+use hashbrown::HashMap;
+use verdict_keys::{HOST_LABELS_MAX, PATH_PREFIXES_MAX, Profile, Scheme};
+use verdict_simd::{Backend, HashSchedule};
+
+use crate::error::{Error, Unreachable};
+use crate::layout::{Header, MAGIC, PAGE, SourceEntry, VERSION};
+use crate::rule::{RULE_BYTES_MAX, Rule, RuleKind, Source, Vote, address_of, embedded_v4};
+use crate::verdict::{VERDICTS_MAX, category};
+use arena::Arena;
+use image::{Image, Sections};
+use records::{Interner, Records};
+
+/// Sources a vote can name.
+pub const SOURCES_MAX: u32 = 1 << 16;
+/// (rule, vote) pairs of one build.
+pub const VOTES_MAX: u64 = u32::MAX as u64;
+/// Hash keys tried before giving up.
+const SALTS: u32 = 4;
+
+/// A step of the build, for whoever shows progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Every rule gets its identity.
+    Digest,
+    /// Votes on one rule become one record.
+    Merge,
+    /// Rules become keys.
+    Hash,
+    /// Keys find their buckets.
+    Place,
+    /// Sections are summed and put in order.
+    Write,
+}
+
+impl Phase {
+    /// Short name, for a progress bar.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Digest => "digest",
+            Self::Merge => "merge",
+            Self::Hash => "hash",
+            Self::Place => "place",
+            Self::Write => "write",
+        }
+    }
+}
+
+/// Called with the phase, how much is done, and of how much.
+pub type Progress = Box<dyn FnMut(Phase, u64, u64) + Send>;
+
+/// Makes a snapshot. Same set of (rule, vote), in any order, however often: same bytes.
+pub struct Builder {
+    scheme: Scheme,
+    secret: Vec<u8>,
+    as_of_s: u64,
+    arena: Arena,
+    sources: Vec<(String, String)>,
+    source_numbers: HashMap<(String, String), u16>,
+    too_many_sources: bool,
+    host_labels: usize,
+    path_prefixes: usize,
+    threads: usize,
+    tag_mask: u64,
+    progress: Progress,
+}
+
+/// A snapshot in memory.
+pub struct Built {
+    /// What a file would hold.
+    pub bytes: Vec<u8>,
+    /// Its name: first 8 bytes of its digest, never 0.
+    pub generation: u64,
+}
+
+/// A distinct rule: an entry that holds it, and the temporary number of its verdict.
+#[derive(Clone, Copy, Default)]
+struct RuleVerdict {
+    entry: u32,
+    number: u32,
+}
+
+impl Builder {
+    /// `secret` is mixed into the hash key; may be empty. `as_of_s`: unix seconds the data describes, 0 if unknown.
+    pub fn new(scheme: Scheme, secret: &[u8], as_of_s: u64) -> Self {
+        Self {
+            scheme,
+            secret: secret.to_vec(),
+            as_of_s,
+            arena: Arena::default(),
+            sources: Vec::new(),
+            source_numbers: HashMap::new(),
+            too_many_sources: false,
+            host_labels: 0,
+            path_prefixes: 0,
+            threads: parallel::threads(),
+            tag_mask: u64::MAX,
+            progress: Box::new(|_, _, _| ()),
+        }
+    }
+
+    /// Called now and then while building, on the thread that builds.
+    pub fn on_progress(&mut self, progress: Progress) {
+        self.progress = progress;
+    }
+
+    /// How many threads may work; all CPUs of the process by default. Cannot show in the bytes.
+    pub fn threads(&mut self, threads: usize) {
+        self.threads = threads.max(1);
+    }
+
+    /// Keeps only these bits of each tag, so that a test can measure the false-positive rate against its formula.
+    #[doc(hidden)]
+    pub fn mask_tags(&mut self, mask: u64) {
+        self.tag_mask = mask;
+    }
+
+    /// The number to vote with. The same name and licence get the same number. Sources without votes leave no trace in the snapshot.
+    pub fn source(&mut self, source: Source<'_>) -> u16 {
+        let named = (source.name.to_owned(), source.licence.to_owned());
+        if let Some(number) = self.source_numbers.get(&named) {
+            return *number;
+        }
+        let Ok(number) = u16::try_from(self.sources.len()) else {
+            self.too_many_sources = true; // the next add() and build() say so
+            return u16::MAX;
+        };
+        self.sources.push(named.clone());
+        self.source_numbers.insert(named, number);
+        number
+    }
+
+    /// How many (rule, vote) pairs were added.
+    pub fn votes(&self) -> u64 {
+        self.arena.entries.len() as u64
+    }
+
+    /// Adds what one source says of one rule. A refused rule leaves the builder as it was.
+    pub fn add(&mut self, rule: Rule<'_>, vote: Vote) -> Result<(), Error> {
+        self.check_vote(&vote)?;
+        let rule = normal_form(rule)?;
+        let reach = Reach::of(&rule);
+        reach.check(self.scheme)?;
+        if self.votes() >= VOTES_MAX {
+            return Err(Error::TooManyRules { max: VOTES_MAX });
+        }
+        self.host_labels = self.host_labels.max(reach.labels.unwrap_or(0));
+        self.path_prefixes = self.path_prefixes.max(reach.depth.unwrap_or(0));
+        self.arena.push(&rule, &vote);
+        Ok(())
+    }
+
+    fn check_vote(&self, vote: &Vote) -> Result<(), Error> {
+        if self.too_many_sources {
+            return Err(Error::TooManySources { max: SOURCES_MAX });
+        }
+        let problem = if usize::from(vote.source) >= self.sources.len() {
+            "its source was never registered"
+        } else if vote.score > 100 {
+            "a score above 100"
+        } else if vote.confidence > 100 {
+            "a confidence above 100"
+        } else if vote.categories & !category::ALL != 0 {
+            "a reserved category"
+        } else {
+            return Ok(());
+        };
+        Err(Error::MalformedVote(problem))
+    }
+
+    /// The snapshot, in memory.
+    pub fn build<B: Backend>(self, backend: B) -> Result<Built, Error> {
+        let image = self.image(backend)?;
+        let mut bytes = Vec::with_capacity(image.file_bytes as usize);
+        image.write_to(&mut bytes)?;
+        Ok(Built { bytes, generation: image.generation })
+    }
+
+    /// The snapshot, in a file: written beside it, synced, and renamed, so that no partial file is ever seen under `path`. Returns its generation.
+    pub fn build_to<B: Backend>(self, backend: B, path: &Path) -> Result<u64, Error> {
+        let image = self.image(backend)?;
+        image.write_file(path)?;
+        Ok(image.generation)
+    }
+
+    fn image<B: Backend>(mut self, backend: B) -> Result<Image, Error> {
+        if self.too_many_sources {
+            return Err(Error::TooManySources { max: SOURCES_MAX });
+        }
+        let (root, rules, records, sources) = self.merge_votes()?;
+        for salt in 0..SALTS {
+            let hash_key = seed::hash_key(&root, salt);
+            let schedule = HashSchedule::new(&hash_key);
+            let total = rules.len() as u64;
+            let report = &mut |done| (self.progress)(Phase::Hash, done, total);
+            let Ok(mut keyed) = slots::key_all(backend, &schedule, &self.arena, &rules, &records.ids, self.threads, report) else {
+                continue;
+            };
+            if self.tag_mask != u64::MAX {
+                keyed.slots.iter_mut().for_each(|slot| slot.lo &= self.tag_mask);
+                keyed.slots.sort_unstable();
+            }
+            let total = keyed.slots.len() as u64;
+            let report = &mut |done| (self.progress)(Phase::Place, done, total);
+            let Ok(placement) = place::place(&keyed.slots, self.threads, report) else {
+                continue;
+            };
+            let header = Header {
+                hash_key,
+                shard_shift: placement.geometry.shard_shift,
+                shards: placement.geometry.shard(placement.geometry.groups - 1) + 1,
+                shard_buckets: placement.geometry.shard_buckets,
+                slots: total,
+                rules: self.count_by_kind(&rules),
+                ..self.header()
+            };
+            (self.progress)(Phase::Write, 0, 1);
+            let v4 = lpm::flatten4(keyed.prefixes4, &records.templates);
+            let v6 = lpm::flatten6(keyed.prefixes6, &records.templates);
+            let Records { records, templates, source_sets, .. } = records;
+            let (sources, strings) = sources;
+            let (seeds, buckets) = (placement.seeds, placement.buckets);
+            let image = Image::new(header, Sections { seeds, buckets, templates, records, source_sets, sources, strings, v4, v6 });
+            (self.progress)(Phase::Write, 1, 1);
+            return Ok(image);
+        }
+        Err(Error::Unplaceable { slots: rules.len(), tries: SALTS })
+    }
+
+    /// The part of the header that does not depend on where things lie.
+    fn header(&self) -> Header {
+        let profile = match self.scheme {
+            Scheme::GsbV4 => Profile::GSB_V4,
+            Scheme::Full => Profile::full(self.host_labels, self.path_prefixes),
+        };
+        Header {
+            magic: MAGIC,
+            version: VERSION,
+            header_bytes: PAGE as u32,
+            as_of_s: self.as_of_s,
+            scheme: profile.scheme as u8,
+            host_labels_max: profile.host_labels_max,
+            path_prefixes_max: profile.path_prefixes_max,
+            ..Header::zeroed()
+        }
+    }
+
+    fn count_by_kind(&self, rules: &[RuleVerdict]) -> [u64; 12] {
+        let mut counts = [0; 12];
+        for rule in rules {
+            counts[arena::kind(self.arena.encoding(rule.entry)) as usize] += 1;
+        }
+        counts
+    }
+
+    /// Groups equal rules, merges their votes and interns the results.
+    fn merge_votes(&mut self) -> Result<(seed::RuleDigest, Vec<RuleVerdict>, Records, SourceSections), Error> {
+        let entries = self.digests();
+        let (numbers, sources) = self.sort_sources();
+        let distinct = || entries.chunk_by(|a, b| a.0 == b.0);
+        let count = distinct().count();
+        let root = seed::root(&self.secret, count as u64, distinct().map(|group| &group[0].0));
+        let mut interner = Interner::new(VERDICTS_MAX);
+        let mut rules = Vec::with_capacity(count);
+        let (mut votes, mut voters) = (Vec::new(), Vec::new());
+        for group in distinct() {
+            votes.clear();
+            votes.extend(group.iter().map(|(_, entry)| {
+                let vote = self.arena.entries[*entry as usize].vote;
+                arena::PackedVote { source: numbers[usize::from(vote.source)], ..vote }
+            }));
+            let entry = group[0].1;
+            let record = merge::merge(arena::kind(self.arena.encoding(entry)), &mut votes, &mut voters);
+            rules.push(RuleVerdict { entry, number: interner.intern(record, &voters)? });
+            if rules.len() % (1 << 20) == 0 {
+                (self.progress)(Phase::Merge, rules.len() as u64, count as u64);
+            }
+        }
+        (self.progress)(Phase::Merge, count as u64, count as u64);
+        Ok((root, rules, interner.finish(), sources))
+    }
+
+    /// Identity and number of every entry, equal rules side by side.
+    fn digests(&mut self) -> Vec<(seed::RuleDigest, u32)> {
+        let total = self.arena.entries.len();
+        let mut entries = vec![([0; 32], 0); total];
+        let (arena, progress) = (&self.arena, &mut self.progress);
+        parallel::fill(&mut entries, self.threads, |entry| (seed::rule_digest(arena.encoding(entry as u32)), entry as u32), &mut |done| {
+            progress(Phase::Digest, done, total as u64)
+        });
+        entries.sort_unstable();
+        entries
+    }
+
+    /// Sources that voted, sorted by name and licence; and the old number of each to its new one.
+    fn sort_sources(&self) -> (Vec<u16>, SourceSections) {
+        let mut voted = vec![false; self.sources.len()];
+        self.arena.entries.iter().for_each(|entry| voted[usize::from(entry.vote.source)] = true);
+        let mut order: Vec<usize> = (0..self.sources.len()).filter(|number| voted[*number]).collect();
+        order.sort_unstable_by_key(|number| &self.sources[*number]);
+        let mut numbers = vec![0; self.sources.len()];
+        let (mut entries, mut strings) = (Vec::new(), Vec::new());
+        for (place, number) in order.into_iter().enumerate() {
+            numbers[number] = place as u16;
+            let (name, licence) = &self.sources[number];
+            let (name_at, name_bytes) = append(&mut strings, name);
+            let (licence_at, licence_bytes) = append(&mut strings, licence);
+            entries.push(SourceEntry { name_at, name_bytes, licence_at, licence_bytes });
+        }
+        (numbers, (entries, strings))
+    }
+}
+
+type SourceSections = (Vec<SourceEntry>, Vec<u8>);
+
+fn append(strings: &mut Vec<u8>, text: &str) -> (u32, u32) {
+    let at = strings.len() as u32;
+    strings.extend_from_slice(text.as_bytes());
+    (at, text.len() as u32)
+}
+
+/// One spelling for rules that mean the same; refuses what is no canonical form.
+fn normal_form(rule: Rule<'_>) -> Result<Rule<'_>, Error> {
+    match rule {
+        Rule::Host { host, .. } => {
+            check_host(host)?;
+            match address_of(host) {
+                // Questions for an address reach it by prefix, however they spell it.
+                Some(network) => normal_form(Rule::Net { network, bits: if network.is_ipv4() { 32 } else { 128 } }),
+                None => Ok(rule),
+            }
+        }
+        Rule::Url { host, path_query, prefix, subdomains } => {
+            check_host(host)?;
+            check_path(path_query, prefix)?;
+            if host.len() + path_query.len() > RULE_BYTES_MAX {
+                return Err(Error::MalformedRule("longer than any question"));
+            }
+            // There is nothing below an address.
+            Ok(Rule::Url { host, path_query, prefix, subdomains: subdomains && address_of(host).is_none() })
+        }
+        Rule::Net { network, bits } => normal_network(network, bits),
+        Rule::File(_) => Ok(rule),
+    }
+}
+
+fn normal_network(network: IpAddr, bits: u8) -> Result<Rule<'static>, Error> {
+    let (value, width) = match network {
+        IpAddr::V4(network) => (u128::from(network.to_bits()) << 96, 32),
+        IpAddr::V6(network) => (network.to_bits(), 128),
+    };
+    if bits > width {
+        return Err(Error::MalformedRule("a prefix longer than the address"));
+    }
+    if value.checked_shl(bits.into()).unwrap_or(0) != 0 {
+        return Err(Error::MalformedRule("host bits of the network are not zero"));
+    }
+    if let IpAddr::V6(v6) = network
+        && let Some((v4, bits)) = embedded_v4(v6, bits)
+    {
+        return Ok(Rule::Net { network: v4.into(), bits });
+    }
+    Ok(Rule::Net { network, bits })
+}
+
+/// Catches callers that did not canonicalise. Not a validity check of names: keys decides what is canonical.
+fn check_host(host: &str) -> Result<(), Error> {
+    let problem = if host.is_empty() {
+        "an empty host"
+    } else if host.len() > RULE_BYTES_MAX {
+        "longer than any question"
+    } else if host.bytes().any(|byte| byte <= b' ' || byte >= 0x7F || byte.is_ascii_uppercase() || b"/?#@\\".contains(&byte)) {
+        "a host that is not canonical"
+    } else if host.starts_with('.') || host.ends_with('.') || host.contains("..") {
+        "an empty label in the host"
+    } else {
+        return Ok(());
+    };
+    Err(Error::MalformedRule(problem))
+}
+
+fn check_path(path_query: &str, prefix: bool) -> Result<(), Error> {
+    let problem = if !path_query.starts_with('/') {
+        "a path that does not begin with /"
+    } else if prefix && path_query.contains('?') {
+        "a prefix with a query"
+    } else if prefix && !path_query.ends_with('/') {
+        "a prefix that does not end with /"
+    } else {
+        return Ok(());
+    };
+    Err(Error::MalformedRule(problem))
+}
+
+/// How far the questions of a profile must reach for this rule to be found wherever it applies.
+struct Reach {
+    /// Labels of the host, where names below it match too.
+    labels: Option<usize>,
+    /// Slashes of the path, where paths below it match too.
+    depth: Option<usize>,
+}
+
+impl Reach {
+    fn of(rule: &Rule<'_>) -> Self {
+        let labels = match rule {
+            Rule::Host { host, subdomains: true } | Rule::Url { host, subdomains: true, .. } => Some(host.split('.').count()),
+            _ => None,
+        };
+        let depth = match rule {
+            Rule::Url { path_query, prefix: true, .. } => Some(path_query.bytes().filter(|byte| *byte == b'/').count()),
+            _ => None,
+        };
+        Self { labels, depth }
+    }
+
+    fn check(&self, scheme: Scheme) -> Result<(), Error> {
+        let (labels_max, depth_max) = match scheme {
+            Scheme::GsbV4 => (usize::from(Profile::GSB_V4.host_labels_max), usize::from(Profile::GSB_V4.path_prefixes_max)),
+            Scheme::Full => (HOST_LABELS_MAX, PATH_PREFIXES_MAX),
+        };
+        let problem = match (self.labels, self.depth) {
+            (Some(1), _) => Unreachable::SingleLabel,
+            (Some(labels), _) if labels > labels_max => Unreachable::HostLabels { labels, max: labels_max },
+            (_, Some(depth)) if depth > depth_max => Unreachable::PathDepth { depth, max: depth_max },
+            _ => return Ok(()),
+        };
+        Err(Error::Unreachable(problem))
+    }
+}
+
+/// Kinds in the order of `Header::rules`.
+const _: () = assert!(RuleKind::Md5 as usize + 1 == 12);

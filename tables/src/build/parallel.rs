@@ -1,0 +1,69 @@
+//! Work on all CPUs of this process; results stand in the order of the jobs, whoever did them.
+
+use std::sync::Mutex;
+use std::sync::mpsc;
+
+/// How many threads pay.
+pub(super) fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Runs every job; `progress` hears on this thread, after each, the sum of what they returned.
+pub(super) fn each<J: Send>(jobs: Vec<J>, threads: usize, run: impl Fn(J) -> u64 + Sync, progress: &mut dyn FnMut(u64)) {
+    let queue = Mutex::new(jobs.into_iter());
+    // The guard is dropped before the job runs; a poisoned lock means a job panicked, and the scope passes that on.
+    let next = || queue.lock().ok()?.next();
+    let (report, reports) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for _ in 0..threads.max(1) {
+            let report = report.clone();
+            let (next, run) = (&next, &run);
+            scope.spawn(move || {
+                while let Some(job) = next() {
+                    // The receiver outlives the scope.
+                    let _ = report.send(run(job));
+                }
+            });
+        }
+        drop(report);
+        let mut done = 0;
+        for part in reports.iter() {
+            done += part;
+            progress(done);
+        }
+    });
+}
+
+/// `out[i] = map(i)` for all of `out`, in chunks over threads.
+pub(super) fn fill<T: Send>(out: &mut [T], threads: usize, map: impl Fn(usize) -> T + Sync, progress: &mut dyn FnMut(u64)) {
+    const CHUNK: usize = 1 << 14;
+    let jobs: Vec<(usize, &mut [T])> = out.chunks_mut(CHUNK).enumerate().collect();
+    each(
+        jobs,
+        threads,
+        |(chunk, out)| {
+            for (offset, out) in out.iter_mut().enumerate() {
+                *out = map(chunk * CHUNK + offset);
+            }
+            out.len() as u64
+        },
+        progress,
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_element_is_mapped_once_and_progress_reaches_the_end() {
+        for threads in [1, 2, 5] {
+            let mut out = vec![0; 100_000];
+            let mut last = 0;
+            fill(&mut out, threads, |index| index * 2, &mut |done| last = done);
+            assert!(out.iter().enumerate().all(|(index, value)| *value == index * 2));
+            assert_eq!(last, 100_000);
+        }
+        fill(&mut [0u8; 0], 2, |_| 0, &mut |_| panic!("nothing to report"));
+    }
+}
