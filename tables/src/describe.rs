@@ -1,0 +1,77 @@
+//! What stands behind a verdict id: everything that the 8 bytes of an answer leave out.
+
+use crate::layout::{Record, SourceEntry};
+use crate::rule::{RuleKind, Source};
+use crate::snapshot::Snapshot;
+use crate::verdict::{Class, Verdict};
+use crate::view::View;
+
+/// One interned verdict with its sources.
+#[derive(Clone, Copy)]
+pub struct Description<'a> {
+    /// The answer that carries this id.
+    pub verdict: Verdict,
+    /// What the winning votes say.
+    pub class: Class,
+    /// Highest score among the winning votes, 0 to 100.
+    pub score: u8,
+    /// Highest confidence among the winning votes, 0 to 100.
+    pub confidence: u8,
+    /// The kind of rule that matched.
+    pub rule_kind: RuleKind,
+    /// Bit set of `category`, of the winning votes.
+    pub categories: u16,
+    /// `flag::ALLOWLISTED` and `flag::OVERRIDDEN`.
+    pub flags: u8,
+    /// Days since 1970-01-01; 0 if unknown.
+    pub first_seen_day: u16,
+    /// Days since 1970-01-01; 0 if unknown.
+    pub last_seen_day: u16,
+    /// Seconds a caller may keep the verdict.
+    pub ttl_s: u32,
+    numbers: &'a [u16],
+    view: View<'a>,
+}
+
+impl<'a> Description<'a> {
+    /// All that voted on the rule, winners or not, by name.
+    pub fn sources(&self) -> impl ExactSizeIterator<Item = Source<'a>> + use<'a> {
+        let view = self.view;
+        self.numbers.iter().map(move |number| source(&view, &view.sources[usize::from(*number)]))
+    }
+}
+
+impl Snapshot {
+    /// What an id of this generation stands for; `None` for 0 and for ids that no answer of this generation carries.
+    pub fn describe(&self, id: u32) -> Option<Description<'_>> {
+        let view = self.view();
+        let record: Record = *view.records.get(id as usize).filter(|_| id != 0)?;
+        let from = record.sources_at as usize;
+        Some(Description {
+            verdict: view.templates[id as usize],
+            class: Class::from_u8(record.class)?,
+            score: record.score,
+            confidence: record.confidence,
+            rule_kind: RuleKind::from_u8(record.rule_kind)?,
+            categories: record.categories,
+            flags: record.flags,
+            first_seen_day: record.first_seen_day,
+            last_seen_day: record.last_seen_day,
+            ttl_s: record.ttl_s,
+            numbers: &view.source_sets[from..from + usize::from(record.source_count)],
+            view,
+        })
+    }
+
+    /// All sources of this snapshot, by name.
+    pub fn sources(&self) -> impl ExactSizeIterator<Item = Source<'_>> {
+        let view = self.view();
+        view.sources.iter().map(move |entry| source(&view, entry))
+    }
+}
+
+fn source<'a>(view: &View<'a>, entry: &SourceEntry) -> Source<'a> {
+    // verify() has read every span as UTF-8.
+    let text = |at: u32, bytes: u32| str::from_utf8(&view.strings[at as usize..at as usize + bytes as usize]).unwrap_or_default();
+    Source { name: text(entry.name_at, entry.name_bytes), licence: text(entry.licence_at, entry.licence_bytes) }
+}

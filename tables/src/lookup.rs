@@ -1,0 +1,396 @@
+//! Questions to verdicts, a whole batch at a time.
+//!
+//! ```text
+//! wave 1   the exact host and its suffixes, digests, clients' keys ── all keys of a block probed together
+//! LPM      addresses
+//! wave 2   only under hosts whose slot says that paths exist: pair(host, path) ── probed together
+//! each     match becomes a weight; the heaviest of an item wins; its template is the answer
+//! ```
+//!
+//! Lines touched: one seed byte and one bucket per key, hit or miss; one template per hit. A URL whose hosts are unlisted
+//! costs its host suffixes and nothing more. Within a wave, seeds are asked for two chunks ahead and buckets one chunk ahead of the probe.
+//!
+//! A weight is one number, so that "which rule wins" is `max`:
+//! ```text
+//! bits 63..56   55..48   47..40            39..32            31     23..0
+//!      rank     form     255 - path index  255 - host index  SELF   verdict id
+//! ```
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::Range;
+
+use verdict_keys::{Address, Batch, Form, Item};
+use verdict_simd::{Backend, Key128, prefetch};
+
+use crate::layout::slot;
+use crate::snapshot::Snapshot;
+use crate::table::Table;
+use crate::verdict::{Status, Verdict};
+use crate::view::View;
+
+/// Items whose probes overlap; bounds the second wave's memory: at most BLOCK * 17 hosts * 18 paths.
+const BLOCK: usize = 256;
+/// Keys between asking for a line and needing it. More than the line-fill buffers of any core, few enough to stay in L1.
+const CHUNK: usize = 64;
+/// Seeds beyond this are prefetched: they do not stay in L2.
+const SEEDS_NEAR_BYTES: usize = 256 << 10;
+
+/// Working space of one shard; allocates nothing once warm.
+#[derive(Default)]
+pub struct Scratch {
+    probes: Probes,
+    legs: Vec<Leg>,
+    keys: Vec<Key128>,
+    best: Vec<Weight>,
+}
+
+/// The paths of one item under one of its hosts, in the second wave.
+#[derive(Clone, Copy)]
+struct Leg {
+    /// Within the block.
+    item: u32,
+    /// Place among the item's hosts.
+    host: u32,
+    /// Place of its first path in the wave's keys.
+    first: u32,
+}
+
+/// One verdict per item of the batch, in order.
+///
+/// Panics if `verdicts` is not as long as the batch: a bug of the caller, never of a peer.
+pub fn lookup<B: Backend>(backend: B, snapshot: &Snapshot, batch: &Batch, scratch: &mut Scratch, verdicts: &mut [Verdict]) {
+    assert_eq!(batch.items.len(), verdicts.len());
+    let view = snapshot.view();
+    for (items, verdicts) in batch.items.chunks(BLOCK).zip(verdicts.chunks_mut(BLOCK)) {
+        let mut best = std::mem::take(&mut scratch.best);
+        best.clear();
+        best.resize(items.len(), Weight::NONE);
+        match_block(backend, snapshot, &view, batch, items, scratch, |item, weight| best[item] = best[item].max(weight));
+        for ((item, verdict), best) in items.iter().zip(verdicts).zip(&best) {
+            *verdict = match item.form {
+                Form::Unparseable => Verdict::of_status(Status::Unparseable),
+                Form::Unsupported => Verdict::of_status(Status::Unsupported),
+                Form::Web | Form::Exact | Form::Parent | Form::Address => view.templates[best.id() as usize],
+            };
+        }
+        scratch.best = best;
+    }
+}
+
+/// Everything that matches one item of a batch, the winner first: for explaining. Of nested address prefixes only the winner is known.
+///
+/// Panics if there is no such item.
+pub fn matches<B: Backend>(backend: B, snapshot: &Snapshot, batch: &Batch, item: usize, scratch: &mut Scratch) -> Vec<Match> {
+    let view = snapshot.view();
+    let items = &batch.items[item..item + 1];
+    let mut weights = Vec::new();
+    match_block(backend, snapshot, &view, batch, items, scratch, |_, weight| weights.push(weight));
+    weights.sort_unstable();
+    weights.dedup();
+    weights.iter().rev().map(|weight| Match { verdict: view.templates[weight.id() as usize], on: weight.on(&view, &items[0]) }).collect()
+}
+
+/// One rule that matches a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Match {
+    /// What the rule says; `Snapshot::describe` expands its id.
+    pub verdict: Verdict,
+    /// The part of the question that it is about.
+    pub on: On,
+}
+
+/// What a rule matched, as places among the expressions of the question (`verdict_keys::Item`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum On {
+    /// A host rule.
+    Host {
+        /// Place among the hosts; 0 is the exact one.
+        host: u8,
+        /// The rule is not about names below the host.
+        own: bool,
+    },
+    /// A URL rule.
+    Url {
+        /// Place among the hosts; 0 is the exact one.
+        host: u8,
+        /// Place among the paths; the full ones come first.
+        path: u8,
+        /// The rule covers the paths below.
+        prefix: bool,
+        /// The rule is not about names below the host.
+        own: bool,
+    },
+    /// An address rule.
+    Network {
+        /// First address of the interval that has this answer.
+        first: IpAddr,
+        /// Last address of it.
+        last: IpAddr,
+    },
+    /// A file rule, or whatever a client's own key stands for.
+    Key,
+}
+
+/// Finds all matches of the items and hands them to `found` with the item's place.
+fn match_block<B: Backend>(
+    backend: B,
+    snapshot: &Snapshot,
+    view: &View<'_>,
+    batch: &Batch,
+    items: &[Item],
+    scratch: &mut Scratch,
+    mut found: impl FnMut(usize, Weight),
+) {
+    let Scratch { probes, legs, keys, .. } = scratch;
+    let first_wave = key_range(items);
+    probes.run(backend, view, &batch.keys[first_wave.clone()]);
+    legs.clear();
+    keys.clear();
+    let mut hits = probes.found.iter().peekable();
+    for (index, item) in items.iter().enumerate() {
+        let address = match item.address {
+            Address::None => 0,
+            Address::V4(address) => view.lpm4.lookup(address),
+            Address::V6(address) => view.lpm6.lookup(address),
+        };
+        if address != 0 {
+            found(index, Weight::new(view, address, Rank::Address, 0, 0));
+        }
+        // Keys of this item, within the wave. An item without keys ends where it begins, before any hit that is left.
+        let from = (item.hosts.at as usize).saturating_sub(first_wave.start);
+        let end = if item.hosts.len == 0 { 0 } else { from + item.hosts.len as usize };
+        while let Some(hit) = hits.next_if(|hit| (hit.key as usize) < end) {
+            let host = hit.key as usize - from;
+            if let Some(weight) = first_wave_weight(view, item, host, hit.reference) {
+                found(index, weight);
+            }
+            let paths = paths_to_ask(item, host, hit.reference);
+            if paths != 0 {
+                legs.push(Leg { item: index as u32, host: host as u32, first: keys.len() as u32 });
+                let at = item.paths.at as usize;
+                let first = keys.len();
+                keys.resize(first + paths, Key128::default());
+                backend.pair(
+                    snapshot.schedule(),
+                    batch.hosts[item.hosts.at as usize + host],
+                    &batch.paths[at..at + paths],
+                    &mut keys[first..],
+                );
+            }
+        }
+    }
+    if legs.is_empty() {
+        return;
+    }
+    probes.run(backend, view, keys);
+    let mut leg = 0;
+    for hit in &probes.found {
+        while legs.get(leg + 1).is_some_and(|next| next.first <= hit.key) {
+            leg += 1;
+        }
+        let Leg { item, host, first } = legs[leg];
+        if let Some(weight) = second_wave_weight(view, &items[item as usize], host as usize, (hit.key - first) as usize, hit.reference) {
+            found(item as usize, weight);
+        }
+    }
+}
+
+/// First-wave keys of a block: spans of items abut and ascend, so they are one range.
+fn key_range(items: &[Item]) -> Range<usize> {
+    let mut spans = items.iter().map(|item| item.hosts).filter(|span| span.len != 0);
+    let Some(first) = spans.next() else {
+        return 0..0;
+    };
+    let mut end = first.at + first.len;
+    for span in spans {
+        assert_eq!(span.at, end, "Batch lays out the keys of its items in order, without gaps");
+        end += span.len;
+    }
+    first.at as usize..end as usize
+}
+
+/// What a slot of the first wave says about the item itself.
+#[inline]
+fn first_wave_weight(view: &View<'_>, item: &Item, host: usize, reference: u32) -> Option<Weight> {
+    let own = reference & slot::SELF != 0;
+    let leaf = reference & slot::LEAF != 0;
+    let applies = match item.form {
+        Form::Web => !leaf && (host == 0 || !own),
+        Form::Exact => true,
+        Form::Parent => !own && !leaf,
+        Form::Address | Form::Unparseable | Form::Unsupported => false,
+    };
+    let rank = match (item.form, leaf) {
+        (Form::Web, _) => Rank::Host,
+        (_, true) => Rank::KeyLeaf,
+        (_, false) => Rank::Key,
+    };
+    (applies && reference & slot::ID != 0).then(|| Weight::new(view, reference, rank, 0, host))
+}
+
+/// How many of the item's paths may have entries under this host.
+#[inline]
+fn paths_to_ask(item: &Item, host: usize, reference: u32) -> usize {
+    let paths = reference & slot::PATHS != 0 && (host == 0 || reference & slot::PATHS_BELOW != 0);
+    if item.form != Form::Web || !paths {
+        0
+    } else if reference & slot::PREFIXES != 0 {
+        item.paths.len as usize
+    } else {
+        (item.full_paths as usize).min(item.paths.len as usize)
+    }
+}
+
+/// What a slot of the second wave says about the item.
+#[inline]
+fn second_wave_weight(view: &View<'_>, item: &Item, host: usize, path: usize, reference: u32) -> Option<Weight> {
+    let own = reference & slot::SELF != 0;
+    let leaf = reference & slot::LEAF != 0;
+    let full = path < item.full_paths as usize;
+    let rank = match (leaf, path) {
+        (false, _) => Rank::Prefix,
+        (true, 0) if item.full_paths == 2 => Rank::PathQuery,
+        (true, _) => Rank::Path,
+    };
+    // A path entry carries no PATHS: a host entry found here would be a collision of domains, and is passed over.
+    let applies = (host == 0 || !own) && (full || !leaf) && reference & slot::PATHS == 0;
+    (applies && reference & slot::ID != 0).then(|| Weight::new(view, reference, rank, path, host))
+}
+
+/// How specific a match is, within one class.
+#[repr(u8)]
+#[derive(Clone, Copy)]
+enum Rank {
+    Address = 0,
+    Host = 1,
+    Prefix = 2,
+    Path = 3,
+    PathQuery = 4,
+    Key = 5,
+    KeyLeaf = 6,
+}
+
+/// A match as a number: the heavier wins.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Weight(u64);
+
+impl Weight {
+    const NONE: Self = Self(0);
+
+    #[inline]
+    fn new(view: &View<'_>, reference: u32, form: Rank, path: usize, host: usize) -> Self {
+        let id = reference & slot::ID;
+        let own = reference & slot::SELF != 0;
+        let rank = view.templates[id as usize].rank();
+        // At most 17 hosts and 18 paths.
+        let (path, host) = (255 - path.min(255) as u64, 255 - host.min(255) as u64);
+        Self(u64::from(rank) << 56 | (form as u64) << 48 | path << 40 | host << 32 | u64::from(own) << 31 | u64::from(id))
+    }
+
+    const fn id(self) -> u32 {
+        self.0 as u32 & slot::ID
+    }
+
+    fn on(self, view: &View<'_>, item: &Item) -> On {
+        let byte = |shift: u32| (self.0 >> shift) as u8;
+        let (path, host, own) = (255 - byte(40), 255 - byte(32), self.0 >> 31 & 1 == 1);
+        match byte(48) {
+            form if form == Rank::Host as u8 => On::Host { host, own },
+            form if form == Rank::Prefix as u8 => On::Url { host, path, prefix: true, own },
+            form if form == Rank::Path as u8 || form == Rank::PathQuery as u8 => On::Url { host, path, prefix: false, own },
+            form if form == Rank::Address as u8 => network(view, item.address),
+            _ => On::Key,
+        }
+    }
+}
+
+fn network(view: &View<'_>, address: Address) -> On {
+    match address {
+        Address::V4(address) => {
+            let (first, last) = view.lpm4.around(address);
+            On::Network { first: Ipv4Addr::from_bits(first).into(), last: Ipv4Addr::from_bits(last).into() }
+        }
+        Address::V6(address) => {
+            let (first, last) = view.lpm6.around(address);
+            On::Network { first: Ipv6Addr::from_bits(first).into(), last: Ipv6Addr::from_bits(last).into() }
+        }
+        Address::None => On::Key, // not reached: an address match needs an address
+    }
+}
+
+/// A slot that answers to one of the keys of a wave.
+#[derive(Clone, Copy)]
+struct Found {
+    key: u32,
+    reference: u32,
+}
+
+/// One wave: every key to its bucket, every bucket compared.
+#[derive(Default)]
+struct Probes {
+    at: Vec<u32>,
+    tags: Vec<u64>,
+    hits: Vec<u8>,
+    /// In the order of the keys.
+    found: Vec<Found>,
+}
+
+impl Probes {
+    /// Leaves in `found` every used slot whose tag is that of a key.
+    fn run<B: Backend>(&mut self, backend: B, view: &View<'_>, keys: &[Key128]) {
+        self.found.clear();
+        if self.at.len() < keys.len() {
+            self.at.resize(keys.len(), 0);
+            self.tags.resize(keys.len(), 0);
+            self.hits.resize(keys.len(), 0);
+        }
+        let chunks = keys.len().div_ceil(CHUNK);
+        let range = |chunk: usize| chunk * CHUNK..keys.len().min((chunk + 1) * CHUNK);
+        let far = view.table.seeds.len() > SEEDS_NEAR_BYTES;
+        for step in 0..chunks + 2 {
+            if far && step < chunks {
+                prefetch_seeds(&view.table, &keys[range(step)]);
+            }
+            if (1..=chunks).contains(&step) {
+                self.locate(&view.table, keys, range(step - 1));
+            }
+            if step >= 2 {
+                self.probe(backend, view, range(step - 2));
+            }
+        }
+    }
+
+    #[inline]
+    fn locate(&mut self, table: &Table<'_>, keys: &[Key128], range: Range<usize>) {
+        let keys = &keys[range.clone()];
+        for ((key, at), tag) in keys.iter().zip(&mut self.at[range.clone()]).zip(&mut self.tags[range]) {
+            *at = table.locate(*key);
+            *tag = key.lo;
+            prefetch(table.buckets, *at as usize);
+        }
+    }
+
+    #[inline]
+    fn probe<B: Backend>(&mut self, backend: B, view: &View<'_>, range: Range<usize>) {
+        let buckets = view.table.buckets;
+        backend.probe(buckets, &self.at[range.clone()], &self.tags[range.clone()], &mut self.hits[range.clone()]);
+        for (offset, hits) in self.hits[range.clone()].iter().enumerate() {
+            let mut hits = *hits;
+            while hits != 0 {
+                let key = range.start + offset;
+                let reference = buckets[self.at[key] as usize].refs[hits.trailing_zeros() as usize];
+                hits &= hits - 1;
+                if reference != 0 {
+                    prefetch(view.templates, (reference & slot::ID) as usize);
+                    self.found.push(Found { key: key as u32, reference });
+                }
+            }
+        }
+    }
+}
+
+fn prefetch_seeds(table: &Table<'_>, keys: &[Key128]) {
+    for key in keys {
+        prefetch(table.seeds, table.geometry.group(key.hi) as usize);
+    }
+}

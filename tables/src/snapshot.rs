@@ -1,0 +1,142 @@
+//! A snapshot in memory of our own: what is served cannot be changed or truncated by anybody any more.
+//!
+//! ```text
+//! file ──read──► anonymous memory, MADV_HUGEPAGE ──verify the copy──► read-only ──► shared by all shards
+//! ```
+//!
+//! A mapped file would be shorter to write and a SIGBUS to serve: whoever truncates it kills the process.
+//! The kernel picks the size of huge pages, or none; nothing here depends on it.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use memmap2::{Advice, Mmap, MmapMut, MmapOptions};
+use verdict_keys::Profile;
+use verdict_simd::{HashKey, HashSchedule};
+
+use crate::error::Error;
+use crate::layout::PAGE;
+use crate::verify::{Verified, verify, verify_header};
+use crate::view::View;
+
+/// A verified snapshot in memory of our own.
+pub struct Snapshot {
+    memory: Mmap,
+    verified: Verified,
+    schedule: HashSchedule,
+}
+
+impl Snapshot {
+    /// Reads and verifies a file. What happens to the file afterwards does not matter.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let mut file = File::open(path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(Error::corrupt("file", 0, "a regular file", "something else"));
+        }
+        let mut page = [0; PAGE];
+        let got = read_up_to(&mut file, &mut page)?;
+        if got < PAGE {
+            return Err(Error::corrupt("header", got as u64, format!("{PAGE} bytes"), format!("{got} bytes")));
+        }
+        // The header vouches for the length before that much memory is asked for.
+        let file_bytes = verify_header(&page, metadata.len())?.header.file_bytes as usize;
+        let mut memory = memory(file_bytes)?;
+        memory[..PAGE].copy_from_slice(&page);
+        let got = PAGE + read_up_to(&mut file, &mut memory[PAGE..])?;
+        if got < file_bytes {
+            return Err(Error::corrupt("file", got as u64, format!("{file_bytes} bytes"), format!("{got} bytes")));
+        }
+        Self::of_memory(memory)
+    }
+
+    /// Copies and verifies.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        let Some(page) = bytes.first_chunk::<PAGE>() else {
+            return Err(Error::corrupt("header", bytes.len() as u64, format!("{PAGE} bytes"), format!("{} bytes", bytes.len())));
+        };
+        verify_header(page, bytes.len() as u64)?;
+        let mut memory = memory(bytes.len())?;
+        memory.copy_from_slice(bytes);
+        Self::of_memory(memory)
+    }
+
+    fn of_memory(memory: MmapMut) -> Result<Self, Error> {
+        let memory = memory.make_read_only()?;
+        let verified = verify(&memory)?;
+        let schedule = HashSchedule::new(&verified.header.hash_key);
+        Ok(Self { memory, verified, schedule })
+    }
+
+    /// Names the contents: first 8 bytes of the header's SHA-256, never 0.
+    pub fn generation(&self) -> u64 {
+        generation_of(&self.verified.header.sha256)
+    }
+
+    /// SHA-256 that covers every byte of the file.
+    pub fn sha256(&self) -> &[u8; 32] {
+        &self.verified.header.sha256
+    }
+
+    /// Unix seconds the data describes; 0 if unknown.
+    pub fn as_of_s(&self) -> u64 {
+        self.verified.header.as_of_s
+    }
+
+    /// Which expressions questions must be asked by.
+    pub fn profile(&self) -> &Profile {
+        &self.verified.profile
+    }
+
+    /// For hashing questions.
+    pub fn schedule(&self) -> &HashSchedule {
+        &self.schedule
+    }
+
+    /// For clients that hash by themselves.
+    pub fn hash_key(&self) -> &HashKey {
+        &self.verified.header.hash_key
+    }
+
+    /// The verified bytes, as the file has them.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.memory
+    }
+
+    pub(crate) fn view(&self) -> View<'_> {
+        View::new(&self.memory, &self.verified)
+    }
+
+    pub(crate) fn verified(&self) -> &Verified {
+        &self.verified
+    }
+}
+
+/// Anonymous memory, in huge pages where the kernel has some. It begins at a page, so sections are aligned for their elements.
+fn memory(bytes: usize) -> Result<MmapMut, Error> {
+    let memory = MmapOptions::new().len(bytes).map_anon()?;
+    // A kernel without huge pages refuses; the snapshot is served all the same, with more TLB misses.
+    let _ = memory.advise(Advice::HugePage);
+    Ok(memory)
+}
+
+/// Fills `out` unless the file ends first; says how far it came.
+fn read_up_to(file: &mut File, out: &mut [u8]) -> Result<usize, Error> {
+    let mut got = 0;
+    while got < out.len() {
+        match file.read(&mut out[got..]) {
+            Ok(0) => break,
+            Ok(bytes) => got += bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => (),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(got)
+}
+
+/// First 8 bytes of a header's SHA-256, little-endian; 1 in place of 0, which means "no snapshot" elsewhere.
+pub(crate) fn generation_of(sha256: &[u8; 32]) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *sha256;
+    u64::from_le_bytes([a, b, c, d, e, f, g, h]).max(1)
+}

@@ -1,0 +1,307 @@
+//! Everything that is believed of a snapshot, checked before anything else reads it. In this order:
+//!
+//! ```text
+//! header    length, magic, version, its SHA-256, then each field
+//! sections  kinds, order, sizes, places; zeros between them; no byte after the last
+//! SHA-256   of each section
+//! structure every number that a lookup or a description will follow
+//! ```
+//!
+//! What a lookup may then rely on: seed groups and buckets are as many as the geometry can name; every verdict id has a template and a record;
+//! LPM indices ascend, stay within the starts, and the first start is 0; spans of sources and strings lie inside their pools, strings are UTF-8.
+//! So no index of a lookup can be out of range, whoever computed the checksums.
+
+use std::ops::Range;
+
+use sha2::{Digest as _, Sha256};
+use verdict_keys::{Profile, Scheme};
+use verdict_simd::Bucket;
+
+use crate::error::Error;
+use crate::layout::{Header, LPM_INDEX, MAGIC, PAGE, Record, SHA256_AT, Section, SectionEntry, VERSION, slot};
+use crate::rule::RuleKind;
+use crate::table::{ONE_SHARD_SHIFT, SHARD_SHIFT};
+use crate::verdict::{Class, VERDICTS_MAX, Verdict, flag};
+use crate::view::View;
+
+/// A header that tells the truth about the file it came from.
+#[derive(Clone)]
+pub(crate) struct Verified {
+    pub(crate) header: Header,
+    pub(crate) profile: Profile,
+    pub(crate) spans: Spans,
+}
+
+/// Where each section's bytes lie, by `Section::index`.
+pub(crate) type Spans = [Range<usize>; Section::ALL.len()];
+
+/// Checks all of a snapshot. `bytes` begins at a multiple of 64.
+pub(crate) fn verify(bytes: &[u8]) -> Result<Verified, Error> {
+    let Some(page) = bytes.first_chunk::<PAGE>() else {
+        return Err(Error::corrupt("header", bytes.len() as u64, format!("{PAGE} bytes"), format!("{} bytes", bytes.len())));
+    };
+    let verified = verify_header(page, bytes.len() as u64)?;
+    verify_contents(bytes, page, &verified.spans)?;
+    verify_structure(&View::new(bytes, &verified))?;
+    Ok(verified)
+}
+
+/// Checks the first page alone, against the length of the whole file: what can be said before reading the rest.
+pub(crate) fn verify_header(page: &[u8; PAGE], file_bytes: u64) -> Result<Verified, Error> {
+    let header: Header = bytemuck::pod_read_unaligned(&page[..size_of::<Header>()]);
+    require("header", 0, header.magic == MAGIC, "the magic bytes of a snapshot", format_args!("{:02x?}", header.magic))?;
+    supported("version", header.version.into(), VERSION.into())?;
+    let sum = header_sha256(page);
+    require("header", SHA256_AT as u64, header.sha256 == sum, hex(&sum), hex(&header.sha256))?;
+    supported("flags", header.flags, 0)?;
+    equal("header", 12, PAGE as u64, header.header_bytes.into())?;
+    equal("file", 16, header.file_bytes, file_bytes)?;
+    equal("header", 44, Section::ALL.len() as u64, header.section_count.into())?;
+    require("header", 224, header.zero == [0; 32] && header.rules[0] == 0, "zeros", "something else")?;
+    require("header", 48, header.hash_key.is_valid(), "a hash key without zero halves", "a zero half")?;
+    let profile = verify_profile(&header)?;
+    let spans = verify_section_table(page, &header)?;
+    verify_geometry(&header, &spans)?;
+    Ok(Verified { header, profile, spans })
+}
+
+fn verify_profile(header: &Header) -> Result<Profile, Error> {
+    let Ok(scheme) = Scheme::try_from(header.scheme) else {
+        return Err(Error::Unsupported { what: "scheme", got: header.scheme.into(), known: Scheme::Full as u64 });
+    };
+    let profile = Profile { scheme, host_labels_max: header.host_labels_max, path_prefixes_max: header.path_prefixes_max };
+    require("header", 41, profile.is_valid(), "bounds of the scheme", format_args!("{profile:?}"))?;
+    Ok(profile)
+}
+
+fn verify_section_table(page: &[u8; PAGE], header: &Header) -> Result<Spans, Error> {
+    let mut spans: Spans = Default::default();
+    let mut next = PAGE as u64;
+    for section in Section::ALL {
+        let at = size_of::<Header>() + section.index() * size_of::<SectionEntry>();
+        let entry: SectionEntry = bytemuck::pod_read_unaligned(&page[at..at + size_of::<SectionEntry>()]);
+        let at = at as u64;
+        equal(section.name(), at, section as u64, entry.kind.into())?;
+        equal(section.name(), at + 4, section.element_bytes() as u64, entry.element_bytes.into())?;
+        equal(section.name(), at + 8, next, entry.offset)?;
+        let bytes = entry.count.checked_mul(section.element_bytes() as u64);
+        require(section.name(), at + 16, bytes == Some(entry.bytes), "count times element size", entry.bytes)?;
+        let end = next.checked_add(entry.bytes).filter(|end| *end <= header.file_bytes);
+        let Some(end) = end else {
+            return Err(Error::corrupt(section.name(), at + 16, "a section inside the file", entry.bytes));
+        };
+        spans[section.index()] = next as usize..end as usize;
+        next = end.next_multiple_of(PAGE as u64);
+    }
+    let table_end = size_of::<Header>() + Section::ALL.len() * size_of::<SectionEntry>();
+    zeros("header", page, table_end..PAGE)?;
+    equal("file", 16, next, header.file_bytes)?;
+    Ok(spans)
+}
+
+/// Counts of the sections against each other: what makes every index computed from a key or an id fall inside.
+fn verify_geometry(header: &Header, spans: &Spans) -> Result<(), Error> {
+    let count = |section: Section| (spans[section.index()].len() / section.element_bytes()) as u64;
+    let groups = count(Section::Seeds);
+    let shape = match header.shards {
+        1 => header.shard_shift == ONE_SHARD_SHIFT && (1..1 << 31).contains(&groups),
+        shards => {
+            (2..=1 << 16).contains(&shards)
+                && header.shard_shift == SHARD_SHIFT
+                && groups == u64::from(shards) << SHARD_SHIFT
+                && groups < 1 << 31
+        }
+    };
+    require("seeds", 43, shape, "as many groups as its shards have", groups)?;
+    let buckets = u64::from(header.shards) * u64::from(header.shard_buckets);
+    require("buckets", 84, (1..=u64::from(u32::MAX)).contains(&buckets), "1 to 2^32 - 1 buckets", buckets)?;
+    equal("buckets", 84, buckets, count(Section::Buckets))?;
+    let templates = count(Section::Templates);
+    require("templates", 0, (1..=u64::from(VERDICTS_MAX) + 1).contains(&templates), "1 to 2^24", templates)?;
+    equal("records", 0, templates, count(Section::Records))?;
+    for [index, starts, ids] in
+        [[Section::Index4, Section::Starts4, Section::Verdicts4], [Section::Index6, Section::Starts6, Section::Verdicts6]]
+    {
+        let intervals = count(starts);
+        require(starts.name(), 0, intervals <= u64::from(u32::MAX), "fewer than 2^32 intervals", intervals)?;
+        equal(ids.name(), 0, intervals, count(ids))?;
+        equal(index.name(), 0, if intervals == 0 { 0 } else { LPM_INDEX as u64 }, count(index))?;
+    }
+    Ok(())
+}
+
+/// Checksums, and zeros wherever no section lies.
+fn verify_contents(bytes: &[u8], page: &[u8; PAGE], spans: &Spans) -> Result<(), Error> {
+    for section in Section::ALL {
+        let span = spans[section.index()].clone();
+        let at = size_of::<Header>() + section.index() * size_of::<SectionEntry>();
+        let entry: SectionEntry = bytemuck::pod_read_unaligned(&page[at..at + size_of::<SectionEntry>()]);
+        let sum: [u8; 32] = Sha256::digest(&bytes[span.clone()]).into();
+        require(section.name(), span.start as u64, sum == entry.sha256, hex(&entry.sha256), hex(&sum))?;
+        zeros(section.name(), bytes, span.end..span.end.next_multiple_of(PAGE))?;
+    }
+    Ok(())
+}
+
+fn verify_structure(view: &View<'_>) -> Result<(), Error> {
+    verify_buckets(view)?;
+    verify_records(view)?;
+    verify_sources(view)?;
+    verify_lpm("ipv4 starts", "ipv4 index", view.lpm4.index, view.lpm4.starts, 16, |start| u128::from(*start))?;
+    verify_lpm("ipv6 starts", "ipv6 index", view.lpm6.index, view.lpm6.starts, 112, |start| start.value())?;
+    verify_ids("ipv4 verdicts", view.lpm4.ids, view)?;
+    verify_ids("ipv6 verdicts", view.lpm6.ids, view)
+}
+
+fn verify_buckets(view: &View<'_>) -> Result<(), Error> {
+    let verdicts = view.templates.len() as u32;
+    let mut slots = 0;
+    for (index, bucket) in view.table.buckets.iter().enumerate() {
+        let sound = bucket_slots(bucket, verdicts);
+        slots += sound.unwrap_or(0);
+        if sound.is_none() {
+            let at = view.spans[Section::Buckets.index()].start + index * size_of::<Bucket>();
+            return Err(Error::corrupt("buckets", at as u64, "known flags and ids, and zeros where empty", format!("{bucket:x?}")));
+        }
+    }
+    equal("buckets", 88, view.slots, slots)
+}
+
+/// How many slots are used, if all are as a builder leaves them.
+fn bucket_slots(bucket: &Bucket, verdicts: u32) -> Option<u64> {
+    let mut used = 0;
+    for (tag, reference) in bucket.tags.into_iter().zip(bucket.refs) {
+        let id = reference & slot::ID;
+        let has = |flag| reference & flag != 0;
+        let sound = match reference {
+            0 => tag == 0,
+            _ => {
+                reference & !slot::ID & !slot::KNOWN == 0
+                    && id < verdicts
+                    && (id != 0 || has(slot::PATHS) && !has(slot::SELF))
+                    && (has(slot::PATHS) || !has(slot::PREFIXES) && !has(slot::PATHS_BELOW))
+                    && !(has(slot::PATHS) && has(slot::LEAF))
+            }
+        };
+        if !sound {
+            return None;
+        }
+        used += u64::from(reference != 0);
+    }
+    (bucket.spare == 0).then_some(used)
+}
+
+fn verify_records(view: &View<'_>) -> Result<(), Error> {
+    let offset = |section: Section, id: usize| (view.spans[section.index()].start + id * section.element_bytes()) as u64;
+    require("records", offset(Section::Records, 0), view.records[0] == Record::default(), "zeros for id 0", "something else")?;
+    for (id, record) in view.records.iter().enumerate().skip(1) {
+        require(
+            "records",
+            offset(Section::Records, id),
+            record_is_sound(record, view),
+            "a record within its ranges",
+            format_args!("{record:?}"),
+        )?;
+    }
+    for (id, (template, record)) in view.templates.iter().zip(view.records).enumerate() {
+        let expected = if id == 0 { Verdict::default() } else { record.template(id as u32) };
+        require(
+            "templates",
+            offset(Section::Templates, id),
+            *template == expected,
+            format_args!("{expected:?}"),
+            format_args!("{template:?}"),
+        )?;
+    }
+    Ok(())
+}
+
+fn record_is_sound(record: &Record, view: &View<'_>) -> bool {
+    let from = record.sources_at as usize;
+    let sources = view.source_sets.get(from..from + usize::from(record.source_count));
+    Class::from_u8(record.class).is_some()
+        && record.score <= 100
+        && record.confidence <= 100
+        && RuleKind::from_u8(record.rule_kind).is_some()
+        && record.flags & !(flag::ALLOWLISTED | flag::OVERRIDDEN) == 0
+        && (record.flags & flag::ALLOWLISTED == 0 || record.class == Class::Clean as u8)
+        && record.zero == [0; 3]
+        && sources.is_some_and(|sources| {
+            !sources.is_empty()
+                && sources.is_sorted_by(|a, b| a < b)
+                && sources.iter().all(|source| usize::from(*source) < view.sources.len())
+        })
+}
+
+fn verify_sources(view: &View<'_>) -> Result<(), Error> {
+    let text =
+        |at: u32, bytes: u32| view.strings.get(at as usize..at as usize + bytes as usize).is_some_and(|text| str::from_utf8(text).is_ok());
+    for (index, source) in view.sources.iter().enumerate() {
+        let sound = text(source.name_at, source.name_bytes) && text(source.licence_at, source.licence_bytes);
+        let at = view.spans[Section::Sources.index()].start + index * Section::Sources.element_bytes();
+        require("sources", at as u64, sound, "spans of UTF-8", format_args!("{source:?}"))?;
+    }
+    Ok(())
+}
+
+fn verify_lpm<S>(
+    starts_name: &'static str,
+    index_name: &'static str,
+    index: &[u32],
+    starts: &[S],
+    shift: u32,
+    value: impl Fn(&S) -> u128,
+) -> Result<(), Error> {
+    let Some(first) = starts.first() else {
+        return Ok(()); // then the index is empty too: verify_geometry
+    };
+    require(starts_name, 0, value(first) == 0, "0 as the first address", value(first))?;
+    require(starts_name, 0, starts.is_sorted_by(|a, b| value(a) < value(b)), "ascending addresses", "others")?;
+    let mut below = 0;
+    for (at, entry) in index.iter().enumerate() {
+        while below < starts.len() && value(&starts[below]) < (at as u128) << shift {
+            below += 1;
+        }
+        equal(index_name, 4 * at as u64, below as u64, (*entry).into())?;
+    }
+    equal(index_name, 4 * (LPM_INDEX as u64 - 1), starts.len() as u64, below as u64)
+}
+
+fn verify_ids(name: &'static str, ids: &[u32], view: &View<'_>) -> Result<(), Error> {
+    match ids.iter().position(|id| *id as usize >= view.templates.len()) {
+        Some(at) => Err(Error::corrupt(name, 4 * at as u64, "a verdict id", ids[at])),
+        None => Ok(()),
+    }
+}
+
+fn header_sha256(page: &[u8; PAGE]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    hasher.update(&page[..SHA256_AT]);
+    hasher.update([0; 32]);
+    hasher.update(&page[SHA256_AT + 32..]);
+    hasher.finalize().into()
+}
+
+fn supported(what: &'static str, got: u64, known: u64) -> Result<(), Error> {
+    if got == known { Ok(()) } else { Err(Error::Unsupported { what, got, known }) }
+}
+
+fn equal(section: &'static str, offset: u64, expected: u64, got: u64) -> Result<(), Error> {
+    if expected == got { Ok(()) } else { Err(Error::corrupt(section, offset, expected, got)) }
+}
+
+fn require(section: &'static str, offset: u64, holds: bool, expected: impl ToString, got: impl ToString) -> Result<(), Error> {
+    if holds { Ok(()) } else { Err(Error::corrupt(section, offset, expected, got)) }
+}
+
+fn zeros(section: &'static str, bytes: &[u8], range: Range<usize>) -> Result<(), Error> {
+    match bytes[range.clone()].iter().position(|byte| *byte != 0) {
+        Some(at) => Err(Error::corrupt(section, (range.start + at) as u64, "zero padding", bytes[range.start + at])),
+        None => Ok(()),
+    }
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

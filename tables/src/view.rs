@@ -1,0 +1,60 @@
+//! A verified snapshot as slices: no copies, no decoding, nothing left to check.
+
+use std::ops::Range;
+
+use verdict_simd::Bucket;
+
+use crate::layout::{Record, Section, SourceEntry, Start6};
+use crate::lpm::Lpm;
+use crate::table::{Geometry, Table};
+use crate::verdict::Verdict;
+use crate::verify::{Spans, Verified};
+
+/// All sections. `verify` has promised that every index found in one of them lies inside the one it points to.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) table: Table<'a>,
+    pub(crate) templates: &'a [Verdict],
+    pub(crate) records: &'a [Record],
+    pub(crate) source_sets: &'a [u16],
+    pub(crate) sources: &'a [SourceEntry],
+    pub(crate) strings: &'a [u8],
+    pub(crate) lpm4: Lpm<'a, u32>,
+    pub(crate) lpm6: Lpm<'a, Start6>,
+    pub(crate) slots: u64,
+    pub(crate) spans: &'a Spans,
+}
+
+impl<'a> View<'a> {
+    /// `verified` came from these bytes, which begin at a multiple of 64.
+    pub(crate) fn new(bytes: &'a [u8], verified: &'a Verified) -> Self {
+        let of = |section: Section| -> &'a [u8] {
+            let Range { start, end } = verified.spans[section.index()].clone();
+            &bytes[start..end]
+        };
+        let seeds = of(Section::Seeds);
+        let buckets: &[Bucket] = bytemuck::cast_slice(of(Section::Buckets));
+        let geometry =
+            Geometry { groups: seeds.len() as u32, shard_shift: verified.header.shard_shift, shard_buckets: verified.header.shard_buckets };
+        Self {
+            table: Table { geometry, seeds, buckets },
+            templates: bytemuck::cast_slice(of(Section::Templates)),
+            records: bytemuck::cast_slice(of(Section::Records)),
+            source_sets: bytemuck::cast_slice(of(Section::SourceSets)),
+            sources: bytemuck::cast_slice(of(Section::Sources)),
+            strings: of(Section::Strings),
+            lpm4: Lpm {
+                index: bytemuck::cast_slice(of(Section::Index4)),
+                starts: bytemuck::cast_slice(of(Section::Starts4)),
+                ids: bytemuck::cast_slice(of(Section::Verdicts4)),
+            },
+            lpm6: Lpm {
+                index: bytemuck::cast_slice(of(Section::Index6)),
+                starts: bytemuck::cast_slice(of(Section::Starts6)),
+                ids: bytemuck::cast_slice(of(Section::Verdicts6)),
+            },
+            slots: verified.header.slots,
+            spans: &verified.spans,
+        }
+    }
+}
