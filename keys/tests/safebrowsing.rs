@@ -51,8 +51,11 @@ fn texts<'v>(vector: &'v Value, field: &str) -> Vec<&'v str> {
     vector[field].as_array().expect("an array").iter().map(|value| value.as_str().expect("a string")).collect()
 }
 
+/// Which part of host and path a section compares.
+type Show = fn(&str, &str) -> String;
+
 /// `host` and `path` of the canonical URL as `show` wants them, or the reason in parentheses.
-fn canonical(input: &str, show: impl Fn(&str, &str) -> String) -> String {
+fn canonical(input: &str, show: Show) -> String {
     match Canonicalizer::new().url(&bytes(input)) {
         Ok(url) => show(url.host_text, url.path()),
         Err(reason) => refused(reason),
@@ -71,7 +74,7 @@ fn every_vector_passes_or_is_a_reasoned_exception() {
     let mut exceptions = Exceptions::read();
     let mut count = 0;
 
-    let shapes: [(&str, fn(&str, &str) -> String); 3] = [
+    let shapes: [(&str, Show); 3] = [
         ("canonical_host", |host, _| host.to_owned()),
         ("canonical_path", |_, path| path.to_owned()),
         ("canonical_url", |host, path| format!("{host}{path}")),
