@@ -2,7 +2,9 @@
 
 use verdict_keys::{Batch, Digest, Kind, Scheme};
 use verdict_simd::Portable;
-use verdict_tables::{Builder, Class, On, Rule, RuleKind, Scratch, Snapshot, Source, Status, Verdict, Vote, category, flag, lookup, matches};
+use verdict_tables::{
+    Builder, Class, On, Rule, RuleKind, Scratch, Snapshot, Source, Status, Verdict, Vote, category, flag, lookup, matches,
+};
 
 fn vote(source: u16, class: Class) -> Vote {
     Vote {
