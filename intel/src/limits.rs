@@ -1,0 +1,45 @@
+//! Every bound that a feed can run into, in one place, with the reason for its number.
+//!
+//! A feed is written by a stranger. What it may cost is decided here and not by its bytes: a line is held in memory up to
+//! `LINE_BYTES_MAX`, a compressed file may grow up to `EXPANSION_RATIO_MAX`, and everything else is streamed.
+
+/// A longer line is rejected and skipped without being held in memory. The longest URL that is a key has 8,192 bytes
+/// (`verdict_keys::URL_BYTES_MAX`); the rest is room for the other columns of a row, above all lists of tags and references.
+pub const LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Columns of one delimited row. The widest known format (ThreatFox) has 15.
+pub const COLUMNS_MAX: usize = 64;
+
+/// How much of a feed is looked at to tell its format. Long licence headers fit (the longest seen are below 4 KiB).
+pub const DETECT_BYTES: usize = 64 * 1024;
+
+/// How many rows of that part are looked at.
+pub const DETECT_ROWS: usize = 256;
+
+/// Bytes that one feed may have after decompression. The largest public feeds are below 0.5 GiB.
+pub const EXPANDED_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Decompressed bytes per compressed byte, once `EXPANSION_FREE_BYTES` have come out. Lists of indicators pack 3 to 30 times;
+/// deflate ends at 1,032.
+pub const EXPANSION_RATIO_MAX: u64 = 100;
+
+/// Below this size no ratio is held against a feed: a small, repetitive file does no harm.
+pub const EXPANSION_FREE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Bytes of a rejected line that a report shows, before escaping.
+pub const EXCERPT_BYTES: usize = 96;
+
+/// Indicators on one line of a hosts file. The usual writers put nine; a line of more than this is broken or hostile.
+pub const NAMES_PER_LINE_MAX: usize = 64;
+
+/// Size of a feeds.toml.
+pub const CONFIG_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// Size of a secret file.
+pub const SECRET_BYTES_MAX: u64 = 4096;
+
+/// Feeds of one snapshot: their numbers are 16 bits wide in the table.
+pub const FEEDS_MAX: usize = 4096;
+
+const _: () = assert!(LINE_BYTES_MAX > 2 * verdict_keys::URL_BYTES_MAX);
+const _: () = assert!(FEEDS_MAX <= u16::MAX as usize);
