@@ -1,0 +1,196 @@
+//! Refuses what would list far more than anyone means: the rules a poisoned or broken feed brings.
+//!
+//! Google, 31 January 2009: one `/` in a list of harmful sites, and for forty minutes every site of the web was harmful.
+//! These checks look at one rule and need no data; the gates over whole feeds come on top of them.
+
+use crate::reason::Reason;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use verdict_keys::Digest;
+
+/// The widest IPv4 prefix that a feed may list.
+pub const IPV4_BITS_MIN: u8 = 8;
+/// The widest IPv6 prefix that a feed may list.
+pub const IPV6_BITS_MIN: u8 = 16;
+
+/// Labels below which country registries sell names. Without the Public Suffix List this is a look-alike of its commonest
+/// entries (`co.uk`, `com.au`, `or.jp`): enough to stop the usual accident.
+const SECOND_LEVELS: [&str; 22] = [
+    "ac", "co", "com", "edu", "gob", "gouv", "gov", "go", "gv", "info", "ltd", "me", "mil", "ne", "net", "nom", "or", "org", "plc", "sch",
+    "web", "adm",
+];
+
+/// Private and link-local IPv4 networks (RFC 1918, RFC 3927).
+const PRIVATE_V4: [(Ipv4Addr, u8); 4] = [
+    (Ipv4Addr::new(10, 0, 0, 0), 8),
+    (Ipv4Addr::new(172, 16, 0, 0), 12),
+    (Ipv4Addr::new(192, 168, 0, 0), 16),
+    (Ipv4Addr::new(169, 254, 0, 0), 16),
+];
+
+/// Private and link-local IPv6 networks (RFC 4193, RFC 4291).
+const PRIVATE_V6: [(Ipv6Addr, u8); 2] = [(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7), (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10)];
+
+/// A host rule over a canonical name.
+pub fn host(name: &str) -> Result<(), Reason> {
+    let Some((rest, top)) = name.rsplit_once('.') else { return Err(Reason::SingleLabel) };
+    let top_is_a_country = top.len() == 2 && top.bytes().all(|byte| byte.is_ascii_alphabetic());
+    if top_is_a_country && SECOND_LEVELS.contains(&rest) { Err(Reason::PublicSuffix) } else { Ok(()) }
+}
+
+/// The name in a URL rule: the rule is for one page, so that only one-label names are refused (they are another machine at every site).
+pub fn url_host(name: &str) -> Result<(), Reason> {
+    if name.contains('.') { Ok(()) } else { Err(Reason::SingleLabel) }
+}
+
+/// An address prefix with clear host bits. An allow rule may name private and loopback space: that is what it is for.
+pub fn prefix(network: IpAddr, bits: u8, allow: bool) -> Result<(), Reason> {
+    let (min, mapped) = match network {
+        IpAddr::V4(_) => (IPV4_BITS_MIN, false),
+        IpAddr::V6(network) => {
+            (IPV6_BITS_MIN, bits < 96 && overlaps(network.into(), bits, Ipv4Addr::UNSPECIFIED.to_ipv6_mapped().into(), 96))
+        }
+    };
+    if bits < min || mapped {
+        return Err(Reason::PrefixTooWide);
+    }
+    let touches = |other: IpAddr, other_bits: u8| overlaps(network, bits, other, other_bits);
+    if touches(Ipv4Addr::UNSPECIFIED.into(), 8) || touches(Ipv6Addr::UNSPECIFIED.into(), 128) {
+        return Err(Reason::UnspecifiedAddress);
+    }
+    if allow {
+        return Ok(());
+    }
+    if touches(Ipv4Addr::new(127, 0, 0, 0).into(), 8) || touches(Ipv6Addr::LOCALHOST.into(), 128) {
+        return Err(Reason::LoopbackAddress);
+    }
+    let private = PRIVATE_V4.iter().any(|&(other, bits)| touches(other.into(), bits))
+        || PRIVATE_V6.iter().any(|&(other, bits)| touches(other.into(), bits));
+    if private { Err(Reason::PrivateAddress) } else { Ok(()) }
+}
+
+/// A digest that is nobody's file, or everybody's.
+pub fn digest(digest: &Digest) -> Result<(), Reason> {
+    let bytes: &[u8] = match digest {
+        Digest::Sha256(bytes) => bytes,
+        Digest::Sha1(bytes) => bytes,
+        Digest::Md5(bytes) => bytes,
+    };
+    if bytes.iter().all(|byte| *byte == bytes[0]) {
+        return Err(Reason::TrivialDigest);
+    }
+    if EMPTY_FILE.contains(digest) { Err(Reason::EmptyFile) } else { Ok(()) }
+}
+
+/// Of zero bytes.
+const EMPTY_FILE: [Digest; 3] = [
+    Digest::Sha256([
+        0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b,
+        0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+    ]),
+    Digest::Sha1([0xda, 0x39, 0xa3, 0xee, 0x5e, 0x6b, 0x4b, 0x0d, 0x32, 0x55, 0xbf, 0xef, 0x95, 0x60, 0x18, 0x90, 0xaf, 0xd8, 0x07, 0x09]),
+    Digest::Md5([0xd4, 0x1d, 0x8c, 0xd9, 0x8f, 0x00, 0xb2, 0x04, 0xe9, 0x80, 0x09, 0x98, 0xec, 0xf8, 0x42, 0x7e]),
+];
+
+/// Is one of the two prefixes inside the other?
+fn overlaps(one: IpAddr, one_bits: u8, other: IpAddr, other_bits: u8) -> bool {
+    let common = one_bits.min(other_bits);
+    match (one, other) {
+        (IpAddr::V4(one), IpAddr::V4(other)) => {
+            top_bits(u128::from(one.to_bits()) << 96, common) == top_bits(u128::from(other.to_bits()) << 96, common)
+        }
+        (IpAddr::V6(one), IpAddr::V6(other)) => top_bits(one.to_bits(), common) == top_bits(other.to_bits(), common),
+        _ => false,
+    }
+}
+
+/// The first `bits` bits of an address that stands at the top of 128 bits.
+fn top_bits(address: u128, bits: u8) -> u128 {
+    if bits == 0 { 0 } else { address & (u128::MAX << (128 - u32::from(bits))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, allow: bool, expected: Result<(), Reason>) {
+        let (address, bits) = text.split_once('/').unwrap();
+        assert_eq!(prefix(address.parse().unwrap(), bits.parse().unwrap(), allow), expected, "{text}");
+    }
+
+    #[test]
+    fn refuses_wide_prefixes() {
+        for text in [
+            "0.0.0.0/0",
+            "0.0.0.0/7",
+            "128.0.0.0/1",
+            "224.0.0.0/3",
+            "198.0.0.0/7",
+            "::/0",
+            "2000::/3",
+            "2000::/15",
+            "::/16",
+            "::ffff:0:0/95",
+            "::/64",
+        ] {
+            check(text, false, Err(Reason::PrefixTooWide));
+            check(text, true, Err(Reason::PrefixTooWide));
+        }
+        for text in ["198.0.0.0/8", "2001::/16", "2001:db8::/32", "198.51.100.7/32", "2001:db8::1/128"] {
+            check(text, false, Ok(()));
+        }
+    }
+
+    #[test]
+    fn refuses_everybodys_addresses() {
+        check("0.0.0.0/8", true, Err(Reason::UnspecifiedAddress));
+        check("0.1.2.3/32", false, Err(Reason::UnspecifiedAddress));
+        check("::/128", false, Err(Reason::UnspecifiedAddress));
+        check("127.0.0.1/32", false, Err(Reason::LoopbackAddress));
+        check("127.0.0.0/8", false, Err(Reason::LoopbackAddress));
+        check("::1/128", false, Err(Reason::LoopbackAddress));
+        for text in [
+            "10.0.0.0/8",
+            "10.1.2.3/32",
+            "172.16.0.0/12",
+            "172.0.0.0/8",
+            "192.168.1.1/32",
+            "192.0.0.0/8",
+            "169.254.1.1/32",
+            "fc00::/16",
+            "fd12::/48",
+            "fe80::1/128",
+        ] {
+            check(text, false, Err(Reason::PrivateAddress));
+            check(text, true, Ok(()));
+        }
+        check("172.32.0.0/12", false, Ok(()));
+        check("11.0.0.0/8", false, Ok(()));
+    }
+
+    #[test]
+    fn refuses_hosts_that_are_no_ones() {
+        for name in ["com", "localhost", "test", "xn--p1ai"] {
+            assert_eq!(host(name), Err(Reason::SingleLabel));
+            assert_eq!(url_host(name), Err(Reason::SingleLabel));
+        }
+        for name in ["co.uk", "com.au", "or.jp", "net.cn"] {
+            assert_eq!(host(name), Err(Reason::PublicSuffix));
+            assert_eq!(url_host(name), Ok(()));
+        }
+        for name in ["example.test", "a.co.uk", "co.example", "example.uk"] {
+            assert_eq!(host(name), Ok(()));
+        }
+    }
+
+    #[test]
+    fn refuses_digests_that_are_no_ones() {
+        for empty in EMPTY_FILE {
+            assert_eq!(digest(&empty), Err(Reason::EmptyFile));
+        }
+        assert_eq!(digest(&Digest::Md5([0; 16])), Err(Reason::TrivialDigest));
+        assert_eq!(digest(&Digest::Sha1([0xff; 20])), Err(Reason::TrivialDigest));
+        let mut one = [0; 32];
+        one[31] = 1;
+        assert_eq!(digest(&Digest::Sha256(one)), Ok(()));
+    }
+}
