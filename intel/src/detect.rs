@@ -1,0 +1,337 @@
+//! Which format a feed has, told from its first bytes and its name, with the reason stated; never a silent guess.
+//!
+//! ```text
+//! container (zip, tar, zstd, UTF-16) ──► foreign formats (JSON, HTML, filter and rule languages) ──► header of a known table
+//!    ──► digest;comment ──► hosts file ──► one indicator a line ──► undecided: what was seen, and which option to set
+//! ```
+//! Only the first `DETECT_BYTES` and `DETECT_ROWS` are looked at. A list counts as one when three quarters of these rows are single indicators:
+//! real lists have stray lines, and each of those is rejected with its own reason when the list is read.
+
+use crate::format::Format;
+use crate::limits::DETECT_ROWS;
+use crate::look::{self, Look, look};
+use crate::read::fields::split;
+use crate::read::table::{Preset, is_header, names};
+use crate::read::{
+    feodo, hash_table, is_list_comment, maltrail, openphish, phishtank, threatfox, urlhaus, urlhaus_filter, without_trailing_comment,
+};
+use crate::refang::refang;
+use std::collections::BTreeMap;
+
+/// A format and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Detected {
+    /// The format.
+    pub format: Format,
+    /// Completes the sentence "detected: urlhaus-csv because …".
+    pub because: String,
+}
+
+/// No format could be told.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Undecided {
+    /// A format that this version does not read.
+    #[error("looks like {0}, which this version does not read")]
+    Foreign(&'static str),
+    /// Nothing but comments and blank lines.
+    #[error("holds no row to tell its format by; set format (or --format)")]
+    NoRows,
+    /// A table with columns that no known format has.
+    #[error("looks like a table of unknown columns ({0}); declare them in [feed.columns]")]
+    UnknownTable(String),
+    /// Neither a table nor a list.
+    #[error("its format could not be told: {0}; set format (or --format) to one of: {known}", known = known())]
+    Unclear(String),
+}
+
+const PRESETS: [(Format, &Preset); 8] = [
+    (Format::UrlhausCsv, &urlhaus::PRESET),
+    (Format::ThreatfoxCsv, &threatfox::PRESET),
+    (Format::FeodoCsv, &feodo::PRESET),
+    (Format::PhishtankCsv, &phishtank::PRESET),
+    (Format::OpenphishTsv, &openphish::PRESET),
+    (Format::MaltrailTsv, &maltrail::PRESET),
+    (Format::UrlhausFilterTsv, &urlhaus_filter::PRESET),
+    (Format::HashTable, &hash_table::PRESET),
+];
+
+/// Tells the format. `whole` says that `head` is all there is, so that its last line is complete.
+pub fn detect(name: &str, head: &[u8], whole: bool) -> Result<Detected, Undecided> {
+    let head = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head);
+    if let Some(foreign) = container(head) {
+        return Err(Undecided::Foreign(foreign));
+    }
+    let complete = if whole { head } else { &head[..head.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1)] };
+    let lines: Vec<&[u8]> = complete.split(|&byte| byte == b'\n').map(|line| line.trim_ascii()).filter(|line| !line.is_empty()).collect();
+    if let Some(detected) = by_header(&lines) {
+        return Ok(detected);
+    }
+    let rows: Vec<&[u8]> = lines.iter().copied().filter(|line| !is_list_comment(line)).take(DETECT_ROWS).collect();
+    if let Some(foreign) = foreign(&lines, &rows) {
+        return Err(Undecided::Foreign(foreign));
+    }
+    let Some(first) = rows.first() else { return Err(Undecided::NoRows) };
+    by_rows(name, &lines, &rows).ok_or_else(|| unclear(first, &rows))
+}
+
+fn container(head: &[u8]) -> Option<&'static str> {
+    let magic: [(&[u8], &str); 8] = [
+        (b"\x28\xb5\x2f\xfd", "a zstd file"),
+        (b"PK\x03\x04", "a zip archive"),
+        (b"BZh", "a bzip2 file"),
+        (b"\xfd7zXZ", "an xz file"),
+        (b"\x1f\x8b", "gzip inside gzip"),
+        (b"\xff\xfe", "UTF-16 text (convert it to UTF-8)"),
+        (b"\xfe\xff", "UTF-16 text (convert it to UTF-8)"),
+        (b"SQLite format 3\0", "an SQLite database"),
+    ];
+    if let Some((_, foreign)) = magic.iter().find(|(magic, _)| head.starts_with(magic)) {
+        return Some(foreign);
+    }
+    if head.get(257..262) == Some(b"ustar") {
+        return Some("a tar archive (unpack it first)");
+    }
+    let start = &head[..head.len().min(4096)];
+    let nul_bytes = start.iter().filter(|&&byte| byte == 0).count();
+    (nul_bytes * 16 > start.len()).then_some("a binary file")
+}
+
+/// Languages of filters and rules, and documents, by how their lines begin.
+fn foreign(lines: &[&[u8]], rows: &[&[u8]]) -> Option<&'static str> {
+    let first = rows.first()?;
+    if first.starts_with(b"<") {
+        return Some("HTML or XML (an error page?)");
+    }
+    if first.starts_with(b"{") || (first.starts_with(b"[") && (first.len() == 1 || matches!(first[1], b'{' | b'"' | b'[' | b' '))) {
+        return Some("JSON");
+    }
+    if lines.iter().any(|line| line.starts_with(b"[Adblock")) {
+        return Some("an adblock list");
+    }
+    let many = |begins: &[&[u8]]| {
+        let count = rows.iter().filter(|row| begins.iter().any(|begin| row.starts_with(begin))).count();
+        count * 2 > rows.len()
+    };
+    let contain = |what: &[u8]| {
+        rows.iter().filter(|row| row.windows(what.len()).any(|window| window.eq_ignore_ascii_case(what))).count() * 2 > rows.len()
+    };
+    if many(&[b"||", b"@@"]) || (contain(b"^") && contain(b"|")) || contain(b"$all") || contain(b"##") {
+        return Some("an adblock list");
+    }
+    if many(&[b"address=/", b"server=/", b"local=/"]) {
+        return Some("a dnsmasq configuration");
+    }
+    if many(&[b"local-zone:", b"local-data:"]) {
+        return Some("an unbound configuration");
+    }
+    if many(&[b"zone \""]) {
+        return Some("a BIND configuration");
+    }
+    if first.starts_with(b"$TTL") || first.starts_with(b"$ORIGIN") || contain(b" CNAME ") || contain(b"\tCNAME\t") {
+        return Some("a response policy zone");
+    }
+    if many(&[b"alert ", b"drop ", b"reject "]) {
+        return Some("Snort or Suricata rules");
+    }
+    (many(&[b"-d ", b"+d "]) || *first == b"msFilterList").then_some("an Internet Explorer protection list")
+}
+
+/// The header of a known table: a `#` line, or the first row.
+fn by_header(lines: &[&[u8]]) -> Option<Detected> {
+    let first_row = lines.iter().position(|line| !line.starts_with(b"#")).unwrap_or(lines.len());
+    let candidates = lines.iter().take(first_row + 1);
+    for line in candidates {
+        let text = line.trim_ascii_start();
+        let text = &text[text.iter().take_while(|&&byte| byte == b'#').count()..];
+        for (format, preset) in PRESETS {
+            for &delimiter in preset.delimiters {
+                let mut fields = Vec::new();
+                if split(text, delimiter, preset.quotes, &mut fields).is_ok() && is_header(&fields, preset) {
+                    let because = format!("the header names {}", names(&fields));
+                    return Some(Detected { format, because });
+                }
+            }
+        }
+    }
+    None
+}
+
+fn by_rows(name: &str, lines: &[&[u8]], rows: &[&[u8]]) -> Option<Detected> {
+    let most = |count: usize| count * 4 >= rows.len() * 3;
+    let detected = |format, because: String| Some(Detected { format, because });
+    let digests = rows.iter().filter(|row| digest_and_comment(row)).count();
+    if most(digests) {
+        return detected(Format::HashComment, format!("{digests} of the first {} rows are digest;comment", rows.len()));
+    }
+    let hosts = rows.iter().filter(|row| is_hosts_line(row)).count();
+    if most(hosts) {
+        return detected(Format::Hosts, format!("{hosts} of the first {} rows are an address that leads nowhere and names", rows.len()));
+    }
+    let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
+    for row in rows {
+        if let Some(kind) = kind_of_row(row) {
+            *counts.entry(kind).or_default() += 1;
+        }
+    }
+    let seen = counts.values().sum::<usize>();
+    if seen == 0 || !most(seen) {
+        return None;
+    }
+    let only = |kinds: &[&str]| counts.keys().all(|kind| kinds.contains(kind));
+    let told = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>().join(", ");
+    let because = format!("the first {} rows hold {told}", rows.len());
+    let is_netset = name.contains(".netset")
+        || name.contains(".ipset")
+        || lines.iter().take(8).any(|line| line.starts_with(b"#") && ends_in_ipset(line));
+    let format = match () {
+        () if only(&["addresses", "prefixes"]) && is_netset => Format::Netset,
+        () if only(&["addresses", "prefixes", "addresses with ports"]) => Format::AddressList,
+        () if only(&["digests"]) => Format::HashList,
+        () if only(&["URLs"]) => Format::UrlList,
+        () if only(&["hosts", "addresses"]) => Format::HostList,
+        () => Format::List,
+    };
+    detected(format, because)
+}
+
+fn ends_in_ipset(line: &[u8]) -> bool {
+    line.ends_with(b"ipset") || line.ends_with(b"netset")
+}
+
+fn digest_and_comment(row: &[u8]) -> bool {
+    row.iter().position(|&byte| byte == b';').is_some_and(|end| look(row[..end].trim_ascii()) == Look::Digest)
+}
+
+fn is_hosts_line(row: &[u8]) -> bool {
+    let mut words = row.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let target = words.next().and_then(|word| look::address(word.split(|&byte| byte == b'%').next()?));
+    target.is_some_and(|target| target.is_unspecified() || target.is_loopback()) && words.next().is_some_and(|name| !name.starts_with(b"#"))
+}
+
+/// What a row of a plain list holds; `None` when it is no single indicator.
+fn kind_of_row(row: &[u8]) -> Option<&'static str> {
+    let text = without_trailing_comment(row);
+    if text.iter().any(u8::is_ascii_whitespace) {
+        return None;
+    }
+    match look(&refang(text)) {
+        Look::Url => Some("URLs"),
+        Look::HostPath => Some("hosts with paths"),
+        Look::Host if text.contains(&b'.') || text.contains(&b'[') || text.contains(&b'(') => Some("hosts"),
+        Look::HostPort => Some("hosts with ports"),
+        Look::Address => Some("addresses"),
+        Look::AddressPort => Some("addresses with ports"),
+        Look::Prefix => Some("prefixes"),
+        Look::Digest => Some("digests"),
+        _ => None,
+    }
+}
+
+/// Says what was seen: a table, if the rows have one delimiter in common, or the first row that is no indicator.
+fn unclear(first: &[u8], rows: &[&[u8]]) -> Undecided {
+    for delimiter in [b'\t', b';', b','] {
+        if rows.iter().filter(|row| row.contains(&delimiter)).count() * 4 >= rows.len() * 3 {
+            let mut fields = Vec::new();
+            if split(first, delimiter, delimiter != b'\t', &mut fields).is_ok() {
+                return Undecided::UnknownTable(names(&fields));
+            }
+        }
+    }
+    let singles = rows.iter().filter(|row| kind_of_row(row).is_some()).count();
+    let odd = rows.iter().find(|row| kind_of_row(row).is_none()).unwrap_or(&first);
+    let shown = odd[..odd.len().min(60)].escape_ascii();
+    Undecided::Unclear(format!("{singles} of the first {} rows are single indicators; the first other row is \"{shown}\"", rows.len()))
+}
+
+fn known() -> String {
+    Format::ALL.map(Format::name).join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, format: Format) {
+        match detect("feed.txt", text.as_bytes(), true) {
+            Ok(detected) => assert_eq!(detected.format, format, "{text}: {}", detected.because),
+            Err(error) => panic!("{text}: {error}"),
+        }
+    }
+
+    fn check_foreign(text: &str, expected: &str) {
+        assert_eq!(detect("feed.txt", text.as_bytes(), true).unwrap_err(), Undecided::Foreign(expected_static(expected)), "{text}");
+    }
+
+    fn expected_static(text: &str) -> &'static str {
+        Box::leak(text.to_owned().into_boxed_str())
+    }
+
+    #[test]
+    fn tells_tables_by_their_header() {
+        check(
+            "# \"id\",\"dateadded\",\"url\",\"url_status\",\"last_online\",\"threat\",\"tags\",\"urlhaus_link\",\"reporter\"\r\n",
+            Format::UrlhausCsv,
+        );
+        check("id,dateadded,url,url_status,threat,tags,urlhaus_link,reporter\n", Format::UrlhausCsv);
+        check("# \"first_seen_utc\", \"ioc_id\", \"ioc_value\", \"ioc_type\", \"threat_type\"\n\"a\"\n", Format::ThreatfoxCsv);
+        check("# x\nfirst_seen_utc,dst_ip,dst_port,c2_status,last_online,malware\n", Format::FeodoCsv);
+        check("phish_id,url,phish_detail_url,submission_time,verified,verification_time,online,target\n", Format::PhishtankCsv);
+        check("first_seen\tlast_seen\tsnapshots\turl\n", Format::OpenphishTsv);
+        check("first_seen\tlast_seen\tsnapshots\tline\n", Format::OpenphishTsv);
+        check("class\tfamily\tindicator\treference\n", Format::MaltrailTsv);
+        check("first_seen\tlast_seen\tsnapshots\ttype\tindicator\n", Format::UrlhausFilterTsv);
+        check("hash\ttype\tsource\tfamily_or_report\n", Format::HashTable);
+        check("hash,type,source,family\n", Format::HashTable);
+    }
+
+    #[test]
+    fn tells_lists_by_their_rows() {
+        check("http://a.example/x\nhxxps://b[.]example/y\n", Format::UrlList);
+        check("http://a.example/x,y,z\n", Format::UrlList);
+        check("a.example\nb.example # x\n192.0.2.1\n", Format::HostList);
+        check("bad[.]example\n", Format::HostList);
+        check("192.0.2.1\n192.0.2.0/24\n192.0.2.1:80\n", Format::AddressList);
+        check("#\n# x\n# ipv4 hash:net ipset\n#\n192.0.2.0/24\n", Format::Netset);
+        check("192.0.2.0/24 ; SBL1\n", Format::AddressList);
+        check("44d88612fea8a8f36de82e1278abb02f\n", Format::HashList);
+        check("44d88612fea8a8f36de82e1278abb02f;EICAR; x\n", Format::HashComment);
+        check("# x\n127.0.0.1 localhost\n0.0.0.0 a.example b.example\n", Format::Hosts);
+        check("a.example\nhttp://b.example/\n", Format::List);
+        check("[2001:db8::1]:443\n", Format::AddressList);
+        check("URLs\nhttp://a.example/\nhttp://a.example/1\nhttp://a.example/2\n", Format::UrlList);
+    }
+
+    #[test]
+    fn says_what_it_does_not_read() {
+        check_foreign("<!doctype html>\n", "HTML or XML (an error page?)");
+        check_foreign("{\"a\": 1}\n", "JSON");
+        check_foreign("[\n{\n", "JSON");
+        check_foreign("[Adblock Plus 2.0]\n||a.example^\n", "an adblock list");
+        check_foreign("! Title: x\n||a.example^\n", "an adblock list");
+        check_foreign("address=/a.example/0.0.0.0\n", "a dnsmasq configuration");
+        check_foreign("local-zone: \"a.example\" always_nxdomain\n", "an unbound configuration");
+        check_foreign("zone \"a.example\" { type master; };\n", "a BIND configuration");
+        check_foreign("$TTL 30\n@ SOA x\na.example CNAME .\n", "a response policy zone");
+        check_foreign("alert tcp any any -> any any (msg:\"x\";)\n", "Snort or Suricata rules");
+        check_foreign("msFilterList\n: Expires=1\n-d a.example\n", "an Internet Explorer protection list");
+        check_foreign("PK\u{3}\u{4}", "a zip archive");
+        assert_eq!(detect("x", b"\xff\xfea\0", true), Err(Undecided::Foreign("UTF-16 text (convert it to UTF-8)")));
+        assert_eq!(detect("x", &[0; 100], true), Err(Undecided::Foreign("a binary file")));
+    }
+
+    #[test]
+    fn never_guesses() {
+        assert_eq!(detect("x", b"", true), Err(Undecided::NoRows));
+        assert_eq!(detect("x", b"# only\n\n; comments\n", true), Err(Undecided::NoRows));
+        let table = detect("x", b"first_seen\tlast_seen\tsnapshots\thost\n2020\t2021\t1\ta.example\n", true).unwrap_err();
+        assert_eq!(table, Undecided::UnknownTable("first_seen, last_seen, snapshots, host".into()));
+        let unclear = detect("x", b"once upon a time\nthere was a feed\n", true).unwrap_err();
+        assert!(unclear.to_string().contains("set format"), "{unclear}");
+        assert!(unclear.to_string().contains("once upon a time"), "{unclear}");
+    }
+
+    #[test]
+    fn a_cut_last_line_is_not_looked_at() {
+        assert_eq!(detect("x", b"a.example\nhttp://b.exa", false).unwrap().format, Format::HostList);
+    }
+}

@@ -1,0 +1,168 @@
+//! The formats that can be read, by the names that feeds.toml and `--format` use, and what each means unless the operator says otherwise.
+
+use crate::categories;
+use serde::{Serialize, Serializer};
+use verdict_tables::Class;
+
+/// A format of a feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Format {
+    /// One indicator a line, kinds mixed.
+    List,
+    /// One URL a line.
+    UrlList,
+    /// One host a line.
+    HostList,
+    /// One address, prefix or address:port a line.
+    AddressList,
+    /// One digest a line.
+    HashList,
+    /// `0.0.0.0 name name`
+    Hosts,
+    /// Addresses and prefixes as ipset tools write them.
+    Netset,
+    /// `digest;comment`
+    HashComment,
+    /// `hash,type,source,family` with a header, by commas or tabs.
+    HashTable,
+    /// abuse.ch URLhaus `csv_online`, `csv_recent`.
+    UrlhausCsv,
+    /// abuse.ch ThreatFox CSV of 14 or 15 columns.
+    ThreatfoxCsv,
+    /// abuse.ch Feodo Tracker CSV.
+    FeodoCsv,
+    /// PhishTank CSV.
+    PhishtankCsv,
+    /// A history of OpenPhish's list: `first_seen last_seen snapshots url`.
+    OpenphishTsv,
+    /// Maltrail's trails: `class family indicator reference`.
+    MaltrailTsv,
+    /// urlhaus-filter's history: `first_seen last_seen snapshots type indicator`.
+    UrlhausFilterTsv,
+    /// Columns as declared in `[feed.columns]`.
+    Csv,
+}
+
+/// What a format means where neither the row nor the operator says more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Defaults {
+    /// Class of a verdict.
+    pub class: Class,
+    /// Its categories.
+    pub categories: u16,
+    /// 0-100
+    pub confidence: u8,
+    /// Seconds a caller may keep the verdict.
+    pub ttl_s: u32,
+    /// Do host rules cover the names below?
+    pub subdomains: bool,
+}
+
+/// Score where nothing else is said.
+pub fn default_score(class: Class) -> u8 {
+    match class {
+        Class::Malicious => 90,
+        Class::Suspicious => 50,
+        Class::Clean | Class::Unknown => 0,
+    }
+}
+
+const HOUR_S: u32 = 3600;
+const DAY_S: u32 = 24 * HOUR_S;
+
+impl Format {
+    /// All of them, in the order of the manual.
+    pub const ALL: [Format; 17] = [
+        Format::List,
+        Format::UrlList,
+        Format::HostList,
+        Format::AddressList,
+        Format::HashList,
+        Format::Hosts,
+        Format::Netset,
+        Format::HashComment,
+        Format::HashTable,
+        Format::UrlhausCsv,
+        Format::ThreatfoxCsv,
+        Format::FeodoCsv,
+        Format::PhishtankCsv,
+        Format::OpenphishTsv,
+        Format::MaltrailTsv,
+        Format::UrlhausFilterTsv,
+        Format::Csv,
+    ];
+
+    /// As written in feeds.toml.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::List => "list",
+            Format::UrlList => "url-list",
+            Format::HostList => "host-list",
+            Format::AddressList => "address-list",
+            Format::HashList => "hash-list",
+            Format::Hosts => "hosts",
+            Format::Netset => "netset",
+            Format::HashComment => "hash-comment",
+            Format::HashTable => "hash-table",
+            Format::UrlhausCsv => "urlhaus-csv",
+            Format::ThreatfoxCsv => "threatfox-csv",
+            Format::FeodoCsv => "feodo-csv",
+            Format::PhishtankCsv => "phishtank-csv",
+            Format::OpenphishTsv => "openphish-tsv",
+            Format::MaltrailTsv => "maltrail-tsv",
+            Format::UrlhausFilterTsv => "urlhaus-filter-tsv",
+            Format::Csv => "csv",
+        }
+    }
+
+    /// The format of a name.
+    pub fn by_name(name: &str) -> Option<Format> {
+        Format::ALL.into_iter().find(|format| format.name() == name)
+    }
+
+    /// What it means unless said otherwise.
+    ///
+    /// Subdomains: a list of hosts is a list of names that are bad with everything below them, as resolvers and filters take it.
+    /// A hosts file lists exactly the names in it (hosts(5) has no other meaning), and in a mixed list nothing says what a name
+    /// stands for, so that there, too, a rule covers the name alone.
+    pub fn defaults(self) -> Defaults {
+        let (categories, confidence, ttl_s) = match self {
+            Format::List | Format::UrlList | Format::HostList | Format::Csv | Format::Hosts => (0, 50, HOUR_S),
+            Format::AddressList | Format::Netset => (0, 50, HOUR_S),
+            Format::HashList | Format::HashComment | Format::HashTable => (categories::MALWARE, 70, DAY_S),
+            Format::UrlhausCsv => (categories::MALWARE, 90, HOUR_S),
+            Format::ThreatfoxCsv => (categories::MALWARE, 75, HOUR_S),
+            Format::FeodoCsv => (categories::C2, 90, HOUR_S),
+            Format::PhishtankCsv | Format::OpenphishTsv => (categories::PHISHING, 85, HOUR_S),
+            Format::MaltrailTsv => (0, 60, HOUR_S),
+            Format::UrlhausFilterTsv => (categories::MALWARE, 70, HOUR_S),
+        };
+        let subdomains = !matches!(self, Format::List | Format::Hosts);
+        Defaults { class: Class::Malicious, categories, confidence, ttl_s, subdomains }
+    }
+}
+
+impl std::fmt::Display for Format {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Serialize for Format {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_found_again() {
+        for format in Format::ALL {
+            assert_eq!(Format::by_name(format.name()), Some(format));
+        }
+        assert_eq!(Format::by_name("URLHAUS-CSV"), None);
+    }
+}

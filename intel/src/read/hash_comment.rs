@@ -1,0 +1,21 @@
+//! `digest;comment`, as signature-base writes its hash indicators. The comment is free text and may hold more semicolons.
+
+use super::{Line, Reader, Row};
+use crate::judge::Expect;
+
+/// Lines of a digest, a semicolon and a comment.
+pub struct HashComment;
+
+impl Reader for HashComment {
+    fn read<'l>(&mut self, line: &'l [u8]) -> Line<'l> {
+        let line = line.trim_ascii();
+        if line.is_empty() {
+            return Line::Blank;
+        }
+        if line[0] == b'#' {
+            return Line::Comment;
+        }
+        let end = line.iter().position(|&byte| byte == b';').unwrap_or(line.len());
+        Line::Row(Row::single(line[..end].trim_ascii(), Expect::Digest))
+    }
+}

@@ -1,0 +1,129 @@
+//! Readers: one line in, what it says out. One file per format.
+//!
+//! ```text
+//! lines ──► Reader::read ──► Blank | Comment | Row { parts, said } | Refused(reason) | Broken(the whole feed)
+//! ```
+//! A reader sees one line at a time and never the file, so that nothing is loaded whole and a broken row ends at its line: an
+//! unclosed quote spoils one row and not the rest of the feed. Delimited formats share one engine ([`table`]) and differ in a
+//! [`table::Preset`]: the column names that tell the format, and what each column means.
+
+pub mod feodo;
+pub mod fields;
+pub mod hash_comment;
+pub mod hash_table;
+pub mod hosts;
+pub mod list;
+pub mod maltrail;
+pub mod netset;
+pub mod openphish;
+pub mod phishtank;
+pub mod table;
+pub mod threatfox;
+pub mod urlhaus;
+pub mod urlhaus_filter;
+
+use crate::format::Format;
+use crate::judge::Expect;
+use crate::reason::Reason;
+use std::borrow::Cow;
+use verdict_tables::Class;
+
+/// What a line is.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Line<'l> {
+    /// Nothing but white space.
+    Blank,
+    /// A comment or a header.
+    Comment,
+    /// A row with at least one part.
+    Row(Row<'l>),
+    /// A row that cannot be used.
+    Refused(Reason),
+    /// The feed as a whole is not what it was declared to be.
+    Broken(String),
+}
+
+/// One row of a feed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Row<'l> {
+    /// Its indicators.
+    pub parts: Vec<Part<'l>>,
+    /// What it says about all of them.
+    pub said: Said,
+}
+
+/// One indicator of a row.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Part<'l> {
+    /// As written.
+    pub text: Cow<'l, [u8]>,
+    /// What its place promises, or why it is none.
+    pub expect: Result<Expect, Reason>,
+}
+
+/// What a row says beside its indicators; `None` and 0 where it says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// Class of the row.
+    pub class: Option<Class>,
+    /// 0-100
+    pub score: Option<u8>,
+    /// 0-100
+    pub confidence: Option<u8>,
+    /// Categories that its words name.
+    pub categories: u16,
+    /// Days since 1970-01-01.
+    pub first_seen_day: u16,
+    /// Days since 1970-01-01.
+    pub last_seen_day: u16,
+    /// Date columns that hold something else than a date.
+    pub dates_unread: u8,
+}
+
+/// Reads lines of one format.
+pub trait Reader {
+    /// One line, without its end.
+    fn read<'l>(&mut self, line: &'l [u8]) -> Line<'l>;
+}
+
+/// The reader of a format. `columns` is for [`Format::Csv`], which has none of its own.
+pub fn reader(format: Format, columns: Option<&table::Columns>) -> Result<Box<dyn Reader>, String> {
+    Ok(match format {
+        Format::List => Box::new(list::List::new(Expect::Any)),
+        Format::UrlList => Box::new(list::List::new(Expect::Url)),
+        Format::HostList => Box::new(list::List::new(Expect::Host)),
+        Format::AddressList => Box::new(list::List::new(Expect::Address)),
+        Format::HashList => Box::new(list::List::new(Expect::Digest)),
+        Format::Hosts => Box::new(hosts::Hosts),
+        Format::Netset => Box::new(netset::Netset),
+        Format::HashComment => Box::new(hash_comment::HashComment),
+        Format::HashTable => Box::new(table::Table::preset(&hash_table::PRESET)),
+        Format::UrlhausCsv => Box::new(table::Table::preset(&urlhaus::PRESET)),
+        Format::ThreatfoxCsv => Box::new(table::Table::preset(&threatfox::PRESET)),
+        Format::FeodoCsv => Box::new(table::Table::preset(&feodo::PRESET)),
+        Format::PhishtankCsv => Box::new(table::Table::preset(&phishtank::PRESET)),
+        Format::OpenphishTsv => Box::new(table::Table::preset(&openphish::PRESET)),
+        Format::MaltrailTsv => Box::new(table::Table::preset(&maltrail::PRESET)),
+        Format::UrlhausFilterTsv => Box::new(table::Table::preset(&urlhaus_filter::PRESET)),
+        Format::Csv => Box::new(table::Table::declared(columns.ok_or("the format csv needs [feed.columns]")?)),
+    })
+}
+
+impl<'l> Row<'l> {
+    /// A row of one indicator about which nothing else is said.
+    pub fn single(text: &'l [u8], expect: Expect) -> Self {
+        Row { parts: vec![Part { text: Cow::Borrowed(text), expect: Ok(expect) }], said: Said::default() }
+    }
+}
+
+/// Does a line begin a comment in lists? `#`, `;`, `//`, and the `!` of filter lists.
+pub(crate) fn is_list_comment(line: &[u8]) -> bool {
+    matches!(line.first(), Some(b'#' | b';' | b'!')) || line.starts_with(b"//")
+}
+
+/// The line up to a comment that white space sets off: ` # …`, ` ; …`, ` // …`. A `#` or `;` inside a URL is part of it.
+pub(crate) fn without_trailing_comment(line: &[u8]) -> &[u8] {
+    let begins = |at: usize| line[at].is_ascii_whitespace() && is_list_comment(&line[at + 1..]) && line.get(at + 1) != Some(&b'!');
+    let end = (0..line.len()).find(|&at| begins(at)).unwrap_or(line.len());
+    line[..end].trim_ascii()
+}
