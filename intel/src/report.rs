@@ -1,0 +1,109 @@
+//! What a compilation did, feed by feed: what scripts read as JSON and what the operator's command prints.
+
+use crate::format::Format;
+use crate::reason::Reason;
+use crate::scan::Counts;
+use serde::Serialize;
+
+/// A row, or one indicator of a row, that gave no rule. Sinks get it while the feed is read; nothing of it is kept.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Rejected<'a> {
+    /// Name of the feed.
+    pub feed: &'a str,
+    /// Its file.
+    pub file: &'a str,
+    /// From 1.
+    pub line: u64,
+    /// Stable code.
+    pub reason: &'static str,
+    /// The same for people.
+    pub why: &'a str,
+    /// The row itself is kept: only one of its indicators was rejected.
+    pub part: bool,
+    /// Its beginning, printable ASCII: everything else is escaped as in a Rust byte string.
+    pub excerpt: &'a str,
+}
+
+/// Takes news of a compilation as it goes. Every method may be left as it is.
+pub trait Sink {
+    /// A feed is about to be read, in the order of their names.
+    fn begin(&mut self, feed: &str, file: &str, file_bytes: u64) {
+        let _ = (feed, file, file_bytes);
+    }
+    /// Its format is known: "detected: urlhaus-csv because …", or that the operator named it.
+    fn format(&mut self, feed: &str, format: Format, because: &str) {
+        let _ = (feed, format, because);
+    }
+    /// How far its file has been read.
+    fn progress(&mut self, feed: &str, bytes: u64, file_bytes: u64) {
+        let _ = (feed, bytes, file_bytes);
+    }
+    /// A row or a part of one gave no rule.
+    fn rejected(&mut self, rejected: &Rejected<'_>) {
+        let _ = rejected;
+    }
+    /// A feed has been read.
+    fn end(&mut self, report: &FeedReport) {
+        let _ = report;
+    }
+    /// All feeds are read and the table is about to be built: who is told how far that is?
+    fn building(&mut self) -> Option<verdict_tables::Progress> {
+        None
+    }
+}
+
+/// A sink for nobody.
+impl Sink for () {}
+
+/// What became of one feed.
+#[derive(Clone, Debug, Serialize)]
+pub struct FeedReport {
+    /// Its name.
+    pub name: String,
+    /// Its file.
+    pub file: String,
+    /// `None` where the feed could not be opened or its format not told.
+    pub format: Option<Format>,
+    /// Why this format.
+    pub because: String,
+    /// Was it compressed?
+    pub gzip: bool,
+    /// Size of the file.
+    pub file_bytes: u64,
+    /// Rows and rules.
+    pub counts: Counts,
+    /// Why the feed was refused as a whole, if it was.
+    pub error: Option<String>,
+    /// How long reading took.
+    pub seconds: f64,
+}
+
+/// What became of all of them.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    /// By name.
+    pub feeds: Vec<FeedReport>,
+    /// Sums over all feeds.
+    pub counts: Counts,
+    /// 16 hexadecimal digits; empty when nothing was built.
+    pub generation: String,
+    /// Size of the snapshot.
+    pub snapshot_bytes: u64,
+    /// Reading and building.
+    pub seconds: f64,
+    /// Of that, building.
+    pub build_seconds: f64,
+}
+
+/// Escapes and shows a rejected row.
+pub(crate) struct Telling<'a> {
+    pub feed: &'a str,
+    pub file: &'a str,
+}
+
+impl Telling<'_> {
+    pub(crate) fn tell(&self, sink: &mut dyn Sink, line: u64, reason: Reason, part: bool, excerpt: &[u8]) {
+        let (why, excerpt) = (reason.to_string(), excerpt.escape_ascii().to_string());
+        sink.rejected(&Rejected { feed: self.feed, file: self.file, line, reason: reason.code(), why: &why, part, excerpt: &excerpt });
+    }
+}
