@@ -41,12 +41,14 @@ const HEADER: Style = Style::new().bold();
 pub struct Table {
     header: Vec<&'static str>,
     rows: Vec<Vec<Cell>>,
+    /// Of each column, the widest cell so far.
+    widths: Vec<usize>,
 }
 
 impl Table {
     /// An empty table.
     pub fn new(header: &[&'static str]) -> Self {
-        Self { header: header.to_vec(), rows: Vec::new() }
+        Self { header: header.to_vec(), rows: Vec::new(), widths: Vec::new() }
     }
 
     /// Adds a row of as many cells as the header has.
@@ -55,27 +57,25 @@ impl Table {
         self.rows.push(cells.into());
     }
 
-    /// True before the first row.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
-    /// Writes header and rows.
-    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+    /// Writes the rows that were added since the last time, the first time below the header. Columns never get narrower, so that a
+    /// stream of rows stays one table as far as it can.
+    pub fn write_rows(&mut self, out: &mut dyn Write) -> io::Result<()> {
         let titles: Vec<Cell> = self.header.iter().map(|title| Cell::from(title.trim_start_matches('>')).coloured(HEADER)).collect();
-        let widths = self.widths(&titles);
-        self.write_row(out, &titles, &widths)?;
-        self.rows.iter().try_for_each(|row| self.write_row(out, row, &widths))
+        let begun = !self.widths.is_empty();
+        self.widths.resize(titles.len(), 0);
+        for row in self.rows.iter().chain([&titles]) {
+            self.widths.iter_mut().zip(row).for_each(|(width, cell)| *width = cell.text.width().max(*width));
+        }
+        if !begun {
+            self.write_row(out, &titles)?;
+        }
+        let rows = std::mem::take(&mut self.rows);
+        rows.iter().try_for_each(|row| self.write_row(out, row))
     }
 
-    fn widths(&self, titles: &[Cell]) -> Vec<usize> {
-        let width = |row: &[Cell], column: usize| row[column].text.width();
-        (0..self.header.len()).map(|column| self.rows.iter().map(|row| width(row, column)).fold(width(titles, column), usize::max)).collect()
-    }
-
-    fn write_row(&self, out: &mut dyn Write, row: &[Cell], widths: &[usize]) -> io::Result<()> {
+    fn write_row(&self, out: &mut dyn Write, row: &[Cell]) -> io::Result<()> {
         let mut gap = 0;
-        for ((cell, &width), title) in row.iter().zip(widths).zip(&self.header) {
+        for ((cell, &width), title) in row.iter().zip(&self.widths).zip(&self.header) {
             let padding = width - cell.text.width();
             let (before, after) = if title.starts_with('>') { (padding, 0) } else { (0, padding) };
             if !cell.text.is_empty() {
@@ -95,9 +95,9 @@ impl Table {
 mod tests {
     use super::*;
 
-    fn plain(table: &Table) -> String {
+    fn plain(table: &mut Table) -> String {
         let mut out = anstream::StripStream::new(Vec::new());
-        table.write(&mut out).expect("a vector takes everything");
+        table.write_rows(&mut out).expect("a vector takes everything");
         String::from_utf8(out.into_inner()).expect("text in, text out")
     }
 
@@ -106,7 +106,16 @@ mod tests {
         let mut table = Table::new(&["KEY", ">SCORE", "WHY"]);
         table.row(["a.test".into(), "90".into(), Cell::from("listed").coloured(ALARM)]);
         table.row(["long.example.test".into(), "5".into(), "".into()]);
-        assert_eq!(plain(&table), "KEY                SCORE  WHY\na.test                90  listed\nlong.example.test      5\n");
+        assert_eq!(plain(&mut table), "KEY                SCORE  WHY\na.test                90  listed\nlong.example.test      5\n");
+    }
+
+    #[test]
+    fn goes_on_where_it_stopped() {
+        let mut table = Table::new(&["KEY", "WHY"]);
+        table.row(["long.example.test".into(), "x".into()]);
+        plain(&mut table);
+        table.row(["a.test".into(), "y".into()]);
+        assert_eq!(plain(&mut table), "a.test             y\n");
     }
 
     #[test]
@@ -114,6 +123,6 @@ mod tests {
         let mut table = Table::new(&["KEY", "WHY"]);
         table.row(["例え.test".into(), "x".into()]);
         table.row(["abcdefgh".into(), "y".into()]);
-        assert_eq!(plain(&table), "KEY        WHY\n例え.test  x\nabcdefgh   y\n");
+        assert_eq!(plain(&mut table), "KEY        WHY\n例え.test  x\nabcdefgh   y\n");
     }
 }

@@ -1,19 +1,12 @@
-//! What a typed word asks for.
+//! A typed word made into a question.
 //!
-//! | looks like | kind | example |
-//! |---|---|---|
-//! | 32, 40 or 64 hexadecimal digits | MD5, SHA-1, SHA-256 | `44d88612fea8a8f36de82e1278abb02f` |
-//! | an address, with or without brackets | IPv4, IPv6 | `192.0.2.1`, `[2001:db8::1]` |
-//! | an address and `/bits` | refused: a prefix is a rule, not a question | `192.0.2.0/24` |
-//! | has a `/`, `?`, `#`, `@`, `:` or `\` | URL | `http://a.test/b`, `a.test:8080` |
-//! | anything else | host | `a.test` |
-//!
-//! Only the kind is decided here; what the bytes mean is for `verdict-keys`, at the daemon.
+//! Its kind is decided by its look, by `verdict_keys::Question::detect`, as for plain feeds: 64, 40 or 32 hexadecimal digits are a digest, a strict
+//! address is an address, what holds `/ \ ? # @` is a URL, anything else is a host. An address and `/bits` is refused: a prefix is a rule, not a question.
+//! What the bytes of a URL or host mean is decided at the daemon, never here.
 
 use crate::exit::Failure;
 use crate::text;
-use std::net::IpAddr;
-use verdict_keys::{Digest, Kind};
+use verdict_keys::{Kind, Unparseable};
 
 /// How a word is to be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -48,8 +41,10 @@ impl Question {
             KindChoice::Auto => detect(typed)?,
             KindChoice::Url => (Kind::Url, typed.to_vec()),
             KindChoice::Host => (Kind::Host, typed.to_vec()),
-            KindChoice::Ip => address(typed).ok_or_else(|| not_a(typed, "an IPv4 or IPv6 address"))?,
-            KindChoice::Hash => digest(typed).ok_or_else(|| not_a(typed, "32, 40 or 64 hexadecimal digits"))?,
+            KindChoice::Ip => detect_as(typed, &[Kind::Ipv4, Kind::Ipv6]).ok_or_else(|| not_a(typed, "an IPv4 or IPv6 address"))?,
+            KindChoice::Hash => {
+                detect_as(typed, &[Kind::Sha256, Kind::Sha1, Kind::Md5]).ok_or_else(|| not_a(typed, "32, 40 or 64 hexadecimal digits"))?
+            }
         };
         Ok(Self { typed: typed.to_vec(), kind, key })
     }
@@ -78,36 +73,58 @@ fn not_a(typed: &[u8], what: &str) -> Failure {
 }
 
 fn detect(typed: &[u8]) -> Result<(Kind, Vec<u8>), Failure> {
-    if let Some(found) = digest(typed).or_else(|| address(typed)) {
-        return Ok(found);
-    }
-    if is_prefix(typed) {
-        let shown = text::visible(typed);
-        return Err(Failure::Usage(format!("`{shown}` is an address prefix: ask for one address of it (or for the URL, with --kind url)")));
-    }
-    let is_url = typed.iter().any(|byte| b"/?#@:\\".contains(byte));
-    Ok((if is_url { Kind::Url } else { Kind::Host }, typed.to_vec()))
-}
-
-fn digest(typed: &[u8]) -> Option<(Kind, Vec<u8>)> {
-    let digest = Digest::parse(std::str::from_utf8(typed).ok()?).ok()?;
-    Some(match digest {
-        Digest::Sha256(bytes) => (Kind::Sha256, bytes.to_vec()),
-        Digest::Sha1(bytes) => (Kind::Sha1, bytes.to_vec()),
-        Digest::Md5(bytes) => (Kind::Md5, bytes.to_vec()),
-    })
-}
-
-fn address(typed: &[u8]) -> Option<(Kind, Vec<u8>)> {
-    let text = std::str::from_utf8(typed).ok()?;
-    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    match bare.parse().ok()? {
-        IpAddr::V4(address) => Some((Kind::Ipv4, address.octets().to_vec())),
-        IpAddr::V6(address) => Some((Kind::Ipv6, address.octets().to_vec())),
+    let Ok(word) = std::str::from_utf8(typed) else {
+        let is_url = typed.iter().any(|byte| b"/?#@\\".contains(byte));
+        return Ok((if is_url { Kind::Url } else { Kind::Host }, typed.to_vec()));
+    };
+    let shown = || text::visible(typed);
+    match verdict_keys::Question::detect(word) {
+        Ok(found) => found.key().map(|(kind, key)| (kind, key.as_ref().to_vec())).ok_or_else(|| {
+            Failure::Usage(format!("`{}` is an address prefix: ask for one address of it (or for the URL, with --kind url)", shown()))
+        }),
+        // Left to the daemon, which calls it unparseable.
+        Err(Unparseable::Empty) => Ok((Kind::Host, typed.to_vec())),
+        Err(reason) => Err(Failure::Usage(format!("`{}`: {reason}", shown()))),
     }
 }
 
-fn is_prefix(typed: &[u8]) -> bool {
-    let Some((network, bits)) = std::str::from_utf8(typed).ok().and_then(|text| text.split_once('/')) else { return false };
-    network.parse::<IpAddr>().is_ok() && bits.len() <= 3 && bits.parse::<u8>().is_ok_and(|bits| bits <= 128)
+/// A word that must be one of `kinds`.
+fn detect_as(typed: &[u8], kinds: &[Kind]) -> Option<(Kind, Vec<u8>)> {
+    detect(typed).ok().filter(|(kind, _)| kinds.contains(kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(typed: &[u8], choice: KindChoice, want: Option<(Kind, &[u8])>) {
+        let got = Question::new(typed, choice).ok().map(|question| (question.kind, question.key));
+        assert_eq!(got, want.map(|(kind, key)| (kind, key.to_vec())), "{}", text::visible(typed));
+    }
+
+    #[test]
+    fn words_are_taken_by_their_look() {
+        check(b"http://a.test/b", KindChoice::Auto, Some((Kind::Url, b"http://a.test/b")));
+        check(b"a.test", KindChoice::Auto, Some((Kind::Host, b"a.test")));
+        check(b"192.0.2.1", KindChoice::Auto, Some((Kind::Ipv4, &[192, 0, 2, 1])));
+        check(b"[2001:db8::1]", KindChoice::Auto, Some((Kind::Ipv6, &[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1])));
+        check(b"00112233445566778899AABBCCDDEEFF", KindChoice::Auto, Some((Kind::Md5, &(0..16).map(|n| n * 0x11).collect::<Vec<u8>>())));
+        check(b"", KindChoice::Auto, Some((Kind::Host, b"")));
+        check(b"a\xff.test/", KindChoice::Auto, Some((Kind::Url, b"a\xff.test/")));
+    }
+
+    #[test]
+    fn a_prefix_is_not_a_question_unless_it_is_said_to_be_a_url() {
+        check(b"192.0.2.0/24", KindChoice::Auto, None);
+        check(b"192.0.2.0/77", KindChoice::Auto, None);
+        check(b"192.0.2.0/24", KindChoice::Url, Some((Kind::Url, b"192.0.2.0/24")));
+    }
+
+    #[test]
+    fn a_stated_kind_holds_the_word_to_it() {
+        check(b"192.0.2.1", KindChoice::Host, Some((Kind::Host, b"192.0.2.1")));
+        check(b"a.test", KindChoice::Ip, None);
+        check(b"a.test", KindChoice::Hash, None);
+        check(b"192.0.2.1", KindChoice::Hash, None);
+    }
 }

@@ -6,6 +6,9 @@
 
 use std::fmt::Write;
 
+/// Columns that a key may take in a table unless the operator asks for `--wide`.
+pub const KEY_COLUMNS_MAX: usize = 64;
+
 /// The bytes as visible text, on one line.
 pub fn visible(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
@@ -18,6 +21,11 @@ pub fn visible(bytes: &[u8]) -> String {
         }
     }
     text
+}
+
+/// A path as visible text.
+pub fn path(path: &std::path::Path) -> String {
+    visible(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()))
 }
 
 fn push_visible(text: &mut String, character: char) {
