@@ -79,7 +79,12 @@ fn reply_to(head: &[u8], state: &State) -> Option<Reply> {
     let mut reply = match path.split('?').next().unwrap_or_default() {
         "/livez" => health(live(state)),
         "/readyz" => health(ready(state)),
-        "/metrics" => Reply { status: 200, content_type: "application/openmetrics-text; version=1.0.0; charset=utf-8", body: state.metrics.render(), head: false },
+        "/metrics" => Reply {
+            status: 200,
+            content_type: "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            body: state.metrics.render(),
+            head: false,
+        },
         _ => Reply::text(404, "try /livez, /readyz or /metrics\n".into()),
     };
     reply.head = method == "HEAD";

@@ -215,7 +215,8 @@ mod tests {
 
     #[test]
     fn reports_all_errors_at_once() {
-        let text = "[snapshot]\npath = \"a\"\n[listen]\ntcp = []\nunix_mode = \"9\"\n[limits]\nconnections_max = 0\n[log]\nlevel = \"loud\"\n";
+        let text =
+            "[snapshot]\npath = \"a\"\n[listen]\ntcp = []\nunix_mode = \"9\"\n[limits]\nconnections_max = 0\n[log]\nlevel = \"loud\"\n";
         let error = load(text).unwrap_err();
         assert_eq!(error.reasons.len(), 4, "{error}");
     }

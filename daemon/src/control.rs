@@ -191,7 +191,7 @@ impl Control {
     fn note_served(&self) {
         let numbers = &self.state.metrics.control;
         let stats = self.snapshot.stats();
-        numbers.entries.set(stats.entries());
+        numbers.entries.set(stats.rules_total());
         numbers.snapshot_bytes.set(stats.file_bytes);
         numbers.as_of_s.set(self.snapshot.as_of_s());
         numbers.loaded_timestamp_s.set(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()));

@@ -64,7 +64,12 @@ fn version() -> ExitCode {
     let names: Vec<&str> = verdict_simd::available().into_iter().map(verdict_simd::Backend::name).collect();
     match verdict_simd::detect() {
         Ok(chosen) => {
-            println!("verdictd {} backend {} (available: {})", env!("CARGO_PKG_VERSION"), verdict_simd::Backend::name(chosen), names.join(", "));
+            println!(
+                "verdictd {} backend {} (available: {})",
+                env!("CARGO_PKG_VERSION"),
+                verdict_simd::Backend::name(chosen),
+                names.join(", ")
+            );
             ExitCode::SUCCESS
         }
         Err(error) => fail(EXIT_CONFIG, &error),

@@ -13,7 +13,7 @@ use crate::limits::{Limits, TURN_KEYS_MAX};
 use crate::metrics::ShardMetrics;
 use verdict_keys::{Batch, Kind};
 use verdict_simd::{Backend, Key128};
-use verdict_tables::{Scratch, Snapshot, Verdict};
+use verdict_tables::{RuleKind, Scratch, Snapshot, Verdict};
 use verdict_wire as wire;
 use wire::{Answer, Frames, Request, Status};
 
@@ -250,7 +250,7 @@ fn descriptions(snapshot: &Snapshot, id: u32, ids: wire::IdList<'_>, output: &mu
                     class: known.class as u8,
                     score: known.score,
                     confidence: known.confidence,
-                    rule_kind: known.rule_kind as u8,
+                    rule_kind: rule_kind_on_wire(known.rule_kind).raw(),
                     categories: known.categories,
                     flags: known.flags.into(),
                     first_seen_day: known.first_seen_day,
@@ -258,10 +258,24 @@ fn descriptions(snapshot: &Snapshot, id: u32, ids: wire::IdList<'_>, output: &mu
                     ttl_s: known.ttl_s,
                     ..wire::Description::default()
                 };
-                writer.push(fixed, known.sources());
+                writer.push(fixed, known.sources().map(|source| source.name));
             }
             None => writer.push(wire::Description::absent(verdict_id), []),
         }
+    }
+}
+
+/// The wire does not tell address families or digests apart: the question already did.
+fn rule_kind_on_wire(kind: RuleKind) -> wire::RuleKind {
+    match kind {
+        RuleKind::Host => wire::RuleKind::Host,
+        RuleKind::HostSubdomains => wire::RuleKind::HostBelow,
+        RuleKind::Url => wire::RuleKind::Url,
+        RuleKind::UrlSubdomains => wire::RuleKind::UrlBelow,
+        RuleKind::UrlPrefix => wire::RuleKind::UrlPrefix,
+        RuleKind::UrlPrefixSubdomains => wire::RuleKind::UrlPrefixBelow,
+        RuleKind::Ipv4 | RuleKind::Ipv6 => wire::RuleKind::Network,
+        RuleKind::Sha256 | RuleKind::Sha1 | RuleKind::Md5 => wire::RuleKind::File,
     }
 }
 

@@ -143,7 +143,9 @@ impl IoUringFacts {
 fn explain_io_uring(error: &std::io::Error, facts: &IoUringFacts, memlock_bytes: Option<u64>) -> Refusal {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     let (cause, remedy) = match errno {
-        Some(Errno::NOSYS) => ("this kernel has no io_uring".to_owned(), "run Linux 6.1 or later (not an emulated user process)".to_owned()),
+        Some(Errno::NOSYS) => {
+            ("this kernel has no io_uring".to_owned(), "run Linux 6.1 or later (not an emulated user process)".to_owned())
+        }
         Some(Errno::PERM) if facts.sysctl.is_some_and(|value| value > 0) => (
             format!("io_uring is denied by kernel.io_uring_disabled = {}", facts.sysctl.unwrap_or_default()),
             "set `sysctl kernel.io_uring_disabled=0`, or add this user to kernel.io_uring_group".to_owned(),
@@ -153,13 +155,19 @@ fn explain_io_uring(error: &std::io::Error, facts: &IoUringFacts, memlock_bytes:
             "allow io_uring_setup, io_uring_enter and io_uring_register in the container's seccomp profile".to_owned(),
         ),
         Some(Errno::NOMEM) => (
-            format!("io_uring got no memory under RLIMIT_MEMLOCK = {}", memlock_bytes.map_or("unlimited".into(), |bytes| bytes.to_string())),
+            format!(
+                "io_uring got no memory under RLIMIT_MEMLOCK = {}",
+                memlock_bytes.map_or("unlimited".into(), |bytes| bytes.to_string())
+            ),
             "set LimitMEMLOCK=infinity in the unit; other processes of this user share the limit".to_owned(),
         ),
         Some(Errno::MFILE | Errno::NFILE) => {
             ("no descriptor is left for io_uring".to_owned(), "raise LimitNOFILE= in the unit, or fs.file-max".to_owned())
         }
-        _ => (format!("io_uring_setup failed: {error}"), "see `verdictd --check` on a host where it works; Linux 6.1 or later is needed".to_owned()),
+        _ => (
+            format!("io_uring_setup failed: {error}"),
+            "see `verdictd --check` on a host where it works; Linux 6.1 or later is needed".to_owned(),
+        ),
     };
     Refusal { cause, remedy }
 }

@@ -5,7 +5,7 @@ mod support;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
-use support::{EICAR_MD5, Got, Peer, Scratch, config, lookup, ping, start, stop};
+use support::{EICAR_MD5, Got, Peer, Scratch, config, eventually, lookup, ping, start, stop};
 use verdict_wire as wire;
 use wire::{Class, ErrorCode, KeyKind, Status};
 
@@ -107,7 +107,8 @@ fn describes_what_an_answer_names_and_refuses_another_generation() {
     wire::encode_describe(&mut frame, 2, generation, &[answers[0].id(), wire::VERDICT_ID_MAX]).unwrap();
     wire::encode_describe(&mut frame, 3, generation ^ 1, &[answers[0].id()]).unwrap();
     peer.send(&frame);
-    let expected = Got::Descriptions { id: 2, sources: vec![vec!["unit test".into()], vec![]], classes: vec![Class::Malicious, Class::Unknown] };
+    let expected =
+        Got::Descriptions { id: 2, sources: vec![vec!["unit test".into()], vec![]], classes: vec![Class::Malicious, Class::Unknown] };
     assert_eq!(peer.receive(), Some(expected));
     assert_eq!(peer.receive(), Some(Got::Error { id: 3, code: ErrorCode::StaleGeneration, closing: false }));
     stop(daemon);
@@ -169,7 +170,7 @@ fn a_length_that_cannot_be_trusted_gets_an_error_and_the_door() {
         assert_eq!(peer.receive(), Some(Got::Error { id: 0, code, closing: true }));
         assert_eq!(peer.receive(), None);
     }
-    assert_eq!(daemon.metrics.shards[0].closed_malformed.get(), 2);
+    eventually("both are counted", || daemon.metrics.shards[0].closed_malformed.get() == 2);
     stop(daemon);
 }
 

@@ -21,7 +21,12 @@ fn swaps_under_load_lose_nothing_and_mix_nothing() {
         for _ in 0..3 {
             scope.spawn(|| {
                 let mut peer = Peer::connect(daemon.tcp[0]);
-                let keys: Vec<(KeyKind, &[u8])> = [b"marker-one.test".as_slice(), b"marker-two.test"].iter().cycle().take(64).map(|host| (KeyKind::Host, *host)).collect();
+                let keys: Vec<(KeyKind, &[u8])> = [b"marker-one.test".as_slice(), b"marker-two.test"]
+                    .iter()
+                    .cycle()
+                    .take(64)
+                    .map(|host| (KeyKind::Host, *host))
+                    .collect();
                 while !stop_asking.load(Ordering::Relaxed) {
                     let answers = peer.ask(&keys);
                     let first = answers[0].class();
@@ -94,13 +99,13 @@ fn draining_answers_what_was_asked_says_so_and_takes_nobody_new() {
     assert_eq!(peer.class_of("evil.test"), wire::Class::Malicious);
     let waiting: Vec<_> = (0..20).map(|_| Peer::connect(daemon.tcp[0])).collect();
     daemon.drain();
+    eventually("the listener is closed", || TcpStream::connect_timeout(&daemon.tcp[0], Duration::from_secs(1)).is_err());
     for mut peer in waiting {
         peer.send(&lookup(1, &[(KeyKind::Host, b"evil.test")]));
         let Some(Got::Answers { flags, answers, .. }) = peer.receive() else { panic!("a connection made before the drain was lost") };
         assert_eq!(answers[0].class(), wire::Class::Malicious);
         assert_ne!(flags & wire::REPLY_DRAINING, 0);
     }
-    eventually("the listener is closed", || TcpStream::connect_timeout(&daemon.tcp[0], Duration::from_secs(1)).is_err());
     assert_eq!(peer.receive(), None, "an idle connection is closed in the end");
     daemon.join().unwrap();
 }

@@ -36,8 +36,7 @@ impl Drop for Scratch {
     }
 }
 
-pub const EICAR_MD5: [u8; 16] =
-    [0x44, 0xd8, 0x86, 0x12, 0xfe, 0xa8, 0xa8, 0xf3, 0x6d, 0xe8, 0x2e, 0x12, 0x78, 0xab, 0xb0, 0x2f];
+pub const EICAR_MD5: [u8; 16] = [0x44, 0xd8, 0x86, 0x12, 0xfe, 0xa8, 0xa8, 0xf3, 0x6d, 0xe8, 0x2e, 0x12, 0x78, 0xab, 0xb0, 0x2f];
 
 fn vote(source: u16, class: Class) -> Vote {
     Vote {
@@ -147,6 +146,8 @@ impl<S: Read + Write> Peer<S> {
                 Ok(0) => return None,
                 Ok(bytes) => self.received.extend_from_slice(&chunk[..bytes]),
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
+                // The preflight's ring, which this thread has just closed, may still interrupt it.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => panic!("receive: {error}"),
             }
         }
