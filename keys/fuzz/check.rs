@@ -1,5 +1,7 @@
 //! What must hold for any bytes, as one function: used by the fuzzer, by the replay of its seeds and by the property tests.
 
+#![allow(dead_code)] // each user takes its own part
+
 use verdict_keys::{Batch, Canonicalizer, Digest, Expressions, Form, Kind, Profile, Question, rule};
 use verdict_simd::{Backend, HashKey, HashSchedule, Key128, available, seal};
 

@@ -8,8 +8,8 @@
 //! ```
 //! Hosts are hashed in one pass from the right, paths in one pass from the left; no expression is hashed again. No text is kept.
 
-use crate::canonical::Parts;
-use crate::expressions::{HOSTS_MAX, PATHS_MAX, host_starts, path_ends};
+use crate::canonical::fast;
+use crate::expressions::{HOSTS_MAX, PATHS_MAX, host_starts, host_starts_of_mask, path_ends, path_ends_of_mask};
 use crate::{Canonicalizer, Digest, Kind, Profile, Unparseable, fold_ipv6};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use verdict_simd::{Backend, Domain, Hash128, HashSchedule, Key128, seal};
@@ -100,6 +100,7 @@ pub struct Batch {
     /// Unsealed path hashes of all items.
     pub paths: Vec<Hash128>,
     refused: Vec<(u32, Unparseable)>,
+    fast_count: usize,
     canonicalizer: Canonicalizer,
 }
 
@@ -114,6 +115,7 @@ impl Batch {
             hosts: Vec::with_capacity(items * HOSTS_USUAL),
             paths: Vec::with_capacity(items * PATHS_USUAL),
             refused: Vec::with_capacity(items),
+            fast_count: 0,
             canonicalizer: Canonicalizer::new(),
         }
     }
@@ -125,12 +127,18 @@ impl Batch {
         self.hosts.clear();
         self.paths.clear();
         self.refused.clear();
+        self.fast_count = 0;
     }
 
     /// Why the item at `index` is unparseable, if it is.
     pub fn reason(&self, index: usize) -> Option<Unparseable> {
         let found = self.refused.binary_search_by_key(&index, |&(item, _)| item as usize).ok()?;
         Some(self.refused[found].1)
+    }
+
+    /// How many URLs and hosts were canonical as written, and cost one classification instead of a copy.
+    pub fn fast_count(&self) -> usize {
+        self.fast_count
     }
 
     /// One question by kind; wrong lengths are unparseable, never an error.
@@ -167,18 +175,36 @@ impl Batch {
     }
 
     fn push_url<B: Backend>(&mut self, backend: B, schedule: &HashSchedule, profile: &Profile, bytes: &[u8]) -> Result<(), Unparseable> {
-        let url = self.canonicalizer.url_parts(bytes)?;
-        let hosts = push_hosts(backend, schedule, profile, &url, &mut self.keys, &mut self.hosts);
-        let (paths, full_paths) = push_paths(backend, schedule, profile, &url, &mut self.paths);
-        self.items.push(Item { form: Form::Web, full_paths, hosts, paths, address: url.address.map_or(Address::None, Address::from) });
+        let (parts, starts, (ends, full_paths));
+        if let Some(fast) = fast::url(backend, bytes) {
+            self.fast_count += 1;
+            parts = fast.parts;
+            starts = host_starts_of_mask(fast.dots, profile);
+            (ends, full_paths) = path_ends_of_mask(fast.slashes, parts.path_query, parts.path_bytes, profile);
+        } else {
+            parts = self.canonicalizer.url_parts(bytes)?;
+            starts = host_starts(parts.host, parts.address.is_some(), profile);
+            (ends, full_paths) = path_ends(parts.path_query, parts.path_bytes, profile);
+        }
+        let hosts = push_hosts(backend, schedule, parts.host, &starts, &mut self.keys, &mut self.hosts);
+        let paths = push_paths(backend, schedule, parts.path_query, &ends, &mut self.paths);
+        self.items.push(Item { form: Form::Web, full_paths, hosts, paths, address: parts.address.map_or(Address::None, Address::from) });
         Ok(())
     }
 
     fn push_host<B: Backend>(&mut self, backend: B, schedule: &HashSchedule, profile: &Profile, bytes: &[u8]) -> Result<(), Unparseable> {
-        let host = self.canonicalizer.host_parts(bytes)?;
-        let hosts = push_hosts(backend, schedule, profile, &host, &mut self.keys, &mut self.hosts);
+        let (parts, starts);
+        if let Some(fast) = fast::host_alone(backend, bytes) {
+            self.fast_count += 1;
+            parts = fast.parts;
+            starts = host_starts_of_mask(fast.dots, profile);
+        } else {
+            parts = self.canonicalizer.host_parts(bytes)?;
+            starts = host_starts(parts.host, parts.address.is_some(), profile);
+        }
+        let hosts = push_hosts(backend, schedule, parts.host, &starts, &mut self.keys, &mut self.hosts);
         let paths = Span { at: self.paths.len() as u32, len: 0 };
-        self.items.push(Item { form: Form::Web, full_paths: 0, hosts, paths, address: host.address.map_or(Address::None, Address::from) });
+        self.items.push(Item { form: Form::Web, full_paths: 0, hosts, paths, address: parts.address.map_or(Address::None, Address::from) });
         Ok(())
     }
 
@@ -195,37 +221,31 @@ impl Batch {
 }
 
 /// The host texts of one question: hashed shortest first, stored longest first.
+#[inline]
 fn push_hosts<B: Backend>(
     backend: B,
     schedule: &HashSchedule,
-    profile: &Profile,
-    parts: &Parts<'_>,
+    host: &[u8],
+    starts: &[u32],
     keys: &mut Vec<Key128>,
     hosts: &mut Vec<Hash128>,
 ) -> Span {
-    let starts = host_starts(parts.host, parts.address.is_some(), profile);
     let mut hashes = [Hash128::default(); HOSTS_MAX];
     let hashes = &mut hashes[..starts.len()];
-    backend.hash_host_suffixes(schedule, parts.host, &starts, hashes);
+    backend.hash_host_suffixes(schedule, host, starts, hashes);
     let at = hosts.len() as u32;
     hosts.extend(hashes.iter().rev());
     keys.extend(hashes.iter().rev().map(|&hash| seal(hash)));
     Span { at, len: starts.len() as u32 }
 }
 
-/// The path texts of one question: hashed shortest first, stored longest first. Tells how many are exact.
-fn push_paths<B: Backend>(
-    backend: B,
-    schedule: &HashSchedule,
-    profile: &Profile,
-    parts: &Parts<'_>,
-    paths: &mut Vec<Hash128>,
-) -> (Span, u8) {
-    let (ends, full_paths) = path_ends(parts.path_query, parts.path_bytes, profile);
+/// The path texts of one question: hashed shortest first, stored longest first.
+#[inline]
+fn push_paths<B: Backend>(backend: B, schedule: &HashSchedule, path_query: &[u8], ends: &[u32], paths: &mut Vec<Hash128>) -> Span {
     let mut hashes = [Hash128::default(); PATHS_MAX];
     let hashes = &mut hashes[..ends.len()];
-    backend.hash_prefixes(schedule, Domain::Path, parts.path_query, &ends, hashes);
+    backend.hash_prefixes(schedule, Domain::Path, path_query, ends, hashes);
     let at = paths.len() as u32;
     paths.extend(hashes.iter().rev());
-    (Span { at, len: ends.len() as u32 }, full_paths)
+    Span { at, len: ends.len() as u32 }
 }

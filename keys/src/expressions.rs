@@ -59,6 +59,44 @@ pub(crate) fn path_ends(path_query: &[u8], path_bytes: usize, profile: &Profile)
     (ends, 2)
 }
 
+/// As [`host_starts`], from a mask of dots.
+#[inline]
+pub(crate) fn host_starts_of_mask(mut dots: u128, profile: &Profile) -> ArrayVec<u32, HOSTS_MAX> {
+    let mut starts = ArrayVec::new();
+    let suffixes_max = usize::from(profile.host_labels_max).min(HOST_LABELS_MAX) - 1;
+    // The rightmost dot begins a single label, which is never asked for; the next one a suffix of two.
+    dots &= !highest_bit(dots);
+    while dots != 0 && starts.len() < suffixes_max {
+        starts.push(u128::BITS - dots.leading_zeros());
+        dots &= !highest_bit(dots);
+    }
+    starts.push(0);
+    starts
+}
+
+#[inline]
+fn highest_bit(mask: u128) -> u128 {
+    if mask == 0 { 0 } else { 1 << (u128::BITS - 1 - mask.leading_zeros()) }
+}
+
+/// As [`path_ends`], from a mask of the path's slashes.
+#[inline]
+pub(crate) fn path_ends_of_mask(slashes: u128, path_query: &[u8], path_bytes: usize, profile: &Profile) -> (ArrayVec<u32, PATHS_MAX>, u8) {
+    let mut ends = ArrayVec::new();
+    let prefixes_max = usize::from(profile.path_prefixes_max).min(PATH_PREFIXES_MAX);
+    let mut inner = slashes & ((1 << (path_bytes - 1)) - 1);
+    while inner != 0 && ends.len() < prefixes_max {
+        ends.push(inner.trailing_zeros() + 1);
+        inner &= inner - 1;
+    }
+    ends.push(path_bytes as u32);
+    if path_query.len() == path_bytes {
+        return (ends, 1);
+    }
+    ends.push(path_query.len() as u32);
+    (ends, 2)
+}
+
 /// The expressions of a URL as text, for tests and for explaining.
 #[derive(Clone, Debug)]
 pub struct Expressions<'a> {

@@ -1,10 +1,13 @@
 //! Every URL of the shared files: no panic, one canonical form, and a report of what is unparseable and why.
 
+#[path = "../fuzz/check.rs"]
+mod check;
 mod common;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use verdict_keys::{Canonicalizer, Unparseable};
+use verdict_keys::{Batch, Canonicalizer, Kind, Profile, Unparseable};
+use verdict_simd::available;
 
 /// File, the column that holds the URL (tab-separated, or quoted CSV), least share that must be canonical.
 const FILES: [(&str, Column, f64); 18] = [
@@ -99,4 +102,81 @@ fn every_real_url_has_one_canonical_form_or_a_reason() {
     for (reason, (count, _)) in &total.refused {
         println!("total {} {count} of {}", reason.name(), total.lines());
     }
+}
+
+#[test]
+fn fast_and_slow_path_agree_on_real_urls_and_on_mutated_ones() {
+    let schedule = common::schedule();
+    let mut batch = Batch::default();
+    let (mut fast, mut asked, mut random) = (0, 0, 0x9E37_79B9_7F4A_7C15u64);
+    for (file, column, _) in FILES {
+        let Some(path) = common::data(file) else { continue };
+        for (number, line) in common::gzip_lines(&path).enumerate() {
+            let raw = column.of(&line);
+            batch.push(available()[0], &schedule, &Profile::FULL_MAX, Kind::Url, raw);
+            if number % 8 == 0 {
+                let mutated = mutate(raw, &mut random);
+                for profile in [Profile::GSB_V4, Profile::FULL_MAX] {
+                    check::batch_holds_the_hashes_of_the_strings(available()[0], &schedule, &profile, &[raw, &mutated]);
+                }
+                check::canonical_form_is_its_own(&mutated);
+            }
+            if batch.items.len() == 4096 {
+                (fast, asked) = (fast + batch.fast_count(), asked + batch.items.len());
+                batch.clear();
+            }
+        }
+    }
+    println!("{fast} of {asked} real URLs take the fast path ({:.1} %)", 100.0 * fast as f64 / asked.max(1) as f64);
+}
+
+/// One to four pieces of trouble at random places: inserted, or written over what stood there.
+fn mutate(raw: &[u8], random: &mut u64) -> Vec<u8> {
+    const PIECES: [&[u8]; 32] = [
+        b"/",
+        b"//",
+        b"\\",
+        b".",
+        b"..",
+        b"/../",
+        b"/./",
+        b"%2e",
+        b"%2F",
+        b"%5c",
+        b"%25",
+        b"%3f",
+        b"%23",
+        b"%",
+        b"@",
+        b":",
+        b":80",
+        b":99999",
+        b"?",
+        b"#",
+        b"[",
+        b"]",
+        b" ",
+        b"\t",
+        b"\x00",
+        b"\xff",
+        b"\xe3\x80\x82",
+        b"\xef\xbc\x91",
+        b"\xc2\xad",
+        b"0x7f",
+        b"A",
+        b".1",
+    ];
+    let mut below = |bound: usize| {
+        *random ^= *random << 13;
+        *random ^= *random >> 7;
+        *random ^= *random << 17;
+        (*random % bound as u64) as usize
+    };
+    let mut out = raw.to_vec();
+    for _ in 0..=below(4) {
+        let (piece, at) = (PIECES[below(PIECES.len())], below(out.len() + 1));
+        let end = if below(2) == 0 { at } else { out.len().min(at + piece.len()) };
+        out.splice(at..end, piece.iter().copied());
+    }
+    out
 }

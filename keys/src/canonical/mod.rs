@@ -2,10 +2,11 @@
 //!
 //! `docs/canonicalisation.md` numbers the rules and gives the reasons where Safe Browsing and the URL standard disagree. In short: structure as
 //! browsers find it ([`url`]), hosts through unescape, IDNA, dots, IP check ([`host`], [`ipv4`], [`ipv6`]), paths resolved before and after
-//! unescaping ([`path`]), one way of escaping ([`percent`]). The result is printable ASCII and its own canonical form.
+//! unescaping ([`path`]), one way of escaping ([`percent`]); what is canonical as written is only measured ([`fast`]). The result is printable ASCII and its own canonical form.
 //!
 //! Buffers are reused: nothing is allocated once they have grown, except inside IDNA for hosts that are not ASCII.
 
+pub(crate) mod fast;
 mod host;
 mod ipv4;
 mod ipv6;

@@ -19,7 +19,7 @@ pub fn data(file: &str) -> Option<PathBuf> {
 }
 
 /// The lines of a gzip file, as bytes, without their ends.
-pub fn gzip_lines(path: &Path) -> impl Iterator<Item = Vec<u8>> {
+pub fn gzip_lines(path: &Path) -> impl Iterator<Item = Vec<u8>> + use<> {
     let file: Box<dyn Read> = Box::new(std::fs::File::open(path).expect("a readable file"));
     BufReader::new(flate2::read::MultiGzDecoder::new(file)).split(b'\n').map(|line| line.expect("gzip data"))
 }
