@@ -1,0 +1,6 @@
+//! What each subcommand takes and prints; the work itself is in the library.
+
+pub mod bench;
+pub mod load;
+pub mod replay;
+pub mod soak;

@@ -1,0 +1,25 @@
+//! verdict-perf: is it right, is it fast, and how do we know?
+//!
+//! ```text
+//! data ─► rules ─┬─► oracle ──────────────► expected ┐
+//!                └─► snapshot ─► verdictd ─► answers ─┴─► replay: zero differences
+//! questions ─► frames ─► fleet (many connections, one thread) ─► load (open loop), closed (saturation), soak (hostile peers, swaps)
+//! bench: peers, tables, keys, each a definition in perf/definitions and a record in perf/records
+//! ```
+//! Nothing of the product depends on this crate; it depends on whatever it measures. Random choices come from one printed seed.
+#![forbid(unsafe_code)]
+
+pub mod data;
+pub mod fleet;
+pub mod frame;
+pub mod null_server;
+pub mod oracle;
+pub mod process;
+pub mod questions;
+pub mod replay;
+pub mod report;
+pub mod rules;
+pub mod seed;
+pub mod soak;
+pub mod spawn;
+pub mod workload;

@@ -1,0 +1,191 @@
+//! A daemon of our own for the time of a check: temporary directory, loopback ports, generated configuration, a clean end.
+//!
+//! The daemon is addressed as an operator would: config file, SIGHUP, SIGTERM, exit code. It is killed only when it does not stop by itself.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::frame;
+
+/// How a daemon is started.
+#[derive(Clone, Debug)]
+pub struct Wanted<'a> {
+    /// The `verdictd` binary.
+    pub binary: &'a Path,
+    /// The snapshot's bytes.
+    pub snapshot: &'a [u8],
+    /// Kept to this CPU, with one shard; all CPUs where None.
+    pub cpu: Option<usize>,
+    /// Lines for the section `[limits]`.
+    pub limits: &'a str,
+}
+
+/// A running daemon; stopped when dropped.
+pub struct Daemon {
+    child: Child,
+    directory: PathBuf,
+    /// Where it answers the binary protocol.
+    pub address: SocketAddr,
+}
+
+/// How long start and stop may take: a snapshot of some hundred MiB is hashed and copied meanwhile.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Daemon {
+    /// Starts it and waits for its first PONG.
+    pub fn start(wanted: &Wanted<'_>) -> io::Result<Self> {
+        let directory = temporary_directory()?;
+        write_whole(&directory.join("serving.snap"), wanted.snapshot)?;
+        let (address, admin) = (free_address()?, free_address()?);
+        let config = format!(
+            "[snapshot]\npath = \"{0}/serving.snap\"\n[listen]\ntcp = [\"{address}\"]\nunix = \"{0}/sock\"\nadmin = \"{admin}\"\n[limits]\n{1}\n",
+            directory.display(),
+            wanted.limits
+        );
+        std::fs::write(directory.join("verdictd.toml"), config)?;
+        let mut command = match wanted.cpu {
+            Some(cpu) => {
+                let mut command = Command::new("taskset");
+                command.args(["-c", &cpu.to_string()]).arg(wanted.binary);
+                command
+            }
+            None => Command::new(wanted.binary),
+        };
+        let log = File::create(directory.join("log"))?;
+        let child = command
+            .arg("--config")
+            .arg(directory.join("verdictd.toml"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        let mut daemon = Daemon { child, directory, address };
+        daemon.wait_until_ready()?;
+        Ok(daemon)
+    }
+
+    /// Its process; `taskset` becomes the daemon by exec, so the id is the daemon's.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The file that it serves; replaced by `replace_snapshot`.
+    pub fn snapshot_path(&self) -> PathBuf {
+        self.directory.join("serving.snap")
+    }
+
+    /// Puts another snapshot in place by rename, and says so by SIGHUP.
+    pub fn replace_snapshot(&self, bytes: &[u8]) -> io::Result<()> {
+        let next = self.directory.join("next.snap");
+        write_whole(&next, bytes)?;
+        std::fs::rename(next, self.snapshot_path())?;
+        self.signal(Signal::HUP)
+    }
+
+    /// The same with a file that is already in the daemon's directory under this name, as a hard link: no bytes are copied.
+    pub fn link_snapshot(&self, name: &str) -> io::Result<()> {
+        let next = self.directory.join("next.snap");
+        std::fs::hard_link(self.directory.join(name), &next)?;
+        std::fs::rename(next, self.snapshot_path())?;
+        self.signal(Signal::HUP)
+    }
+
+    /// Lays a file into the daemon's directory, for `link_snapshot`.
+    pub fn keep_snapshot(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        write_whole(&self.directory.join(name), bytes)
+    }
+
+    /// Is it still there?
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// What it wrote so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.join("log")).unwrap_or_default()
+    }
+
+    /// SIGTERM; an error where it does not end, or not with 0.
+    pub fn stop(mut self) -> io::Result<()> {
+        if !self.is_alive() {
+            return Err(io::Error::other(format!("the daemon had ended before it was stopped:\n{}", self.log())));
+        }
+        self.signal(Signal::TERM)?;
+        let started = Instant::now();
+        while started.elapsed() < PATIENCE {
+            match self.child.try_wait()? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => return Err(io::Error::other(format!("the daemon ended with {status}:\n{}", self.log()))),
+                None => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
+        Err(io::Error::other(format!("the daemon did not stop within {PATIENCE:?}:\n{}", self.log())))
+    }
+
+    fn signal(&self, signal: Signal) -> io::Result<()> {
+        let pid = Pid::from_raw(self.pid() as i32).ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(kill_process(pid, signal)?)
+    }
+
+    fn wait_until_ready(&mut self) -> io::Result<()> {
+        let started = Instant::now();
+        loop {
+            if generation(self.address).is_ok() {
+                return Ok(());
+            }
+            if !self.is_alive() || started.elapsed() > PATIENCE {
+                return Err(io::Error::other(format!("the daemon did not come up:\n{}", self.log())));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Already stopped, or an error is on its way that matters more than these.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// The generation that a server at `address` answers from, by PING on a fresh connection.
+pub fn generation(address: SocketAddr) -> io::Result<u64> {
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let mut request = Vec::new();
+    frame::ping(&mut request, 1);
+    stream.write_all(&request)?;
+    let mut reply = [0u8; frame::HEAD_BYTES + frame::GENERATION_BYTES];
+    stream.read_exact(&mut reply)?;
+    let pong = frame::Received::first(&reply).map_err(io::Error::other)?;
+    match pong {
+        Some(pong) if pong.kind == frame::PONG => pong.generation().ok_or(io::ErrorKind::InvalidData.into()),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "a PING was not answered by a PONG")),
+    }
+}
+
+/// An address on loopback that nobody listens on at this moment.
+pub fn free_address() -> io::Result<SocketAddr> {
+    TcpListener::bind("127.0.0.1:0")?.local_addr()
+}
+
+fn temporary_directory() -> io::Result<PathBuf> {
+    static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("verdict-perf-{}-{number}", std::process::id()));
+    std::fs::create_dir(&path)?;
+    Ok(path)
+}
+
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)
+}
