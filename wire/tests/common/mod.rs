@@ -4,13 +4,12 @@
 //! and `2*(01 02)` a group.
 #![allow(dead_code)] // each test binary takes its part
 
+#[path = "../../fuzz/src/again.rs"]
+pub mod again;
+
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use verdict_wire::{
-    Answer, AnswerList, ClientHello, Description, DescriptionList, DescriptionsWriter, ErrorCode, ErrorReply, Frame, Frames, KeyKind,
-    Reply, Request, SourceNames, encode_answers, encode_describe, encode_error, encode_hello, encode_hello_reply, encode_lookup,
-    encode_lookup_hashed, encode_ping, encode_pong,
-};
+use verdict_wire::{Answer, Description, ErrorCode, Frame, Frames, KeyKind, Reply, Request, SourceNames};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -288,42 +287,10 @@ fn tell_description(description: &Description, sources: SourceNames<'_>) -> Stri
     told
 }
 
-/// Decodes and encodes again; `None` where the frame says something this crate never writes.
+/// What the frame says, encoded by this crate; `None` where it says something this crate never writes.
 pub fn encoded_again(side: Side, frame: &Frame<'_>) -> Option<Vec<u8>> {
-    let id = frame.header.request_id;
-    let mut out = vec![0xEE; 3]; // encoders append, and do not need alignment
     match side {
-        Side::Request => match frame.request().ok()? {
-            Request::Hello(ClientHello { version_min, version_max, name }) => {
-                encode_hello(&mut out, id, &ClientHello { version_min, version_max, name }).expect("decoded")
-            }
-            Request::Lookup(keys) => encode_lookup(&mut out, id, keys).expect("decoded"),
-            Request::LookupHashed(lookup) => {
-                let keys: Vec<_> = lookup.keys(lookup.generation()).ok()?.collect();
-                encode_lookup_hashed(&mut out, id, lookup.generation(), &keys, lookup.parent()).expect("decoded")
-            }
-            Request::Describe(describe) => {
-                let ids: Vec<_> = describe.ids(describe.generation()).ok()?.collect();
-                encode_describe(&mut out, id, describe.generation(), &ids).expect("decoded")
-            }
-            Request::Ping(payload) => encode_ping(&mut out, id, payload).expect("decoded"),
-        },
-        Side::Reply => match frame.reply().ok()? {
-            Reply::Hello(hello) => encode_hello_reply(&mut out, id, &hello),
-            Reply::Answers(AnswerList { generation, answers }) => encode_answers(&mut out, id, generation, answers),
-            Reply::Descriptions(list) => encode_descriptions_again(&mut out, id, list),
-            Reply::Pong(pong) => encode_pong(&mut out, id, pong.generation, pong.payload),
-            Reply::Error(error @ ErrorReply { generation, detail, message, closing, .. }) => {
-                encode_error(&mut out, id, generation, ErrorCode::from_raw(error.code_raw)?, detail, message, closing)
-            }
-        },
-    }
-    Some(out.split_off(3))
-}
-
-fn encode_descriptions_again(out: &mut Vec<u8>, id: u32, list: DescriptionList<'_>) {
-    let mut writer = DescriptionsWriter::new(out, id, list.generation, list.len());
-    for (description, sources) in list {
-        writer.push(description, sources);
+        Side::Request => again::request_again(frame),
+        Side::Reply => again::reply_again(frame),
     }
 }

@@ -1,0 +1,52 @@
+//! Decodes a frame and encodes what it said; shared by the fuzz targets and the tests.
+
+use verdict_wire::{
+    ClientHello, DescriptionsWriter, ErrorCode, Frame, Reply, Request, encode_answers, encode_describe, encode_error, encode_hello,
+    encode_hello_reply, encode_lookup, encode_lookup_hashed, encode_ping, encode_pong,
+};
+
+/// The request in `frame`, written again; `None` if it is refused.
+pub fn request_again(frame: &Frame<'_>) -> Option<Vec<u8>> {
+    let id = frame.header.request_id;
+    let mut out = vec![0xEE; 3]; // encoders append, and need no alignment
+    match frame.request().ok()? {
+        Request::Hello(ClientHello { version_min, version_max, name }) => {
+            encode_hello(&mut out, id, &ClientHello { version_min, version_max, name })
+        }
+        Request::Lookup(keys) => encode_lookup(&mut out, id, keys),
+        Request::LookupHashed(lookup) => {
+            // 0 names no generation, so such keys are never handed out.
+            let keys: Vec<_> = lookup.keys(lookup.generation()).ok()?.collect();
+            encode_lookup_hashed(&mut out, id, lookup.generation(), &keys, lookup.parent())
+        }
+        Request::Describe(describe) => {
+            let ids: Vec<_> = describe.ids(describe.generation()).ok()?.collect();
+            encode_describe(&mut out, id, describe.generation(), &ids)
+        }
+        Request::Ping(payload) => encode_ping(&mut out, id, payload),
+    }
+    .expect("what was decoded can be encoded");
+    Some(out.split_off(3))
+}
+
+/// The reply in `frame`, written again; `None` if it is malformed or has a code that only a newer server knows.
+pub fn reply_again(frame: &Frame<'_>) -> Option<Vec<u8>> {
+    let id = frame.header.request_id;
+    let mut out = vec![0xEE; 3];
+    match frame.reply().ok()? {
+        Reply::Hello(hello) => encode_hello_reply(&mut out, id, &hello),
+        Reply::Answers(list) => encode_answers(&mut out, id, list.generation, list.answers),
+        Reply::Descriptions(list) => {
+            let mut writer = DescriptionsWriter::new(&mut out, id, list.generation, list.len());
+            for (description, sources) in list {
+                writer.push(description, sources);
+            }
+        }
+        Reply::Pong(pong) => encode_pong(&mut out, id, pong.generation, pong.payload),
+        Reply::Error(error) => {
+            let code = ErrorCode::from_raw(error.code_raw)?;
+            encode_error(&mut out, id, error.generation, code, error.detail, error.message, error.closing);
+        }
+    }
+    Some(out.split_off(3))
+}
