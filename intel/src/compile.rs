@@ -109,6 +109,7 @@ fn read_feed(feed: &Feed, builder: &mut Builder, sink: &mut dyn Sink) -> FeedRep
         file_bytes: 0,
         counts: Counts::default(),
         error: None,
+        gives_no_rule: false,
         seconds: 0.0,
     };
     report.error = match open(&feed.path) {
@@ -143,6 +144,7 @@ fn read_opened(feed: &Feed, opened: Opened, builder: &mut Builder, report: &mut 
         return Err(error.to_string());
     }
     if report.counts.rules.total() == 0 && !feed.may_be_empty {
+        report.gives_no_rule = true;
         return Err(format!(
             "gives no rule ({} rows, {} rejected); if that is to be expected, set may_be_empty = true",
             report.counts.rows,

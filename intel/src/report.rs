@@ -74,6 +74,8 @@ pub struct FeedReport {
     pub counts: Counts,
     /// Why the feed was refused as a whole, if it was.
     pub error: Option<String>,
+    /// It was read to its end, and refused because it gives no rule.
+    pub gives_no_rule: bool,
     /// How long reading took.
     pub seconds: f64,
 }
