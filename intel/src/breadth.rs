@@ -12,11 +12,48 @@ pub const IPV4_BITS_MIN: u8 = 8;
 /// The widest IPv6 prefix that a feed may list.
 pub const IPV6_BITS_MIN: u8 = 16;
 
-/// Labels below which country registries sell names. Without the Public Suffix List this is a look-alike of its commonest
-/// entries (`co.uk`, `com.au`, `or.jp`): enough to stop the usual accident.
-const SECOND_LEVELS: [&str; 22] = [
-    "ac", "co", "com", "edu", "gob", "gouv", "gov", "go", "gv", "info", "ltd", "me", "mil", "ne", "net", "nom", "or", "org", "plc", "sch",
-    "web", "adm",
+/// Where country registries sell names one level down. Not the Public Suffix List: the countries and levels that a careless list is
+/// likeliest to hold, spelled out so that no single site (`web.de`, `co.tv`) is taken for one.
+#[rustfmt::skip]
+const SECOND_LEVELS: [(&str, &str); 38] = [
+    ("ar", "com edu gob net org"),
+    ("at", "ac co gv or"),
+    ("au", "asn com edu gov id net org"),
+    ("bd", "com edu gov net org"),
+    ("br", "com edu gov net org"),
+    ("cn", "ac com edu gov net org"),
+    ("co", "com edu gov net org"),
+    ("ec", "com edu gob info net org"),
+    ("eg", "com edu gov net org"),
+    ("es", "com edu gob nom org"),
+    ("hk", "com edu gov idv net org"),
+    ("id", "ac co go net or sch web"),
+    ("il", "ac co gov net org"),
+    ("in", "ac co edu firm gen gov ind net org"),
+    ("ir", "ac co gov net org"),
+    ("jp", "ac ad co ed go gr lg ne or"),
+    ("ke", "ac co go ne or"),
+    ("kr", "ac co go ne or pe re"),
+    ("mx", "com edu gob net org"),
+    ("my", "com edu gov name net org"),
+    ("ng", "com edu gov net org"),
+    ("nz", "ac co geek gen govt net org school"),
+    ("pe", "com edu gob net org"),
+    ("ph", "com edu gov net org"),
+    ("pk", "com edu gov net org"),
+    ("pl", "com edu gov info net org"),
+    ("ru", "com msk net org pp"),
+    ("sa", "com edu gov net org"),
+    ("sg", "com edu gov net org per"),
+    ("th", "ac co go in mi net or"),
+    ("tr", "com edu gen gov info net org web"),
+    ("tw", "com edu gov idv net org"),
+    ("ua", "co com edu gov in net org"),
+    ("uk", "ac co gov ltd me net nhs org plc police sch"),
+    ("uy", "com edu gub net org"),
+    ("ve", "co com info net org web"),
+    ("vn", "com edu gov net org"),
+    ("za", "ac co gov net org web"),
 ];
 
 /// Private and link-local IPv4 networks (RFC 1918, RFC 3927).
@@ -32,13 +69,18 @@ const PRIVATE_V6: [(Ipv6Addr, u8); 2] = [(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0
 
 /// A host rule over a canonical name.
 pub fn host(name: &str) -> Result<(), Reason> {
-    let Some((rest, top)) = name.rsplit_once('.') else { return Err(Reason::SingleLabel) };
-    let top_is_a_country = top.len() == 2 && top.bytes().all(|byte| byte.is_ascii_alphabetic());
-    if top_is_a_country && SECOND_LEVELS.contains(&rest) { Err(Reason::PublicSuffix) } else { Ok(()) }
+    url_host(name)?;
+    let (rest, top) = name.rsplit_once('.').unwrap_or(("", name));
+    let levels = SECOND_LEVELS.iter().find(|(country, _)| *country == top).map_or("", |(_, levels)| levels);
+    if levels.split(' ').any(|level| level == rest) { Err(Reason::PublicSuffix) } else { Ok(()) }
 }
 
-/// The name in a URL rule: the rule is for one page, so that only one-label names are refused (they are another machine at every site).
+/// The name in a URL rule. The rule is for one page, so that only names that are another machine at every site are refused, and names
+/// with characters that no name has: `https://a.example,0,x` is a row of three columns, not a URL.
 pub fn url_host(name: &str) -> Result<(), Reason> {
+    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')) {
+        return Err(Reason::HostCharacter);
+    }
     if name.contains('.') { Ok(()) } else { Err(Reason::SingleLabel) }
 }
 
@@ -173,11 +215,15 @@ mod tests {
             assert_eq!(host(name), Err(Reason::SingleLabel));
             assert_eq!(url_host(name), Err(Reason::SingleLabel));
         }
+        for name in ["a.example,0,x", "a.example;x", "%01.example", "\"a.example"] {
+            assert_eq!(host(name), Err(Reason::HostCharacter));
+            assert_eq!(url_host(name), Err(Reason::HostCharacter));
+        }
         for name in ["co.uk", "com.au", "or.jp", "net.cn"] {
             assert_eq!(host(name), Err(Reason::PublicSuffix));
             assert_eq!(url_host(name), Ok(()));
         }
-        for name in ["example.test", "a.co.uk", "co.example", "example.uk"] {
+        for name in ["example.test", "a.co.uk", "co.example", "example.uk", "web.de", "co.tv", "info.tm"] {
             assert_eq!(host(name), Ok(()));
         }
     }

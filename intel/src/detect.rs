@@ -71,7 +71,13 @@ pub fn detect(name: &str, head: &[u8], whole: bool) -> Result<Detected, Undecide
         return Err(Undecided::Foreign(foreign));
     }
     let Some(first) = rows.first() else { return Err(Undecided::NoRows) };
-    by_rows(name, &lines, &rows).ok_or_else(|| unclear(first, &rows))
+    if let Some(detected) = by_shape(&rows) {
+        return Ok(detected);
+    }
+    if let Some(undecided) = has_unknown_header(&rows) {
+        return Err(undecided);
+    }
+    by_kinds(name, &lines, &rows).ok_or_else(|| unclear(first, &rows))
 }
 
 fn container(head: &[u8]) -> Option<&'static str> {
@@ -156,17 +162,27 @@ fn by_header(lines: &[&[u8]]) -> Option<Detected> {
     None
 }
 
-fn by_rows(name: &str, lines: &[&[u8]], rows: &[&[u8]]) -> Option<Detected> {
-    let most = |count: usize| count * 4 >= rows.len() * 3;
-    let detected = |format, because: String| Some(Detected { format, because });
+/// Lines of a shape that nothing else has.
+fn by_shape(rows: &[&[u8]]) -> Option<Detected> {
     let digests = rows.iter().filter(|row| digest_and_comment(row)).count();
-    if most(digests) {
-        return detected(Format::HashComment, format!("{digests} of the first {} rows are digest;comment", rows.len()));
+    if most(digests, rows) {
+        return Some(Detected {
+            format: Format::HashComment,
+            because: format!("{digests} of the first {} rows are digest;comment", rows.len()),
+        });
     }
     let hosts = rows.iter().filter(|row| is_hosts_line(row)).count();
-    if most(hosts) {
-        return detected(Format::Hosts, format!("{hosts} of the first {} rows are an address that leads nowhere and names", rows.len()));
-    }
+    let because = format!("{hosts} of the first {} rows are an address that leads nowhere and names", rows.len());
+    most(hosts, rows).then_some(Detected { format: Format::Hosts, because })
+}
+
+/// Three quarters.
+fn most(count: usize, rows: &[&[u8]]) -> bool {
+    count * 4 >= rows.len() * 3
+}
+
+/// One indicator a line: of which kinds?
+fn by_kinds(name: &str, lines: &[&[u8]], rows: &[&[u8]]) -> Option<Detected> {
     let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
     for row in rows {
         if let Some(kind) = kind_of_row(row) {
@@ -174,7 +190,7 @@ fn by_rows(name: &str, lines: &[&[u8]], rows: &[&[u8]]) -> Option<Detected> {
         }
     }
     let seen = counts.values().sum::<usize>();
-    if seen == 0 || !most(seen) {
+    if seen == 0 || !most(seen, rows) {
         return None;
     }
     let only = |kinds: &[&str]| counts.keys().all(|kind| kinds.contains(kind));
@@ -191,7 +207,7 @@ fn by_rows(name: &str, lines: &[&[u8]], rows: &[&[u8]]) -> Option<Detected> {
         () if only(&["hosts", "addresses"]) => Format::HostList,
         () => Format::List,
     };
-    detected(format, because)
+    Some(Detected { format, because })
 }
 
 fn ends_in_ipset(line: &[u8]) -> bool {
@@ -214,10 +230,12 @@ fn kind_of_row(row: &[u8]) -> Option<&'static str> {
     if text.iter().any(u8::is_ascii_whitespace) {
         return None;
     }
-    match look(&refang(text)) {
+    let text = &*refang(text);
+    match look(text) {
+        Look::Url if odd_authority(text) => None,
         Look::Url => Some("URLs"),
         Look::HostPath => Some("hosts with paths"),
-        Look::Host if text.contains(&b'.') || text.contains(&b'[') || text.contains(&b'(') => Some("hosts"),
+        Look::Host if text.contains(&b'.') => Some("hosts"),
         Look::HostPort => Some("hosts with ports"),
         Look::Address => Some("addresses"),
         Look::AddressPort => Some("addresses with ports"),
@@ -225,6 +243,33 @@ fn kind_of_row(row: &[u8]) -> Option<&'static str> {
         Look::Digest => Some("digests"),
         _ => None,
     }
+}
+
+/// `https://a.example,0,x`: several columns that begin with a URL.
+fn odd_authority(url: &[u8]) -> bool {
+    let start = url.windows(3).position(|window| window == b"://").map_or(0, |at| at + 3);
+    let rest = &url[start..];
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
+    rest[..end].iter().any(|byte| matches!(byte, b',' | b';' | b'|' | b'"' | b'\'' | b'<' | b'>'))
+}
+
+/// A first row that is no indicator, and as many columns in nine of ten rows as it has: a table, though its rows may look like URLs.
+fn has_unknown_header(rows: &[&[u8]]) -> Option<Undecided> {
+    let first = rows.first().filter(|first| kind_of_row(first).is_none())?;
+    let columns_of = |row: &[u8], delimiter: u8| {
+        let mut fields = Vec::new();
+        split(row, delimiter, delimiter != b'\t', &mut fields).ok().map(|()| fields.len())
+    };
+    for delimiter in [b'\t', b';', b','] {
+        let Some(columns @ 2..) = columns_of(first, delimiter) else { continue };
+        let alike = rows.iter().filter(|row| columns_of(row, delimiter) == Some(columns)).count();
+        if alike > 1 && alike * 10 >= rows.len() * 9 {
+            let mut fields = Vec::new();
+            split(first, delimiter, delimiter != b'\t', &mut fields).ok()?;
+            return Some(Undecided::UnknownTable(names(&fields)));
+        }
+    }
+    None
 }
 
 /// Says what was seen: a table, if the rows have one delimiter in common, or the first row that is no indicator.
@@ -325,6 +370,13 @@ mod tests {
         assert_eq!(detect("x", b"# only\n\n; comments\n", true), Err(Undecided::NoRows));
         let table = detect("x", b"first_seen\tlast_seen\tsnapshots\thost\n2020\t2021\t1\ta.example\n", true).unwrap_err();
         assert_eq!(table, Undecided::UnknownTable("first_seen, last_seen, snapshots, host".into()));
+        for text in [
+            "url,label,source\nhttps://a.example,0,x\nhttps://b.example,0,x\n",
+            "url,label\nhttps://a.example/x,0\nhttps://b.example/y,1\n",
+        ] {
+            assert!(matches!(detect("x", text.as_bytes(), true), Err(Undecided::UnknownTable(_))), "{text}");
+        }
+        assert!(matches!(detect("x", b"https://a.example,0,x\n", true), Err(Undecided::UnknownTable(_))));
         let unclear = detect("x", b"once upon a time\nthere was a feed\n", true).unwrap_err();
         assert!(unclear.to_string().contains("set format"), "{unclear}");
         assert!(unclear.to_string().contains("once upon a time"), "{unclear}");

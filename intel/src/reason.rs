@@ -49,6 +49,8 @@ pub enum Reason {
     EmptyFile,
     /// All bytes of the digest are equal.
     TrivialDigest,
+    /// A character that no host name has.
+    HostCharacter,
     /// A host of one label.
     SingleLabel,
     /// A host under which anybody registers.
@@ -99,6 +101,7 @@ impl Reason {
             Reason::BadDigest => "bad-digest",
             Reason::EmptyFile => "empty-file",
             Reason::TrivialDigest => "trivial-digest",
+            Reason::HostCharacter => "host-character",
             Reason::SingleLabel => "single-label",
             Reason::PublicSuffix => "public-suffix",
             Reason::PrefixTooWide => "prefix-too-wide",
@@ -139,6 +142,7 @@ impl std::fmt::Display for Reason {
             Reason::BadDigest => "not a digest of its type (64, 40 or 32 hexadecimal digits)",
             Reason::EmptyFile => "the digest of the empty file would list every empty file",
             Reason::TrivialDigest => "a digest whose bytes are all equal is a placeholder",
+            Reason::HostCharacter => "the host holds a character that no name has (several columns in one?)",
             Reason::SingleLabel => "a host rule needs at least two labels",
             Reason::PublicSuffix => "a public suffix: a rule would cover names of unrelated people",
             Reason::PrefixTooWide => "wider than /8 (IPv4) or /16 (IPv6), or over all mapped IPv4 addresses",

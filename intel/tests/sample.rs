@@ -41,7 +41,10 @@ fn only_the_machines_own_names_are_rejected() {
         assert!(feed.counts.kept > 0, "{feed:?}");
     }
     let rules = report.counts.rules;
-    assert!([rules.url, rules.host, rules.ipv4, rules.ipv6, rules.sha256, rules.sha1, rules.md5].iter().all(|count| *count > 0), "{rules:?}");
+    assert!(
+        [rules.url, rules.host, rules.ipv4, rules.ipv6, rules.sha256, rules.sha1, rules.md5].iter().all(|count| *count > 0),
+        "{rules:?}"
+    );
 }
 
 #[test]
@@ -82,7 +85,8 @@ fn order_and_repetition_of_feeds_do_not_show_in_the_bytes() {
         // Rows of plain lists in another order and twice; tables keep their header where it is.
         let name = feed.path.file_name().unwrap().to_owned();
         let text = std::fs::read_to_string(&feed.path).unwrap();
-        let is_list = ["urls.txt", "domains.txt", "hosts", "networks.netset", "hashes.txt", "kits.txt", "allow.txt"].contains(&name.to_str().unwrap());
+        let is_list = ["urls.txt", "domains.txt", "hosts", "networks.netset", "hashes.txt", "kits.txt", "allow.txt"]
+            .contains(&name.to_str().unwrap());
         let text = if is_list { text.lines().rev().chain(text.lines()).map(|line| format!("{line}\r\n")).collect() } else { text };
         feed.path = directory.join(name);
         std::fs::write(&feed.path, text).unwrap();
