@@ -1,0 +1,88 @@
+//! What must hold of any bytes that a peer sends: shared by the fuzz target and by the plain test that replays its seeds.
+//!
+//! Whatever arrives, in whatever pieces: nothing panics, every whole frame gets exactly one reply in order, an untrusted length gets one last error,
+//! and the replies do not depend on where the bytes were cut.
+
+use std::sync::OnceLock;
+use verdict_keys::{Digest, Scheme};
+use verdict_tables::{Builder, Class, Rule, Snapshot, Source, Vote};
+use verdict_wire as wire;
+use verdictd::limits::Limits;
+use verdictd::metrics::ShardMetrics;
+use verdictd::pipeline::{Pipeline, Turn};
+
+fn snapshot() -> &'static Snapshot {
+    static SNAPSHOT: OnceLock<Snapshot> = OnceLock::new();
+    SNAPSHOT.get_or_init(|| {
+        let mut builder = Builder::new(Scheme::Full, b"fuzz", 0);
+        let source = builder.source(Source { name: "fuzz", licence: "none" });
+        let vote = Vote {
+            source,
+            class: Class::Malicious,
+            allow: false,
+            overrides: false,
+            score: 1,
+            confidence: 1,
+            categories: 1,
+            first_seen_day: 0,
+            last_seen_day: 0,
+            ttl_s: 1,
+        };
+        let prefix = Rule::Url { host: "b.test", path_query: "/p/", prefix: true, subdomains: true };
+        for rule in [Rule::Host { host: "a.test", subdomains: true }, prefix, Rule::File(Digest::Md5([7; 16]))] {
+            builder.add(rule, vote).expect("a rule of our own");
+        }
+        let built = builder.build(verdict_simd::detect().expect("a backend")).expect("three rules");
+        Snapshot::from_bytes(&built.bytes).expect("what we built")
+    })
+}
+
+/// Runs the bytes through a pipeline in pieces of the given lengths (cycled), and returns the replies and whether the stream was given up.
+fn replies(bytes: &[u8], pieces: &[usize]) -> (Vec<u8>, bool) {
+    let backend = verdict_simd::detect().expect("a backend");
+    let (limits, metrics) = (Limits::default(), ShardMetrics::default());
+    let turn = Turn { snapshot: snapshot(), limits: &limits, metrics: &metrics, draining: false };
+    let mut pipeline = Pipeline::new(backend);
+    let (mut input, mut output, mut rest) = (Vec::new(), Vec::new(), bytes);
+    for piece in pieces.iter().cycle() {
+        let piece = (*piece).clamp(1, rest.len().max(1)).min(rest.len());
+        input.extend_from_slice(&rest[..piece]);
+        rest = &rest[piece..];
+        loop {
+            let sent = output.len(); // everything so far has been sent, as if the peer read at once
+            let taken = pipeline.take(&turn, 0, &input, &mut output, sent, false);
+            input.drain(..taken.consumed);
+            pipeline.answer(snapshot(), &metrics, |_, at, answers| output[at..at + answers.len()].copy_from_slice(answers));
+            if taken.malformed {
+                return (output, true);
+            }
+            if !taken.more {
+                break;
+            }
+        }
+        if rest.is_empty() {
+            break;
+        }
+    }
+    (output, false)
+}
+
+/// `bytes`: first byte the piece length, then what the peer sends.
+pub fn check(bytes: &[u8]) {
+    let Some((&piece, bytes)) = bytes.split_first() else { return };
+    let (whole, given_up) = replies(bytes, &[usize::MAX]);
+    let (cut, cut_given_up) = replies(bytes, &[usize::from(piece) + 1, 3, 17]);
+    assert_eq!((&whole, given_up), (&cut, cut_given_up), "replies depend on where the bytes were cut");
+    let asked: Vec<u32> = wire::Frames::new(bytes).filter_map(Result::ok).map(|frame| frame.header.request_id).collect();
+    let mut answered: Vec<(u32, wire::FrameHeader)> = Vec::new();
+    for frame in wire::Frames::new(&whole) {
+        let frame = frame.expect("our own replies");
+        frame.reply().expect("our own replies");
+        answered.push((frame.header.request_id, frame.header));
+    }
+    if given_up {
+        let (_, last) = answered.pop().expect("an error before the door");
+        assert_ne!(last.flags & wire::REPLY_CLOSING, 0);
+    }
+    assert_eq!(asked, answered.iter().map(|(id, _)| *id).collect::<Vec<_>>(), "one reply a frame, in order");
+}
