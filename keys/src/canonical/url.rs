@@ -118,7 +118,7 @@ fn ends_authority(byte: &u8) -> bool {
 /// What follows scheme and slashes. May unescape `text` once: `http%3A%2F%2Fexample.com` has its scheme inside the escapes.
 fn after_scheme<'t>(text: &'t mut Vec<u8>, scratch: &mut Vec<u8>) -> Result<&'t [u8], Unparseable> {
     if hides_scheme(text, scratch) {
-        std::mem::swap(text, scratch);
+        text.clone_from(scratch);
     }
     match start(text) {
         Start::Web(bytes) => Ok(skip_slashes(&text[bytes..])),
