@@ -159,11 +159,7 @@ fn real_tables_are_read_by_declared_columns() {
     let cases = [
         ("benign_url/citizenlab_test_lists.csv.gz", numbered(b',', Header::Row, &[(2, url), (5, Role::FirstSeen)])),
         ("domains/tranco100k_202605_as_urls.csv.gz", numbered(b',', Header::Row, &[(1, url)])),
-        (
-            "domains/cisco_top20k_history.tsv.gz",
-            numbered(b'\t', Header::Row, &[(1, Role::FirstSeen), (2, Role::LastSeen), (4, host)]),
-            86_000,
-        ),
+        ("domains/cisco_top20k_history.tsv.gz", numbered(b'\t', Header::Row, &[(1, Role::FirstSeen), (2, Role::LastSeen), (4, host)])),
         ("url/openphish_deltas_20241012_20260531.tsv.gz", numbered(b'\t', Header::Row, &[(1, Role::FirstSeen), (3, url)])),
         ("dga/andrewaeva_2017/dds-malicious-domains.csv.gz", numbered(b',', Header::None, &[(1, host), (2, Role::Tags)])),
         ("dga/baderj_example_domains.tsv.gz", numbered(b'\t', Header::Row, &[(3, host)])),
