@@ -1,0 +1,77 @@
+//! Documents that can be checked: the README's two commands, and every relative link of every Markdown file.
+
+use crate::child::Log;
+use crate::steps::{Complaints, Done, suite, tidy};
+use crate::workspace::Workspace;
+use std::path::Path;
+
+/// What a newcomer must find in the README.
+const COMMANDS: [&str; 2] = ["cargo xtask demo", "cargo xtask test"];
+/// What must lie beside it.
+const DOCUMENTS: [&str; 8] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
+    "wire/PROTOCOL.md",
+    "tables/FORMAT.md",
+    "intel/sample/questions.tsv",
+];
+
+/// The step.
+pub fn run(workspace: &Workspace, log: &Log) -> Result<Done, String> {
+    let documents = tidy::documents(&workspace.root)?;
+    suite(
+        log,
+        &[
+            ("the_documents_are_there", &|| Ok(absent(&workspace.root))),
+            ("the_readme_shows_both_commands", &|| Ok(commands(&documents))),
+            ("links_lead_somewhere", &|| Ok(documents.iter().flat_map(|(path, text)| links(&workspace.root, path, text)).collect())),
+        ],
+    )
+}
+
+fn absent(root: &Path) -> Complaints {
+    DOCUMENTS.iter().filter(|path| !root.join(path).is_file()).map(|path| format!("{path} is missing")).collect()
+}
+
+fn commands(documents: &[(String, String)]) -> Complaints {
+    let text = documents.iter().find(|(path, _)| path == "README.md").map_or("", |(_, text)| text);
+    COMMANDS.iter().filter(|command| !text.contains(**command)).map(|command| format!("README.md: show `{command}`")).collect()
+}
+
+/// `[text](target)`: targets with a scheme, and anchors, are not followed.
+fn links(root: &Path, path: &str, text: &str) -> Complaints {
+    let mut complaints = Vec::new();
+    let directory = root.join(path).parent().map(Path::to_owned).unwrap_or_default();
+    let mut code = false;
+    for (index, line) in text.lines().enumerate() {
+        if line.trim_start().starts_with("```") {
+            code = !code;
+        }
+        for target in targets(line).filter(|_| !code) {
+            let file = target.split('#').next().unwrap_or_default();
+            if !file.is_empty() && !file.contains("://") && !file.starts_with("mailto:") && !directory.join(file).exists() {
+                complaints.push(format!("{path}:{}: the link to {file} leads nowhere", index + 1));
+            }
+        }
+    }
+    complaints
+}
+
+fn targets(line: &str) -> impl Iterator<Item = &str> {
+    line.split("](").skip(1).filter_map(|rest| rest.split([')', ' ']).next())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_named_with_its_line() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let text = "# t\n[a](Cargo.toml) [b](none.md#x) [c](https://example.com) [d](#t)\n```\nx[0](y)\n```\n";
+        assert_eq!(links(root, "t.md", text), ["t.md:2: the link to none.md leads nowhere"]);
+    }
+}

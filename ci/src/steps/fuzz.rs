@@ -1,0 +1,55 @@
+//! Fuzz smoke: each target of each crate's `fuzz/` for a few seconds, where a nightly compiler and cargo-fuzz are.
+//!
+//! The corpora are replayed by `cargo test` everywhere; this finds what they do not hold.
+
+use crate::child::Log;
+use crate::steps::Done;
+use crate::steps::prerequisites::answers;
+use crate::workspace::Workspace;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+/// Mostly the instrumented build.
+const LIMIT: Duration = Duration::from_secs(5 * 60);
+const SECONDS: u32 = 10;
+
+/// The step.
+pub fn run(workspace: &Workspace, log: &Log) -> Result<Done, String> {
+    let targets = targets(workspace);
+    if targets.is_empty() {
+        return Ok(Done::Skipped("no crate has fuzz targets".into()));
+    }
+    if !answers(fuzz().arg("--version")) {
+        return Ok(Done::Skipped(format!("{} targets; needs cargo-fuzz and a nightly toolchain", targets.len())));
+    }
+    for (directory, target) in &targets {
+        let limit = format!("-max_total_time={SECONDS}");
+        log.run(fuzz().args(["run", "--fuzz-dir"]).arg(directory).args([target, "--", &limit]), LIMIT)?;
+    }
+    log.suite_ended(targets.len(), 0)?;
+    Ok(Done::Passed(format!("{} targets, {SECONDS} s each", targets.len())))
+}
+
+fn fuzz() -> Command {
+    let mut command = Command::new("cargo");
+    crate::workspace::clean(&mut command);
+    // cargo-fuzz asks the toolchain in use for flags that only nightly has.
+    command.env("RUSTUP_TOOLCHAIN", "nightly").arg("fuzz");
+    command
+}
+
+/// Directory and name of each.
+fn targets(workspace: &Workspace) -> Vec<(PathBuf, String)> {
+    let mut targets = Vec::new();
+    for package in &workspace.packages {
+        let directory = package.manifest_path.with_file_name("fuzz");
+        for entry in std::fs::read_dir(directory.join("fuzz_targets")).into_iter().flatten().flatten() {
+            if let Some(name) = entry.file_name().to_string_lossy().strip_suffix(".rs") {
+                targets.push((directory.clone(), name.to_owned()));
+            }
+        }
+    }
+    targets.sort();
+    targets
+}

@@ -1,0 +1,82 @@
+//! What the other steps need beyond cargo and a C linker: packages of Debian, installed by apt where we may.
+//!
+//! Debian 12 carries a current Rust with an ARM standard library (`rustc-web`, `libstd-rust-web-dev:arm64`), a cross linker, both emulators
+//! and clippy of the same version. As root, or where sudo asks nothing, they are installed; elsewhere the one line to type is printed.
+
+use crate::child::Log;
+use crate::steps::Done;
+use crate::workspace::Workspace;
+use std::process::Command;
+use std::time::Duration;
+
+/// A package, and why.
+#[rustfmt::skip]
+const PACKAGES: &[(&str, &str)] = &[
+    ("rustc-web",                 "the compiler whose version the ARM standard library has"),
+    ("libstd-rust-web-dev:arm64", "that standard library"),
+    ("rust-web-clippy",           "clippy of that version"),
+    ("gcc-aarch64-linux-gnu",     "links ARM programs"),
+    ("libc6-dev-arm64-cross",     "what they link against"),
+    ("qemu-user-static",          "runs the ARM tests"),
+    ("qemu-system-arm",           "runs the ARM kernel with the whole daemon"),
+    ("memcached",                 "the peer of the benches"),
+];
+
+/// apt on a slow mirror.
+const LIMIT: Duration = Duration::from_secs(10 * 60);
+
+/// The step.
+pub fn run(workspace: &Workspace, log: &Log) -> Result<Done, String> {
+    let mut wanted: Vec<&str> = PACKAGES.iter().map(|(name, _)| *name).collect();
+    // A minimal toolchain may come without these two.
+    if !answers(workspace.cargo().args(["fmt", "--version"])) {
+        wanted.push("rustfmt-web");
+    }
+    let missing: Vec<&str> = wanted.iter().copied().filter(|package| !installed(package)).collect();
+    if missing.is_empty() {
+        return Ok(Done::Passed("all there".into()));
+    }
+    log.line(&format!("missing: {}", missing.join(" ")))?;
+    // All are named, not only the missing: compiler and library must be moved to the same version together.
+    let by_hand = format!(
+        "sudo dpkg --add-architecture arm64 && sudo apt-get update && sudo apt-get install --no-install-recommends {}",
+        wanted.join(" ")
+    );
+    if !answers(Command::new("dpkg-query").arg("--version")) {
+        return Err(format!("{} missing, and this is not Debian; there it would be: {by_hand}", missing.join(", ")));
+    }
+    let Some(sudo) = sudo() else {
+        return Err(format!("{} missing; as root: {by_hand}", missing.join(", ")));
+    };
+    log.run(&mut root(sudo, &["dpkg", "--add-architecture", "arm64"]), LIMIT)?;
+    log.run(&mut root(sudo, &["apt-get", "update"]), LIMIT)?;
+    let mut install = vec!["apt-get", "install", "--yes", "--no-install-recommends"];
+    install.extend(&wanted);
+    log.run(&mut root(sudo, &install), LIMIT)?;
+    Ok(Done::Passed(format!("installed {}", missing.join(", "))))
+}
+
+fn installed(package: &str) -> bool {
+    let query = Command::new("dpkg-query").args(["--show", "--showformat=${db:Status-Abbrev}", package]).output();
+    query.is_ok_and(|output| output.status.success() && output.stdout.starts_with(b"ii"))
+}
+
+/// Whether a program is there and ends well.
+pub fn answers(command: &mut Command) -> bool {
+    command.output().is_ok_and(|output| output.status.success())
+}
+
+/// How to become root: not needed, by sudo without a question, or not at all.
+fn sudo() -> Option<bool> {
+    if rustix::process::geteuid().is_root() { Some(false) } else { answers(Command::new("sudo").args(["-n", "true"])).then_some(true) }
+}
+
+/// env, since sudo may drop variables.
+fn root(sudo: bool, arguments: &[&str]) -> Command {
+    let mut command = if sudo { Command::new("sudo") } else { Command::new("env") };
+    if sudo {
+        command.args(["-n", "env"]);
+    }
+    command.arg("DEBIAN_FRONTEND=noninteractive").args(arguments);
+    command
+}

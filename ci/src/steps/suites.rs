@@ -1,0 +1,52 @@
+//! `cargo test`, three times: everything here, what has backends on the portable one, and what needs no io_uring on ARM under qemu-user.
+
+use crate::arm::toolchain;
+use crate::child::Log;
+use crate::steps::Done;
+use crate::workspace::Workspace;
+use std::time::Duration;
+
+/// Building and running, on two cores.
+const LIMIT: Duration = Duration::from_secs(20 * 60);
+/// Comma-separated; the simd suite fails if one of them did not run.
+const EXPECT: &str = "VERDICT_EXPECT_BACKENDS";
+/// Pins one backend where it is to be chosen.
+const BACKEND: &str = "VERDICT_BACKEND";
+/// What chooses a backend.
+const WITH_BACKENDS: [&str; 3] = ["--package=verdict-simd", "--package=verdict-keys", "--package=verdict-tables"];
+/// No glommio in them: qemu-user has no io_uring. The daemon runs on the emulated machine instead (`arm_system.rs`).
+const PURE: [&str; 5] =
+    ["--package=verdict-simd", "--package=verdict-keys", "--package=verdict-tables", "--package=verdict-wire", "--package=verdict-intel"];
+
+/// The whole workspace, on this machine.
+pub fn native(workspace: &Workspace, log: &Log) -> Result<Done, String> {
+    let mut command = workspace.cargo();
+    command.args(["test", "--workspace", "--locked", "--no-fail-fast"]).env(EXPECT, expected_here());
+    log.run(&mut command, LIMIT)?;
+    Ok(Done::Passed(format!("backends {}", expected_here())))
+}
+
+/// What has backends, on the portable one.
+pub fn portable(workspace: &Workspace, log: &Log) -> Result<Done, String> {
+    let mut command = workspace.cargo();
+    command.args(["test", "--locked", "--no-fail-fast"]).args(WITH_BACKENDS).env(BACKEND, "portable").env(EXPECT, "portable");
+    log.run(&mut command, LIMIT)?;
+    Ok(Done::passed())
+}
+
+/// The pure crates, on NEON.
+pub fn arm(workspace: &Workspace, log: &Log) -> Result<Done, String> {
+    let mut command = toolchain::cargo(workspace, "test")?;
+    command.args(["--locked", "--no-fail-fast"]).args(PURE).env(EXPECT, "neon,portable");
+    log.run(&mut command, LIMIT)?;
+    Ok(Done::Passed("run under emulation: bytes and logic, no time".into()))
+}
+
+/// Each backend that this CPU has.
+fn expected_here() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        return "avx2,portable";
+    }
+    if cfg!(target_arch = "aarch64") { "neon,portable" } else { "portable" }
+}

@@ -1,0 +1,168 @@
+//! `cargo xtask test`: everything there is to check, as named steps, on both architectures.
+//!
+//! ```text
+//!  [4/17] clippy-aarch64    every target linted for aarch64: code that is cfg'd out here is not seen otherwise
+//!         ok, 31 s
+//! ```
+//! A failed step does not keep the others from running. Each writes its log to `target/xtask/`; the end is a table and one plain line
+//! with the number of individual tests, summed over all runners (`counts.rs`).
+//!
+//! Adding a step: a function `fn(&Workspace, &Log) -> Result<Done, String>` under `steps/`, and a line in `STEPS`.
+
+use crate::child::{self, Log};
+use crate::counts::Counts;
+use crate::steps::{self, Done};
+use crate::workspace::{Workspace, create};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use xtask::server::tail;
+
+/// Check everything, on both architectures
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Only these steps
+    #[arg(long, value_delimiter = ',', value_name = "STEP")]
+    only: Vec<String>,
+    /// Print the steps and end
+    #[arg(long)]
+    list: bool,
+}
+
+/// One step.
+struct Step {
+    name: &'static str,
+    what: &'static str,
+    run: fn(&Workspace, &Log) -> Result<Done, String>,
+}
+
+/// In this order: what fails fast comes first, what needs a build comes after it.
+#[rustfmt::skip]
+const STEPS: &[Step] = &[
+    Step { name: "prerequisites",    what: "Debian packages for ARM, linting and peers; installed where possible",           run: steps::prerequisites::run },
+    Step { name: "fmt",              what: "rustfmt agrees",                                                                 run: steps::lint::fmt },
+    Step { name: "architecture",     what: "the arrows of ARCHITECTURE.md, unsafe code only in simd, a reason per dependency", run: steps::architecture::run },
+    Step { name: "tidy",             what: "names, headers, leftovers, and ratchets",                                        run: steps::tidy::run },
+    Step { name: "docs",             what: "the two commands are in the README, links lead somewhere",                       run: steps::docs::run },
+    Step { name: "deny",             what: "licences and banned crates, as in ci/deny.toml",                                 run: steps::deny::run },
+    Step { name: "clippy-x86-64",    what: "every target linted, warnings are errors",                                       run: steps::lint::clippy_native },
+    Step { name: "clippy-aarch64",   what: "the same for ARM: code that is cfg'd out here is not seen otherwise",            run: steps::lint::clippy_arm },
+    Step { name: "tests-x86-64",     what: "cargo test --workspace; every expected backend must run",                        run: steps::suites::native },
+    Step { name: "tests-portable",   what: "simd, keys and tables with VERDICT_BACKEND=portable",                            run: steps::suites::portable },
+    Step { name: "tests-aarch64",    what: "simd, keys, tables, wire and intel on NEON, under qemu-user",                    run: steps::suites::arm },
+    Step { name: "demo",             what: "cargo xtask demo's flow on this machine, with a reload",                         run: steps::demo::run },
+    Step { name: "release-aarch64",  what: "static release build for ARM, neoverse-n1",                                      run: steps::arm_system::build },
+    Step { name: "demo-aarch64",     what: "the same flow on a Debian ARM kernel, emulated Neoverse N1",                     run: steps::arm_system::run },
+    Step { name: "fuzz",             what: "each fuzz target for a few seconds",                                             run: steps::fuzz::run },
+];
+
+/// How a step went.
+struct Report {
+    name: &'static str,
+    result: Result<Done, String>,
+    tests: Counts,
+    took: Duration,
+}
+
+/// The command.
+pub fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode, String> {
+    if arguments.list {
+        for step in STEPS {
+            println!("{:16}  {}", step.name, step.what);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let chosen = choose(&arguments.only)?;
+    child::end_children_with_us()?;
+    let logs = create(workspace.target.join("xtask"))?;
+    let mut reports = Vec::new();
+    for (index, step) in chosen.iter().enumerate() {
+        println!("[{}/{}] {:16}  {}", index + 1, chosen.len(), step.name, step.what);
+        let log = Log::create(logs.join(format!("{}.log", step.name)))?;
+        let report = run_step(workspace, step, &log);
+        print_end(workspace, &report, &log);
+        reports.push(report);
+    }
+    Ok(summary(&reports))
+}
+
+fn choose(only: &[String]) -> Result<Vec<&'static Step>, String> {
+    if let Some(unknown) = only.iter().find(|name| STEPS.iter().all(|step| step.name != name.as_str())) {
+        return Err(format!("there is no step `{unknown}`; `cargo xtask test --list` has them"));
+    }
+    Ok(STEPS.iter().filter(|step| only.is_empty() || only.iter().any(|name| name == step.name)).collect())
+}
+
+fn run_step(workspace: &Workspace, step: &Step, log: &Log) -> Report {
+    let begun = Instant::now();
+    let result = (step.run)(workspace, log);
+    let tests = count(&result, Counts::read(&log.text()));
+    Report { name: step.name, result, tests, took: begun.elapsed() }
+}
+
+/// A step that ran no runner is a test itself; one that failed has at least one failure.
+fn count(result: &Result<Done, String>, read: Counts) -> Counts {
+    let mut tests = read;
+    match result {
+        Ok(Done::Passed(_)) if read.total() == 0 => tests.passed = 1,
+        Ok(Done::Skipped(_)) => tests.skipped = tests.skipped.max(1),
+        Err(_) => tests.failed = tests.failed.max(1),
+        Ok(Done::Passed(_)) => {}
+    }
+    tests
+}
+
+fn print_end(workspace: &Workspace, report: &Report, log: &Log) {
+    let seconds = report.took.as_secs_f64();
+    match &report.result {
+        Ok(Done::Passed(note)) if note.is_empty() => println!("        ok, {seconds:.1} s"),
+        Ok(Done::Passed(note)) => println!("        ok, {seconds:.1} s: {note}"),
+        Ok(Done::Skipped(reason)) => println!("        skipped: {reason}"),
+        Err(reason) => {
+            println!("        FAILED after {seconds:.1} s: {reason}");
+            println!("        {}, its end:", workspace.shown(log.path()).display());
+            for line in tail(&log.text(), 60).lines() {
+                println!("        | {line}");
+            }
+        }
+    }
+}
+
+fn summary(reports: &[Report]) -> ExitCode {
+    let mut tests = Counts::default();
+    println!("\n{:16}  {:8} {:>8} {:>8}", "STEP", "RESULT", "TESTS", "SECONDS");
+    for report in reports {
+        let result = match &report.result {
+            Ok(Done::Passed(_)) => "ok",
+            Ok(Done::Skipped(_)) => "skipped",
+            Err(_) => "FAILED",
+        };
+        println!("{:16}  {result:8} {:>8} {:>8.1}", report.name, report.tests.total(), report.took.as_secs_f64());
+        tests += report.tests;
+    }
+    println!("\n{tests}");
+    if reports.iter().any(|report| report.result.is_err()) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_step_is_refused() {
+        assert!(choose(&["clipy".into()]).err().unwrap().contains("`clipy`"));
+    }
+
+    #[test]
+    fn chosen_steps_keep_their_order() {
+        let chosen = choose(&["tidy".into(), "fmt".into()]).unwrap();
+        assert_eq!(chosen.iter().map(|step| step.name).collect::<Vec<_>>(), ["fmt", "tidy"]);
+    }
+
+    #[test]
+    fn a_failed_step_counts_a_failure_even_when_all_its_tests_passed() {
+        let read = Counts { passed: 3, ..Counts::default() };
+        assert_eq!(count(&Err("it hung".into()), read), Counts { passed: 3, failed: 1, skipped: 0 });
+        assert_eq!(count(&Ok(Done::passed()), read), read);
+        assert_eq!(count(&Ok(Done::passed()), Counts::default()).passed, 1);
+    }
+}
