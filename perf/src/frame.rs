@@ -59,9 +59,10 @@ pub fn lookup<'a>(out: &mut Vec<u8>, request_id: u32, questions: impl Iterator<I
     }
 }
 
-/// Appends a LOOKUP_HASHED frame; `parent` marks keys of suffix or prefix expressions.
-pub fn lookup_hashed(out: &mut Vec<u8>, request_id: u32, parent: bool, keys: &[[u8; 16]]) {
-    head(out, LOOKUP_HASHED, keys.len(), request_id, u32::from(parent), 16 * keys.len());
+/// Appends a LOOKUP_HASHED frame for one generation; `parent` marks keys of suffix or prefix expressions.
+pub fn lookup_hashed(out: &mut Vec<u8>, request_id: u32, generation: u64, parent: bool, keys: &[[u8; 16]]) {
+    head(out, LOOKUP_HASHED, keys.len(), request_id, u32::from(parent), GENERATION_BYTES + 16 * keys.len());
+    out.extend_from_slice(&generation.to_le_bytes());
     out.extend_from_slice(keys.as_flattened());
 }
 
@@ -180,12 +181,13 @@ mod tests {
     fn verdict_wire_reads_what_is_written_here() {
         let mut out = Vec::new();
         lookup(&mut out, 7, [(1u8, &b"http://example.org/"[..])].into_iter());
-        lookup_hashed(&mut out, 8, true, &[[5; 16], [6; 16]]);
+        lookup_hashed(&mut out, 8, 5, true, &[[5; 16], [6; 16]]);
         ping(&mut out, 9);
         let kinds: Vec<_> = verdict_wire::Frames::new(&out)
             .map(|frame| {
-                let header = frame.expect("a frame").header;
-                (header.kind, header.count, header.request_id, header.flags)
+                let frame = frame.expect("a frame");
+                assert!(frame.request().is_ok(), "{frame:?}");
+                (frame.header.kind, frame.header.count, frame.header.request_id, frame.header.flags)
             })
             .collect();
         assert_eq!(kinds, [(LOOKUP, 1, 7, 0), (LOOKUP_HASHED, 2, 8, 1), (PING, 0, 9, 0)]);

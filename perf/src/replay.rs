@@ -99,7 +99,7 @@ impl Script {
             Ask::Plain(range) => frame::lookup(out, number as u32, range.clone().map(|index| self.questions.get(index))),
             Ask::Hashed(range) => {
                 let keys: Vec<[u8; 16]> = self.hashed[range.clone()].iter().map(|question| question.key).collect();
-                frame::lookup_hashed(out, number as u32, self.hashed[range.start].parent, &keys);
+                frame::lookup_hashed(out, number as u32, self.generation, self.hashed[range.start].parent, &keys);
             }
         }
     }
