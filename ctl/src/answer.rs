@@ -52,7 +52,7 @@ pub fn worse(one: Outcome, other: Outcome) -> Outcome {
 }
 
 /// Which sources and kind of rule an answer comes from; for an answer without a rule, why there is none.
-pub fn why(answered: &Answered, record: Option<&Described>) -> String {
+pub fn why(question: &Question, answered: &Answered, record: Option<&Described>) -> String {
     match answered.answer.status() {
         Status::Ok if answered.answer.id() == 0 => "no rule matches".to_owned(),
         Status::Ok => match record {
@@ -60,7 +60,9 @@ pub fn why(answered: &Answered, record: Option<&Described>) -> String {
             Some(record) if record.description.is_absent() => "the daemon has no record of this id".to_owned(),
             Some(record) => format!("{} of {}", rule_phrase(record.description.rule_kind()), sources(record)),
         },
-        Status::Unparseable => "not a key of its kind".to_owned(),
+        Status::Unparseable => {
+            question.unparseable().map_or_else(|| format!("not a {}", kind_name(question.kind)), |reason| reason.to_string())
+        }
         Status::Unsupported => "the daemon does not know keys of this kind".to_owned(),
         Status::Overloaded => "the daemon had no capacity: ask again".to_owned(),
         Status::Error => "the daemon failed: see its log".to_owned(),

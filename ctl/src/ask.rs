@@ -125,7 +125,7 @@ fn print_table(
             text::shortened(&case.question.visible(), columns_max).into(),
             answer::word_cell(one.answer),
             case.expected.into(),
-            answer::why(one, records.of(one)).into(),
+            answer::why(&case.question, one, records.of(one)).into(),
             text::duration(one.time).into(),
         ]);
     }

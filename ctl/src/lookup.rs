@@ -178,7 +178,7 @@ impl<'a> Session<'a> {
                 answer.categories().to_string().into(),
                 answer.flags().to_string().into(),
                 if answer.id() == 0 { "-".to_owned() } else { answer.id().to_string() }.into(),
-                answer::why(one, self.records.of(one)).into(),
+                answer::why(question, one, self.records.of(one)).into(),
             ]);
         }
         self.table.write_rows(self.out)?;

@@ -7,25 +7,32 @@
 mod answer;
 mod ask;
 mod columns;
+mod compile;
 mod completions;
 mod daemon;
 mod date;
 mod describe;
 mod exit;
+mod explain;
 mod hello;
+mod inspect;
 mod lookup;
 mod ping;
+mod progress;
 mod question;
+mod snapshot;
 mod text;
+mod verify;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use exit::{Failure, Outcome};
 use std::io::Write;
 use std::process::ExitCode;
+use verdict_simd::Backend;
 
 /// Ask a verdict daemon, compile threat intelligence into a snapshot, look into a snapshot.
 #[derive(Debug, Parser)]
-#[command(name = "verdictctl", version, after_help = exit::HELP, max_term_width = 110)]
+#[command(name = "verdictctl", after_help = exit::HELP, max_term_width = 110)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -38,6 +45,10 @@ enum Command {
     Describe(describe::Arguments),
     Hello(hello::Arguments),
     Ping(ping::Arguments),
+    Compile(compile::Arguments),
+    Inspect(inspect::Arguments),
+    Verify(verify::Arguments),
+    Explain(explain::Arguments),
     Completions(completions::Arguments),
 }
 
@@ -49,13 +60,24 @@ impl Command {
             Self::Describe(arguments) => describe::run(arguments, out),
             Self::Hello(arguments) => hello::run(arguments, out),
             Self::Ping(arguments) => ping::run(arguments, out),
+            Self::Compile(arguments) => compile::run(arguments, out),
+            Self::Inspect(arguments) => inspect::run(arguments, out),
+            Self::Verify(arguments) => verify::run(arguments, out),
+            Self::Explain(arguments) => explain::run(arguments, out),
             Self::Completions(arguments) => completions::run(arguments, out),
         }
     }
 }
 
+/// `0.1.0 (avx2)`: the version, and which kernels hash and probe here.
+fn version() -> String {
+    let backend = verdict_simd::detect().map_or("no such backend", |backend| backend.name());
+    format!("{} ({backend})", env!("CARGO_PKG_VERSION"))
+}
+
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let matches = Arguments::command().version(version()).get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let mut out = anstream::stdout().lock();
     let result = arguments.command.run(&mut out).and_then(|outcome| Ok(out.flush().map(|()| outcome)?));
     match result {

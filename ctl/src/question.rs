@@ -6,7 +6,7 @@
 
 use crate::exit::Failure;
 use crate::text;
-use verdict_keys::{Kind, Unparseable};
+use verdict_keys::{Canonicalizer, Kind, Unparseable};
 
 /// How a word is to be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -47,6 +47,16 @@ impl Question {
             }
         };
         Ok(Self { typed: typed.to_vec(), kind, key })
+    }
+
+    /// Why the key is none, by our own canonicaliser: the daemon's answer has no room for it.
+    pub fn unparseable(&self) -> Option<Unparseable> {
+        let mut canonicalizer = Canonicalizer::new();
+        match self.kind {
+            Kind::Url => canonicalizer.url(&self.key).err(),
+            Kind::Host => canonicalizer.host(&self.key).err(),
+            Kind::Ipv4 | Kind::Ipv6 | Kind::Sha256 | Kind::Sha1 | Kind::Md5 => None,
+        }
     }
 
     /// The typed word, fit to print.

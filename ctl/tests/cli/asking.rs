@@ -48,15 +48,15 @@ fn lookup_exits_like_grep() {
     let status = |keys: &[&str]| verdictctl(&[&["lookup", "--connect", &address][..], keys].concat()).status;
     assert_eq!(status(&["good.test", "nothing.test"]), 0);
     assert_eq!(status(&["good.test", "maybe.test"]), 1);
-    assert_eq!(status(&["a..b"]), 65);
-    assert_eq!(status(&["busy.test", "a..b"]), 75);
+    assert_eq!(status(&["a]b"]), 65);
+    assert_eq!(status(&["busy.test", "a]b"]), 75);
     assert_eq!(status(&["busy.test", "evil.test"]), 1);
 }
 
 #[test]
 fn lookup_json_is_stable() {
     let address = daemon(Book::sample()).to_string();
-    let ran = verdictctl(&["lookup", "--json", "--connect", &address, "http://bad.test/dropper.exe", "a..b"]);
+    let ran = verdictctl(&["lookup", "--json", "--connect", &address, "http://bad.test/dropper.exe", "a]b"]);
     let mut lines = json_lines(&ran.stdout);
     for line in &mut lines {
         assert!(line["time_us"].as_f64().is_some_and(|time| time > 0.0));
@@ -77,7 +77,7 @@ fn lookup_json_is_stable() {
     assert_eq!(
         lines[1],
         serde_json::json!({
-            "question": "a..b", "kind": "host", "status": "unparseable", "class": null, "score": 0, "categories": [], "flags": [],
+            "question": "a]b", "kind": "host", "status": "unparseable", "class": null, "score": 0, "categories": [], "flags": [],
             "verdict_id": 0, "generation": "0123456789abcdef", "time_us": 0, "record": null,
         })
     );
@@ -155,7 +155,7 @@ fn lookup_says_when_the_record_went_with_its_snapshot() {
 #[test]
 fn ask_is_content_when_every_answer_is_as_expected() {
     let address = daemon(Book::sample()).to_string();
-    let questions = "# a comment\n\nhttp://bad.test/dropper.exe\tmalicious\tlisted\nevil.test\tmalicious\ngood.test\tclean\tallowed\na..b\tunparseable\n";
+    let questions = "# a comment\n\nhttp://bad.test/dropper.exe\tmalicious\tlisted\nevil.test\tmalicious\ngood.test\tclean\tallowed\na]b\tunparseable\n";
     let ran = verdictctl(&["ask", &file("content.tsv", questions.as_bytes()), "--connect", &address]);
     assert_eq!(
         without_times(&ran.stdout),
@@ -163,7 +163,7 @@ fn ask_is_content_when_every_answer_is_as_expected() {
 ok  http://bad.test/dropper.exe  malicious    malicious    URL rule of sample-urls, second-urls TIME
 ok  evil.test                    malicious    malicious    host rule with subdomains of sample-hosts TIME
 ok  good.test                    clean        clean        host rule of allow TIME
-ok  a..b                         unparseable  unparseable  not a key of its kind TIME
+ok  a]b                          unparseable  unparseable  a character that cannot be in a host TIME
 4 questions, 4 as expected, generation 0123456789abcdef"
     );
     assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));

@@ -48,7 +48,7 @@ impl Book {
                 (KeyKind::Host, b"maybe.test".to_vec(), Answer::new(Class::Suspicious, 50, Categories::PHISHING, Flags::STALE, 3)),
                 (KeyKind::Host, b"good.test".to_vec(), Answer::new(Class::Clean, 0, Categories::NONE, Flags::ALLOWLISTED, 4)),
                 (KeyKind::Ipv4, vec![192, 0, 2, 7], malicious(5)),
-                (KeyKind::Host, b"a..b".to_vec(), Answer::without_verdict(Status::Unparseable)),
+                (KeyKind::Host, b"a]b".to_vec(), Answer::without_verdict(Status::Unparseable)),
                 (KeyKind::Host, b"busy.test".to_vec(), Answer::without_verdict(Status::Overloaded)),
             ],
             records: vec![

@@ -2,4 +2,5 @@
 
 mod asking;
 mod fake;
+mod snapshots;
 mod usage;

@@ -1,0 +1,250 @@
+//! The subcommands that make and read snapshots: compile, inspect, verify, explain. Reserved names and documentation addresses only.
+
+use crate::fake::{Ran, file, verdictctl};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// A directory with feeds of several kinds and a feeds.toml.
+fn feeds(name: &str) -> PathBuf {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("cargo gives tests a directory");
+    let write = |name: &str, content: &str| std::fs::write(directory.join(name), content).expect("the directory can be written");
+    write("urls.txt", "# bad pages\nhttp://files.test/a/bad.exe\nhttp://files.test/a/worse.exe?v=2\nhttp://10.0.0.1/local\n");
+    write("domains.txt", "evil.test\nworse.test\ncom\n");
+    write("nets.netset", "198.51.100.0/24\n203.0.113.7\n192.0.2.1/24\n10.0.0.0/8\n");
+    write("allow.txt", "good.evil.test\n");
+    write(
+        "feeds.toml",
+        r#"
+        [[feed]]
+        name = "urls"
+        path = "urls.txt"
+        categories = ["malware"]
+        licence = "CC0-1.0"
+        [[feed]]
+        name = "domains"
+        path = "domains.txt"
+        format = "host-list"
+        class = "suspicious"
+        [[feed]]
+        name = "nets"
+        path = "nets.netset"
+        [[feed]]
+        name = "allow"
+        path = "allow.txt"
+        format = "host-list"
+        action = "allow"
+        "#,
+    );
+    directory
+}
+
+fn path(directory: &Path, name: &str) -> String {
+    directory.join(name).to_str().expect("a plain path").to_owned()
+}
+
+/// Compiles the feeds.toml of `directory` and returns the snapshot's path.
+fn compiled(directory: &Path) -> String {
+    let output = path(directory, "out.snap");
+    let ran = verdictctl(&["compile", &path(directory, "feeds.toml"), "-o", &output]);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    output
+}
+
+fn explain(snapshot: &str, key: &str) -> Ran {
+    verdictctl(&["explain", "--snapshot", snapshot, key])
+}
+
+#[test]
+fn compile_accounts_for_every_row_and_names_the_rejected() {
+    let directory = feeds("accounts");
+    let (toml, output, rejects) = (path(&directory, "feeds.toml"), path(&directory, "out.snap"), path(&directory, "rejects.tsv"));
+    let ran = verdictctl(&["compile", &toml, "-o", &output, "--rejects", &rejects, "--as-of", "2026-06-01"]);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let cells = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let row = |feed: &str| ran.stdout.lines().map(cells).find(|row| row.first().is_some_and(|cell| cell == feed)).expect(feed);
+    assert_eq!(row("urls")[1..6], ["url-list", "4", "2", "1", "2"]);
+    assert_eq!(row("domains")[1..6], ["host-list", "3", "2", "1", "2"]);
+    assert_eq!(row("nets")[1..6], ["netset", "4", "2", "2", "2"]);
+    for told in ["urls.txt:4: ", "domains.txt:3: ", "nets.netset:3: ", "nets.netset:4: ", "private-address", "host-bits"] {
+        assert!(ran.stdout.contains(told), "{told} is not in\n{}", ran.stdout);
+    }
+    assert!(ran.stdout.contains("as of       2026-06-01T00:00:00Z"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("rules       7: host+subdomains 3, url 2, ipv4 2"), "{}", ran.stdout);
+    let rejected = std::fs::read_to_string(rejects).expect("the file was asked for");
+    assert_eq!(rejected.lines().count(), 4);
+    assert!(rejected.lines().all(|line| line.split('\t').count() == 6), "{rejected}");
+    assert!(rejected.contains(":4\t") || rejected.contains("urls.txt\t4\tprivate-address\trow\t"), "{rejected}");
+    assert!(!ran.stderr.contains('\x1b') && ran.stderr.contains("read urls: 4 rows, 2 kept"), "plain lines: {}", ran.stderr);
+}
+
+#[test]
+fn compile_gives_the_same_bytes_again_and_others_for_other_rules() {
+    let directory = feeds("same");
+    let first = std::fs::read(compiled(&directory)).expect("written");
+    let second = std::fs::read(compiled(&directory)).expect("written");
+    assert!(first == second);
+    let output = path(&directory, "more.snap");
+    let more = file("more.txt", b"more.test\n");
+    let ran = verdictctl(&["compile", &path(&directory, "feeds.toml"), &more, "--format", "host-list", "-o", &output]);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    assert!(first != std::fs::read(&output).expect("written"));
+    assert_eq!(explain(&output, "www.more.test").status, 1);
+}
+
+#[test]
+fn compile_json_tells_the_same() {
+    let directory = feeds("json");
+    let output = path(&directory, "out.snap");
+    let ran = verdictctl(&["compile", "--json", &path(&directory, "feeds.toml"), "-o", &output]);
+    let document: Value = serde_json::from_str(&ran.stdout).expect("one document");
+    assert_eq!(document["written"], true);
+    assert_eq!(document["snapshot"]["rules"], 7);
+    assert_eq!(document["report"]["counts"]["rows"], 12);
+    assert_eq!(document["examples"]["urls"]["private-address"][0]["line"], 4);
+    let inspected = verdictctl(&["inspect", "--json", &output]).stdout;
+    let inspected: Value = serde_json::from_str(&inspected).expect("one document");
+    assert_eq!(document["snapshot"], inspected);
+    assert_eq!(ran.status, 0);
+}
+
+#[test]
+fn compile_refuses_feeds_without_rules_and_leaves_the_old_snapshot() {
+    let directory = feeds("refuses");
+    let output = compiled(&directory);
+    let before = std::fs::read(&output).expect("written");
+    let empty = file("empty.txt", b"# all gone\ncom\nlocalhost\n");
+    let ran = verdictctl(&["compile", &empty, "--format", "host-list", "-o", &output]);
+    assert_eq!(ran.status, 3, "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains(&empty) && ran.stderr.contains("gives no rule") && ran.stderr.contains("nothing was written"),
+        "{}",
+        ran.stderr
+    );
+    assert!(ran.stdout.contains("REFUSED"), "{}", ran.stdout);
+    assert!(before == std::fs::read(&output).expect("still there"));
+    let ran = verdictctl(&["compile", &empty, "--format", "host-list", "-o", &path(&directory, "new.snap")]);
+    assert_eq!((ran.status, directory.join("new.snap").exists()), (3, false));
+}
+
+#[test]
+fn compile_failures_have_statuses_of_their_own() {
+    let directory = feeds("failures");
+    let toml = path(&directory, "feeds.toml");
+    let output = path(&directory, "out.snap");
+    let status = |arguments: &[&str]| verdictctl(&[&["compile"][..], arguments, &["-o", &output]].concat());
+    assert_eq!(status(&["/nonexistent/feed.txt"]).status, 66);
+    assert_eq!(status(&["/nonexistent/feeds.toml"]).status, 66);
+    let undecided = status(&[&file("undecided.bin", b"\x00\x01\x02\x03")]);
+    assert_eq!(undecided.status, 65, "{}", undecided.stderr);
+    let broken = file("broken.toml", b"[[feed]]\nname = \"x\"\npath = \"y\"\ncolour = \"red\"\nscore = 900\n");
+    let broken = status(&[&broken]);
+    assert_eq!(broken.status, 65);
+    assert!(broken.stderr.contains("broken.toml:4: ") && broken.stderr.contains("broken.toml:5: "), "all at once: {}", broken.stderr);
+    assert_eq!(status(&[&toml, &toml]).status, 2);
+    assert_eq!(status(&[&toml, "--format", "list"]).status, 2);
+    assert_eq!(status(&[&toml, "--as-of", "yesterday"]).status, 2);
+    assert_eq!(status(&[&toml, "--rejects", "/nonexistent/x"]).status, 73);
+    let nowhere = verdictctl(&["compile", &toml, "-o", "/nonexistent/out.snap"]);
+    assert_eq!(nowhere.status, 73, "{}", nowhere.stderr);
+    assert!(!Path::new(&output).exists());
+}
+
+#[test]
+fn compile_shows_escape_sequences_of_a_feed_and_obeys_none() {
+    let hostile = file("hostile.txt", b"good.test\n\x1b[2J.test/x\nother.test\nthird.test\nfourth.test\n");
+    let output = file("hostile.snap", b"");
+    let ran = verdictctl(&["compile", &hostile, "--format", "host-list", "-o", &output]);
+    assert!(!ran.stdout.contains('\x1b') && ran.stdout.contains("\\x1b[2J"), "{}", ran.stdout);
+}
+
+#[test]
+fn inspect_prints_counts_profile_sections_and_sources() {
+    let snapshot = compiled(&feeds("inspect"));
+    let ran = verdictctl(&["inspect", &snapshot]);
+    assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
+    for told in [
+        "rules       7: host+subdomains 3, url 2, ipv4 2\n",
+        "profile     full, host suffixes of up to 3 labels, 1 path prefixes\n",
+        "  buckets ",
+        "  urls (CC0-1.0)\n",
+        "  nets (no licence stated)\n",
+        "as of       not stated\n",
+    ] {
+        assert!(ran.stdout.contains(told), "{told:?} is not in\n{}", ran.stdout);
+    }
+}
+
+#[test]
+fn verify_names_section_and_offset_of_the_first_wrong_byte() {
+    let snapshot = compiled(&feeds("verify"));
+    let ran = verdictctl(&["verify", &snapshot]);
+    assert_eq!(ran.status, 0);
+    assert!(ran.stdout.contains(": ok, generation ") && ran.stdout.contains(", 7 rules"), "{}", ran.stdout);
+    let mut bytes = std::fs::read(&snapshot).expect("written");
+    bytes[4096 + 100] ^= 1;
+    let flipped = file("flipped.snap", &bytes);
+    let ran = verdictctl(&["verify", &flipped]);
+    assert_eq!(ran.status, 65);
+    assert!(
+        ran.stderr.contains(&flipped) && ran.stderr.contains("corrupt snapshot: ") && ran.stderr.contains(" at byte "),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(verdictctl(&["inspect", &flipped]).status, 65);
+    assert_eq!(verdictctl(&["explain", "--snapshot", &flipped, "a.test"]).status, 65);
+    let cut = file("cut.snap", &bytes[..bytes.len() / 2]);
+    assert_eq!(verdictctl(&["verify", &cut]).status, 65);
+    assert_eq!(verdictctl(&["verify", "/nonexistent/file"]).status, 66);
+}
+
+#[test]
+fn explain_shows_the_way_to_the_answer() {
+    let snapshot = compiled(&feeds("explain"));
+    let ran = explain(&snapshot, "HTTP://user@FILES.test:80/x/../a/%62ad.exe?q#top");
+    assert_eq!(ran.status, 1);
+    for told in [
+        "kind        url\n",
+        "canonical   http://files.test/a/bad.exe?q\n",
+        "hosts       files.test\n",
+        "paths       /a/bad.exe?q\n            /a/bad.exe\n            /\n",
+        "wins  files.test/a/bad.exe  url   malicious     90  malware     -",
+    ] {
+        assert!(ran.stdout.contains(told), "{told:?} is not in\n{}", ran.stdout);
+    }
+}
+
+#[test]
+fn explain_lists_losers_below_the_winner() {
+    let snapshot = compiled(&feeds("losers"));
+    let ran = explain(&snapshot, "http://www.good.evil.test/");
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    let [winner, loser] = lines[lines.len() - 2..] else { panic!("two matches: {}", ran.stdout) };
+    assert!(winner.starts_with("wins  good.evil.test  host+subdomains  clean"), "{}", ran.stdout);
+    assert!(loser.trim_start().starts_with("evil.test       host+subdomains  suspicious"), "{}", ran.stdout);
+    assert_eq!(ran.status, 0, "the allow rule wins");
+}
+
+#[test]
+fn explain_knows_addresses_hashes_misses_and_what_is_no_key() {
+    let snapshot = compiled(&feeds("kinds"));
+    let network = explain(&snapshot, "198.51.100.77");
+    assert!(network.stdout.contains("wins  198.51.100.0 to 198.51.100.255  ipv4"), "{}", network.stdout);
+    assert_eq!(network.status, 1);
+    assert!(explain(&snapshot, "http://0xc6.51.0x6401/").stdout.contains("canonical   http://198.51.100.1/"));
+    let miss = explain(&snapshot, "44d88612fea8a8f36de82e1278abb02f");
+    assert!(miss.stdout.contains("kind        md5\n") && miss.stdout.contains("unknown: no rule matches"), "{}", miss.stdout);
+    assert_eq!(miss.status, 0);
+    let none = explain(&snapshot, "http://[2001:db8::g]/");
+    assert!(none.stdout.contains("canonical   none: malformed IPv6 address"), "{}", none.stdout);
+    assert_eq!(none.status, 65);
+}
+
+#[test]
+fn explain_needs_no_snapshot_to_show_the_canonical_form() {
+    let ran = verdictctl(&["explain", "--json", "http://A.test/b/../c"]);
+    let document: Value = serde_json::from_str(&ran.stdout).expect("one document");
+    assert_eq!(document["canonical"], "http://a.test/c");
+    assert_eq!((&document["generation"], &document["matches"]), (&Value::Null, &Value::Array(vec![])));
+    assert_eq!(ran.status, 0);
+}
