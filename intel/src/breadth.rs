@@ -64,35 +64,33 @@ const PRIVATE_V4: [(Ipv4Addr, u8); 4] = [
     (Ipv4Addr::new(169, 254, 0, 0), 16),
 ];
 
+/// Where IPv6 holds all of IPv4: mapped (RFC 4291) and NAT64 (RFC 6052). Questions there are IPv4 questions.
+const EMBEDDED_V4: [(Ipv6Addr, u8); 2] =
+    [(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96), (Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96)];
+
 /// Private and link-local IPv6 networks (RFC 4193, RFC 4291).
 const PRIVATE_V6: [(Ipv6Addr, u8); 2] = [(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7), (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10)];
 
-/// A host rule over a canonical name.
+/// The canonical name of a host or URL rule. A URL rule is for one page only, but pages of nobody in particular are refused alike:
+/// one-label names are another machine at every site, `https://a.example,0,x` is a row of three columns.
 pub fn host(name: &str) -> Result<(), Reason> {
-    url_host(name)?;
-    let (rest, top) = name.rsplit_once('.').unwrap_or(("", name));
+    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')) {
+        return Err(Reason::HostCharacter);
+    }
+    let Some((rest, top)) = name.rsplit_once('.') else { return Err(Reason::SingleLabel) };
     let levels = SECOND_LEVELS.iter().find(|(country, _)| *country == top).map_or("", |(_, levels)| levels);
     if levels.split(' ').any(|level| level == rest) { Err(Reason::PublicSuffix) } else { Ok(()) }
 }
 
-/// The name in a URL rule. The rule is for one page, so that only names that are another machine at every site are refused, and names
-/// with characters that no name has: `https://a.example,0,x` is a row of three columns, not a URL.
-pub fn url_host(name: &str) -> Result<(), Reason> {
-    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')) {
-        return Err(Reason::HostCharacter);
-    }
-    if name.contains('.') { Ok(()) } else { Err(Reason::SingleLabel) }
-}
-
 /// An address prefix with clear host bits. An allow rule may name private and loopback space: that is what it is for.
 pub fn prefix(network: IpAddr, bits: u8, allow: bool) -> Result<(), Reason> {
-    let (min, mapped) = match network {
+    let (min, over_all_v4) = match network {
         IpAddr::V4(_) => (IPV4_BITS_MIN, false),
-        IpAddr::V6(network) => {
-            (IPV6_BITS_MIN, bits < 96 && overlaps(network.into(), bits, Ipv4Addr::UNSPECIFIED.to_ipv6_mapped().into(), 96))
+        IpAddr::V6(_) => {
+            (IPV6_BITS_MIN, bits < 96 && EMBEDDED_V4.iter().any(|&(other, width)| overlaps(network, bits, other.into(), width)))
         }
     };
-    if bits < min || mapped {
+    if bits < min || over_all_v4 {
         return Err(Reason::PrefixTooWide);
     }
     let touches = |other: IpAddr, other_bits: u8| overlaps(network, bits, other, other_bits);
@@ -213,15 +211,12 @@ mod tests {
     fn refuses_hosts_that_are_no_ones() {
         for name in ["com", "localhost", "test", "xn--p1ai"] {
             assert_eq!(host(name), Err(Reason::SingleLabel));
-            assert_eq!(url_host(name), Err(Reason::SingleLabel));
         }
         for name in ["a.example,0,x", "a.example;x", "%01.example", "\"a.example"] {
             assert_eq!(host(name), Err(Reason::HostCharacter));
-            assert_eq!(url_host(name), Err(Reason::HostCharacter));
         }
         for name in ["co.uk", "com.au", "or.jp", "net.cn"] {
             assert_eq!(host(name), Err(Reason::PublicSuffix));
-            assert_eq!(url_host(name), Ok(()));
         }
         for name in ["example.test", "a.co.uk", "co.example", "example.uk", "web.de", "co.tv", "info.tm"] {
             assert_eq!(host(name), Ok(()));

@@ -72,9 +72,8 @@ impl Judge {
         match expect {
             Expect::Any => self.by_look(&text, look, terms),
             Expect::Url => match look {
-                Look::Url | Look::HostPath | Look::Host | Look::HostPort | Look::Address | Look::AddressPort => {
-                    self.url(&text, look, terms)
-                }
+                Look::HostPath => self.url_unless_prefix(&text, terms),
+                Look::Url | Look::Host | Look::HostPort | Look::Address | Look::AddressPort => self.url(&text, look, terms),
                 Look::Prefix | Look::Digest => Err(Reason::OtherKind),
                 _ => Err(odd(look)),
             },
@@ -132,7 +131,8 @@ impl Judge {
         }
         let url = self.canonicalizer.url(&self.url).map_err(Reason::Unparseable)?;
         match url.host {
-            Host::Name(name) => breadth::url_host(name)?,
+            Host::Name(name) => breadth::host(name)?,
+            Host::Address(_) if overflows(raw_host(&self.url)) => return Err(Reason::BadAddress),
             Host::Address(address) => breadth::prefix(address, bits_of(address), terms.allow)?,
         }
         if below && url.path_query == "/" {
@@ -144,10 +144,11 @@ impl Judge {
         Ok(Rule::Url { host: url.host_text, path_query: url.path_query, prefix: below, subdomains: false })
     }
 
-    /// `010.0.0.0/8` is no prefix in Rust's eyes and would become the page `/8`: nobody means that.
+    /// `010.0.0.0/8` and `192.0.2.0/255.255.255.0` are no prefixes here and would become the page `/8` of an address: nobody means that.
     fn url_unless_prefix(&mut self, text: &[u8], terms: Terms) -> Result<Rule<'_>, Reason> {
         let path = text.iter().position(|&byte| byte == b'/').map_or(&text[..0], |at| &text[at + 1..]);
-        let looks_like_bits = !path.is_empty() && path.len() <= 3 && path.iter().all(u8::is_ascii_digit);
+        let looks_like_bits =
+            !path.is_empty() && path.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'/' | b'+' | b'-'));
         let rule = self.url(text, Look::HostPath, terms)?;
         match rule {
             Rule::Url { host, .. } if looks_like_bits && (host.starts_with('[') || host.parse::<IpAddr>().is_ok()) => {
@@ -161,6 +162,7 @@ impl Judge {
         let subdomains = terms.subdomains || text.starts_with(b".");
         match self.canonicalizer.host(text).map_err(Reason::Unparseable)? {
             (Host::Name(host), _) => breadth::host(host).map(|()| Rule::Host { host, subdomains }),
+            (Host::Address(_), _) if overflows(text) => Err(Reason::BadAddress),
             (Host::Address(address), _) => single(address, terms),
         }
     }
@@ -174,10 +176,39 @@ impl Judge {
     /// `0x7f.1`, `0300.0.2.1`: an address in another spelling, or a name where an address belongs.
     fn odd_address(&mut self, text: &[u8], terms: Terms) -> Result<Rule<'_>, Reason> {
         match self.canonicalizer.host(text) {
+            Ok((Host::Address(_), _)) if overflows(text) => Err(Reason::BadAddress),
             Ok((Host::Address(address), _)) => single(address, terms),
             _ => Err(Reason::OtherKind),
         }
     }
+}
+
+/// A question may spell `276.2.3` and mean 20.2.0.3, as old resolvers read it; a feed that lists 999.999.999.999 means nothing, and
+/// least of all 231.231.231.231. So each part must fit its place (inet_aton(3)); parts may be decimal, octal or hexadecimal.
+fn overflows(host: &[u8]) -> bool {
+    let Ok(host) = std::str::from_utf8(host) else { return false };
+    let parts: Vec<&str> = host.trim_matches('.').split('.').collect();
+    let last_max = 1u64 << (8 * (5 - parts.len().clamp(1, 4)));
+    parts.iter().enumerate().any(|(index, part)| {
+        let max = if index + 1 == parts.len() { last_max } else { 256 };
+        let (digits, radix) = match part.strip_prefix("0x").or_else(|| part.strip_prefix("0X")) {
+            Some(digits) => (digits, 16),
+            None if part.starts_with('0') && part.len() > 1 => (&part[1..], 8),
+            None => (*part, 10),
+        };
+        // Not a number: a name, an IPv6 address, or escapes; nothing to overflow.
+        let too_long = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        u64::from_str_radix(digits, radix).map_or(too_long && digits.len() > 16, |value| value >= max)
+    })
+}
+
+/// Between `//`, user and port, as written.
+fn raw_host(url: &[u8]) -> &[u8] {
+    let start = url.windows(3).position(|window| window == b"://").map_or(0, |at| at + 3);
+    let rest = &url[start..];
+    let authority = &rest[..rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#' | b'\\')).unwrap_or(rest.len())];
+    let host = &authority[authority.iter().rposition(|&byte| byte == b'@').map_or(0, |at| at + 1)..];
+    if host.starts_with(b"[") { host } else { &host[..host.iter().position(|&byte| byte == b':').unwrap_or(host.len())] }
 }
 
 fn odd(look: Look) -> Reason {
@@ -229,5 +260,54 @@ fn only<'a>(rule: Rule<'a>, is_it: impl Fn(&Digest) -> bool) -> Result<Rule<'a>,
     match rule {
         Rule::File(digest) if is_it(&digest) => Ok(rule),
         _ => Err(Reason::BadDigest),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_that_do_not_fit_overflow() {
+        for host in [
+            "999.999.999.999",
+            "256.0.2.1",
+            "192.0.2.256",
+            "276.2.3",
+            "192.0x100.2.1",
+            "192.0.65536",
+            "0x100000000",
+            "4294967296",
+            "0400.0.0.1",
+        ] {
+            assert!(overflows(host.as_bytes()), "{host}");
+        }
+        for host in [
+            "192.0.2.1",
+            "192.0.2.255",
+            "192.0.513",
+            "0xc0000201",
+            "3221225985",
+            "0300.0.02.01",
+            "0xC0.0.2.1.",
+            "255.255.255.255",
+            "[2001:db8::1]",
+            "0",
+        ] {
+            assert!(!overflows(host.as_bytes()), "{host}");
+        }
+    }
+
+    #[test]
+    fn finds_the_host_as_written() {
+        for (url, host) in [
+            ("http://a.example/x", "a.example"),
+            ("http://u:p@a.example:80/x@y", "a.example"),
+            ("http://[2001:db8::1]/", "[2001:db8::1]"),
+            ("http://a.example?x", "a.example"),
+            ("http://", ""),
+        ] {
+            assert_eq!(raw_host(url.as_bytes()), host.as_bytes());
+        }
     }
 }

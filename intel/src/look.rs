@@ -55,7 +55,7 @@ pub fn look(text: &[u8]) -> Look {
         return with_slash(&text[..slash], &text[slash + 1..]);
     }
     match host_like(text) {
-        Look::Other if text.contains(&b'@') => Look::Email,
+        Look::Other if is_email(text) => Look::Email,
         look => look,
     }
 }
@@ -141,6 +141,13 @@ fn host_like(text: &[u8]) -> Look {
     if !name.is_empty() && name.iter().all(in_a_name) && port_is_one { Look::HostPort } else { Look::Other }
 }
 
+fn is_email(text: &[u8]) -> bool {
+    let in_one = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'+') || *byte >= 0x80;
+    let Some(at) = text.iter().position(|&byte| byte == b'@') else { return false };
+    let (user, host) = (&text[..at], &text[at + 1..]);
+    !user.is_empty() && user.iter().all(in_one) && !host.is_empty() && host.iter().all(in_one)
+}
+
 fn is_range(text: &[u8]) -> bool {
     let Some(dash) = text.iter().position(|&byte| byte == b'-') else { return false };
     address(&text[..dash]).is_some() && address(&text[dash + 1..]).is_some()
@@ -181,6 +188,8 @@ mod tests {
             ("44d88612fea8a8f36de82e1278abb02f", Look::Digest),
             ("3395856CE81F2B7382DEE72602F798B642F14140", Look::Digest),
             ("user@example.test", Look::Email),
+            ("mailto:user@example.test", Look::Other),
+            ("@@||example.test^", Look::Other),
             ("*.example.test", Look::Wildcard),
             ("192.0.2.*", Look::Wildcard),
             ("*", Look::Wildcard),

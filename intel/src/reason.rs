@@ -61,6 +61,8 @@ pub enum Reason {
     HostBits,
     /// Not an address, or a length beyond its bits.
     BadPrefix,
+    /// An IPv4 address whose parts do not fit.
+    BadAddress,
     /// A range from an address to another.
     Range,
     /// 0.0.0.0/8 or `::`.
@@ -107,6 +109,7 @@ impl Reason {
             Reason::PrefixTooWide => "prefix-too-wide",
             Reason::HostBits => "host-bits",
             Reason::BadPrefix => "bad-prefix",
+            Reason::BadAddress => "bad-address",
             Reason::Range => "range",
             Reason::UnspecifiedAddress => "unspecified-address",
             Reason::LoopbackAddress => "loopback-address",
@@ -148,6 +151,7 @@ impl std::fmt::Display for Reason {
             Reason::PrefixTooWide => "wider than /8 (IPv4) or /16 (IPv6), or over all mapped IPv4 addresses",
             Reason::HostBits => "host bits are set beyond the prefix length: one address or the network?",
             Reason::BadPrefix => "not an address prefix",
+            Reason::BadAddress => "not an IPv4 address: a part is too large for its place",
             Reason::Range => "a range of addresses: write it as prefixes",
             Reason::UnspecifiedAddress => "the unspecified address",
             Reason::LoopbackAddress => "a loopback address is everybody's own machine",
