@@ -1,0 +1,295 @@
+//! The tables against the definition: a naive evaluator over strings (`common/oracle.rs`) must give the same answers and the same reasons,
+//! for every rule, for what lies beside each rule, and for random questions.
+//!
+//! Names, paths and networks come from small alphabets, so that rules nest, overlap and contradict each other all the time.
+
+mod common;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use common::oracle::{Expected, Oracle, Question};
+use common::{OwnedRule, Random, ask, random_vote};
+use proptest::prelude::*;
+use verdict_keys::{Digest, Kind, Profile, Scheme};
+use verdict_tables::{Snapshot, Status, Verdict, Vote};
+
+/// How far the rules of a test spread.
+struct World {
+    domains: usize,
+    labels: usize,
+    segments: usize,
+    /// Free bits of networks: few of them make prefixes overlap.
+    address_bits: u32,
+    digests: u64,
+}
+
+impl World {
+    fn host(&self, random: &mut Random, labels_max: usize) -> String {
+        let below = random.below(labels_max);
+        let domain = format!("d{}.test", random.below(self.domains));
+        (0..below).map(|_| format!("l{}", random.below(self.labels))).chain([domain]).collect::<Vec<_>>().join(".")
+    }
+
+    fn address(&self, random: &mut Random) -> IpAddr {
+        let spread = random.next() & ((1 << self.address_bits) - 1);
+        if random.one_in(2) {
+            Ipv4Addr::from_bits(0xC000_0000 | (spread as u32) << (32 - self.address_bits - 2) | random.below(4) as u32).into()
+        } else {
+            Ipv6Addr::from_bits(0x2001_0db8 << 96 | u128::from(spread) << (96 - self.address_bits) | random.below(4) as u128).into()
+        }
+    }
+
+    fn directory(&self, random: &mut Random, depth_max: usize) -> String {
+        let depth = random.below(depth_max + 1);
+        std::iter::once(String::new())
+            .chain((0..depth).map(|_| format!("s{}", random.below(self.segments))))
+            .chain([String::new()])
+            .collect::<Vec<_>>()
+            .join("/")
+    }
+
+    fn path(&self, random: &mut Random, depth_max: usize) -> String {
+        let mut path = self.directory(random, depth_max);
+        if random.one_in(2) {
+            path += &format!("f{}.html", random.below(self.segments));
+        }
+        path
+    }
+
+    fn query(&self, random: &mut Random) -> Option<String> {
+        random.one_in(3).then(|| format!("q={}", random.below(3)))
+    }
+
+    fn digest(&self, random: &mut Random) -> Digest {
+        let number = random.next() % self.digests;
+        let mut bytes = [7; 32];
+        bytes[8..16].copy_from_slice(&number.to_be_bytes());
+        match random.below(3) {
+            0 => Digest::Sha256(bytes),
+            1 => Digest::Sha1(*bytes.first_chunk().unwrap()),
+            _ => Digest::Md5(*bytes.first_chunk().unwrap()),
+        }
+    }
+
+    /// `bounds`: labels of hosts with subdomains and depth of prefixes that the scheme can find.
+    fn rule(&self, random: &mut Random, bounds: (usize, usize)) -> OwnedRule {
+        let (labels_max, depth_max) = (bounds.0 - 1, bounds.1 - 1);
+        match random.below(10) {
+            0..=2 => {
+                let subdomains = random.one_in(2);
+                OwnedRule::Host { host: self.host(random, if subdomains { labels_max } else { 7 }), subdomains }
+            }
+            3..=6 => {
+                let (prefix, subdomains) = (random.one_in(2), random.one_in(3));
+                let host = if random.one_in(10) {
+                    match self.address(random) {
+                        IpAddr::V4(address) => address.to_string(),
+                        IpAddr::V6(address) => format!("[{address}]"),
+                    }
+                } else {
+                    self.host(random, if subdomains { labels_max } else { 7 })
+                };
+                let path = if prefix { self.directory(random, depth_max) } else { self.path(random, 6) };
+                let query = if prefix { None } else { self.query(random) };
+                let path_query = query.map_or(path.clone(), |query| format!("{path}?{query}"));
+                let subdomains = subdomains && host.ends_with("test");
+                OwnedRule::Url { host, path_query, prefix, subdomains }
+            }
+            7 | 8 => match self.address(random) {
+                IpAddr::V4(address) => {
+                    let bits = if random.one_in(1000) { random.below(17) as u32 } else { *random.pick(&[20, 22, 24, 28, 30, 31, 32]) };
+                    OwnedRule::Net {
+                        network: Ipv4Addr::from_bits(address.to_bits() & u32::MAX.checked_shl(32 - bits).unwrap_or(0)).into(),
+                        bits: bits as u8,
+                    }
+                }
+                IpAddr::V6(address) => {
+                    let bits = if random.one_in(1000) { random.below(36) as u32 } else { *random.pick(&[40, 48, 56, 64, 96, 127, 128]) };
+                    let network = address.to_bits() & u128::MAX.checked_shl(128 - bits).unwrap_or(0);
+                    OwnedRule::Net { network: Ipv6Addr::from_bits(network).into(), bits: bits as u8 }
+                }
+            },
+            _ => OwnedRule::File(self.digest(random)),
+        }
+    }
+
+    fn question(&self, random: &mut Random) -> Question {
+        let host = |random: &mut Random| match random.below(8) {
+            0 => self.address(random).to_string(),
+            _ => self.host(random, 7),
+        };
+        match random.below(8) {
+            0..=3 => url(&host(random), self.path(random, 7), self.query(random)),
+            4 => Question::Host(host(random)),
+            5 | 6 => Question::Address(self.address(random)),
+            _ => Question::File(self.digest(random)),
+        }
+    }
+}
+
+fn url(host: &str, path: String, query: Option<String>) -> Question {
+    let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
+    Question::Url { host, path, query }
+}
+
+/// What the rule is about, and what lies just beside it.
+fn around(rule: &OwnedRule) -> Vec<Question> {
+    match rule {
+        OwnedRule::Host { host, .. } => {
+            let mut questions = vec![
+                Question::Host(host.clone()),
+                Question::Host(format!("below.{host}")),
+                url(host, "/".into(), None),
+                url(&format!("x.y.{host}"), "/s1/".into(), Some("q=1".into())),
+                Question::Host(format!("not{host}")),
+            ];
+            questions.extend(host.split_once('.').map(|(_, parent)| Question::Host(parent.to_owned())));
+            questions
+        }
+        OwnedRule::Url { host, path_query, .. } => {
+            let (path, query) = match path_query.split_once('?') {
+                Some((path, query)) => (path, Some(query.to_owned())),
+                None => (path_query.as_str(), None),
+            };
+            let mut questions = vec![
+                url(host, path.to_owned(), query.clone()),
+                url(host, path.to_owned(), None),
+                url(host, path.to_owned(), Some("other=1".into())),
+                url(host, format!("{path}deeper/still.html"), query.clone()),
+                url(host, path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path).to_owned() + "x", query.clone()),
+                Question::Host(host.clone()),
+            ];
+            if host.ends_with("test") {
+                questions.push(url(&format!("below.{host}"), path.to_owned(), query.clone()));
+                questions.push(url(&format!("a.b.{host}"), format!("{path}deeper"), query));
+            }
+            questions
+        }
+        OwnedRule::Net { network: IpAddr::V4(network), bits } => {
+            let first = network.to_bits();
+            let last = first | u32::MAX.checked_shr((*bits).into()).unwrap_or(0);
+            [first, last, first.wrapping_sub(1), last.wrapping_add(1)]
+                .into_iter()
+                .flat_map(|address| {
+                    let address = Ipv4Addr::from_bits(address);
+                    [Question::Address(address.into()), Question::Host(address.to_string())]
+                })
+                .collect()
+        }
+        OwnedRule::Net { network: IpAddr::V6(network), bits } => {
+            let first = network.to_bits();
+            let last = first | u128::MAX.checked_shr((*bits).into()).unwrap_or(0);
+            [first, last, first.wrapping_sub(1), last.wrapping_add(1)]
+                .into_iter()
+                .flat_map(|address| {
+                    let address = Ipv6Addr::from_bits(address);
+                    [Question::Address(address.into()), url(&address.to_string(), "/".into(), None)]
+                })
+                .collect()
+        }
+        OwnedRule::File(digest) => {
+            let beside = match *digest {
+                Digest::Sha256(bytes) => Digest::Sha1(*bytes.first_chunk().unwrap()),
+                Digest::Sha1(mut bytes) => {
+                    bytes[19] ^= 1;
+                    Digest::Sha1(bytes)
+                }
+                Digest::Md5(mut bytes) => {
+                    bytes[0] ^= 0x80;
+                    Digest::Md5(bytes)
+                }
+            };
+            vec![Question::File(*digest), Question::File(beside)]
+        }
+    }
+}
+
+/// The answer with everything that stands behind it.
+fn explained(snapshot: &Snapshot, verdict: &Verdict) -> Option<Expected> {
+    assert_eq!(verdict.status(), Some(Status::Ok));
+    let description = snapshot.describe(verdict.verdict_id())?;
+    assert_eq!(description.verdict, *verdict);
+    assert_eq!(Some(description.class), verdict.class());
+    Some(Expected {
+        class: description.class,
+        score: verdict.score,
+        confidence: description.confidence,
+        categories: verdict.categories,
+        flags: verdict.flags,
+        first_seen_day: description.first_seen_day,
+        last_seen_day: description.last_seen_day,
+        ttl_s: description.ttl_s,
+        sources: description.sources().map(|source| source.name.to_owned()).collect(),
+    })
+}
+
+fn compare(snapshot: &Snapshot, questions: &[Question], judge: impl Fn(&Question, &Profile) -> Option<Expected>) -> usize {
+    let asked: Vec<(Kind, Vec<u8>)> = questions.iter().map(|question| (question.kind(), question.bytes())).collect();
+    let verdicts = ask(snapshot, &asked);
+    let mut known = 0;
+    for (question, verdict) in questions.iter().zip(&verdicts) {
+        let expected = judge(question, snapshot.profile());
+        assert_eq!(explained(snapshot, verdict), expected, "{question:?}");
+        known += usize::from(expected.is_some());
+    }
+    known
+}
+
+fn random_rules(world: &World, random: &mut Random, count: usize, scheme: Scheme) -> Vec<(OwnedRule, Vote)> {
+    let bounds = if scheme == Scheme::GsbV4 { (5, 4) } else { (7, 7) };
+    let mut votes = Vec::with_capacity(count);
+    for _ in 0..count {
+        let rule = world.rule(random, bounds);
+        for _ in 0..1 + random.below(3) / 2 {
+            votes.push((rule.clone(), random_vote(random)));
+        }
+    }
+    votes
+}
+
+fn large(scheme: Scheme, seed: u64, rules: usize) {
+    let mut random = Random(seed);
+    let world = World { domains: 20_000, labels: 12, segments: 12, address_bits: 22, digests: 1 << 40 };
+    let votes = random_rules(&world, &mut random, rules, scheme);
+    let snapshot = common::snapshot(scheme, &votes);
+    let oracle = Oracle::new(&votes);
+    let mut questions: Vec<Question> = oracle.rules().flat_map(around).collect();
+    questions.extend((0..rules).map(|_| world.question(&mut random)));
+    random.shuffle(&mut questions);
+    let known = compare(&snapshot, &questions, |question, profile| oracle.judge(question, profile));
+    println!("{scheme:?}, seed {seed}: {} rules, {} questions, {known} known", snapshot.stats().rules_total(), questions.len());
+    assert!(known > questions.len() / 3, "the questions must find something");
+    assert!(known < questions.len() * 19 / 20, "and must miss something");
+}
+
+#[test]
+fn two_hundred_thousand_rules_answer_as_their_definition_does() {
+    large(Scheme::Full, 20_260_101, 200_000);
+}
+
+#[test]
+fn safe_browsing_rules_answer_as_their_definition_does() {
+    large(Scheme::GsbV4, 20_260_102, 30_000);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Few rules over a tiny world, every question held against every rule.
+    #[test]
+    fn few_rules_answer_as_their_definition_does(seed in any::<u64>(), count in 1usize..60, gsb in any::<bool>()) {
+        let scheme = if gsb { Scheme::GsbV4 } else { Scheme::Full };
+        let mut random = Random(seed);
+        let world = World { domains: 2, labels: 2, segments: 2, address_bits: 4, digests: 3 };
+        let votes = random_rules(&world, &mut random, count, scheme);
+        let snapshot = common::snapshot(scheme, &votes);
+        let oracle = Oracle::new(&votes);
+        let mut questions: Vec<Question> = votes.iter().flat_map(|(rule, _)| around(rule)).collect();
+        questions.extend((0..100).map(|_| world.question(&mut random)));
+        compare(&snapshot, &questions, |question, profile| {
+            let slowly = oracle.judge_slowly(question, profile);
+            assert_eq!(slowly, oracle.judge(question, profile), "the oracle's shortcut");
+            slowly
+        });
+    }
+}
