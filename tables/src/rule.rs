@@ -8,7 +8,7 @@
 //! | file | that digest | |
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use verdict_keys::Digest;
+use verdict_keys::{Digest, fold_ipv6};
 
 use crate::verdict::Class;
 
@@ -156,11 +156,12 @@ pub(crate) fn address_of(host: &str) -> Option<IpAddr> {
     }
 }
 
-/// Mapped (`::ffff:0:0/96`) and NAT64 (`64:ff9b::/96`, RFC 6052) addresses are asked for as IPv4, so their prefixes are IPv4 rules.
+/// Mapped and NAT64 addresses are asked for as IPv4, so their prefixes are IPv4 rules.
 pub(crate) fn embedded_v4(network: Ipv6Addr, bits: u8) -> Option<(Ipv4Addr, u8)> {
-    let high = u128::from(network) >> 32;
-    let embedded = high == 0xFFFF || high == 0x0064_FF9B << 64;
-    (embedded && bits >= 96).then(|| (Ipv4Addr::from_bits(u128::from(network) as u32), bits - 96))
+    match fold_ipv6(network) {
+        IpAddr::V4(v4) => Some((v4, bits.checked_sub(96)?)),
+        IpAddr::V6(_) => None,
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,304 @@
+//! What is not exactly what a builder wrote is refused, or makes no difference: bit flips, truncation, extension, and lies with correct checksums.
+
+mod common;
+
+use common::{OwnedRule, Random, SOURCES, ask, backend};
+use sha2::{Digest as _, Sha256};
+use verdict_keys::{Digest, Kind, Scheme};
+use verdict_tables::layout::{Header, PAGE, Record, SHA256_AT, Section, SectionEntry, slot};
+use verdict_tables::{Class, Error, Snapshot, Vote};
+
+/// Rules of every kind, enough for several pages of buckets and records.
+fn votes() -> Vec<(OwnedRule, Vote)> {
+    let mut random = Random(11);
+    let mut votes = Vec::new();
+    for number in 0..3000u32 {
+        let host = format!("h{}.d{}.test", number % 7, number % 701);
+        let mut digest = [0; 32];
+        digest[..4].copy_from_slice(&number.to_be_bytes());
+        let network = |bits: u32| std::net::Ipv4Addr::from_bits((number << 12) & (u32::MAX << (32 - bits))).into();
+        let rule = match number % 6 {
+            0 => OwnedRule::Host { host, subdomains: number % 4 == 0 },
+            1 => OwnedRule::Url { host, path_query: format!("/p{number}"), prefix: false, subdomains: false },
+            2 => OwnedRule::Url { host, path_query: format!("/p{number}/"), prefix: true, subdomains: true },
+            3 => OwnedRule::Net { network: network(24), bits: 24 },
+            4 => OwnedRule::Net { network: std::net::Ipv6Addr::from_bits(u128::from(number) << 80).into(), bits: 48 },
+            _ => OwnedRule::File(Digest::Sha256(digest)),
+        };
+        votes.push((rule, common::random_vote(&mut random)));
+    }
+    votes
+}
+
+fn questions() -> Vec<(Kind, Vec<u8>)> {
+    let mut questions: Vec<(Kind, Vec<u8>)> = Vec::new();
+    for number in 0..800u32 {
+        let mut digest = vec![0; 32];
+        digest[..4].copy_from_slice(&number.to_be_bytes());
+        questions.push((Kind::Url, format!("http://h{}.d{}.test/p{number}/x?y", number % 7, number % 701).into_bytes()));
+        questions.push((Kind::Host, format!("a.h{}.d{}.test", number % 7, number % 701).into_bytes()));
+        questions.push((Kind::Ipv4, (number << 12).to_be_bytes().to_vec()));
+        questions.push((Kind::Ipv6, (u128::from(number) << 80).to_be_bytes().to_vec()));
+        questions.push((Kind::Sha256, digest));
+    }
+    questions
+}
+
+fn file() -> Vec<u8> {
+    common::builder(Scheme::Full, &votes()).build(backend()).unwrap().bytes
+}
+
+fn section(bytes: &[u8], section: Section) -> SectionEntry {
+    let at = size_of::<Header>() + section.index() * size_of::<SectionEntry>();
+    bytemuck::pod_read_unaligned(&bytes[at..at + size_of::<SectionEntry>()])
+}
+
+/// Makes every checksum true again.
+fn fix_checksums(bytes: &mut [u8]) {
+    for kind in Section::ALL {
+        let entry = section(bytes, kind);
+        let Some(content) = bytes.get(entry.offset as usize..(entry.offset as usize).saturating_add(entry.bytes as usize)) else {
+            continue;
+        };
+        let sum: [u8; 32] = Sha256::digest(content).into();
+        let at = size_of::<Header>() + kind.index() * size_of::<SectionEntry>() + 32;
+        bytes[at..at + 32].copy_from_slice(&sum);
+    }
+    bytes[SHA256_AT..SHA256_AT + 32].fill(0);
+    let sum: [u8; 32] = Sha256::digest(&bytes[..PAGE]).into();
+    bytes[SHA256_AT..SHA256_AT + 32].copy_from_slice(&sum);
+}
+
+fn refused(bytes: &[u8]) -> Error {
+    match Snapshot::from_bytes(bytes) {
+        Ok(_) => panic!("accepted"),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn every_single_bit_of_the_header_page_matters() {
+    let mut bytes = file();
+    for bit in 0..PAGE * 8 {
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        assert!(matches!(refused(&bytes), Error::Corrupt { .. } | Error::Unsupported { .. }), "bit {bit}");
+        bytes[bit / 8] ^= 1 << (bit % 8);
+    }
+    Snapshot::from_bytes(&bytes).unwrap();
+}
+
+#[test]
+fn twenty_thousand_flipped_bits_of_the_body_are_refused() {
+    let mut bytes = file();
+    let mut random = Random(20_000);
+    for _ in 0..20_000 {
+        let at = PAGE + random.below(bytes.len() - PAGE);
+        let bit = 1 << random.below(8);
+        bytes[at] ^= bit;
+        assert!(matches!(refused(&bytes), Error::Corrupt { .. }), "byte {at}");
+        bytes[at] ^= bit;
+    }
+    Snapshot::from_bytes(&bytes).unwrap();
+}
+
+#[test]
+fn a_file_of_any_other_length_is_refused() {
+    let bytes = file();
+    let mut lengths: Vec<usize> = (0..bytes.len()).step_by(PAGE).collect();
+    for kind in Section::ALL {
+        let entry = section(&bytes, kind);
+        for boundary in [entry.offset, entry.offset + entry.bytes] {
+            lengths.extend([boundary - 1, boundary, boundary + 1].map(|length| length as usize));
+        }
+    }
+    lengths.extend([1, 7, 8, PAGE - 1, bytes.len() - 1]);
+    for length in lengths.into_iter().filter(|length| *length < bytes.len()) {
+        refused(&bytes[..length]);
+    }
+    for more in [1, 63, 64, PAGE - 1, PAGE, 5 * PAGE] {
+        let mut longer = bytes.clone();
+        longer.resize(bytes.len() + more, 0);
+        assert!(matches!(refused(&longer), Error::Corrupt { section: "file", .. }));
+        // Even where the header vouches for the length: the table does not.
+        longer[16..24].copy_from_slice(&(bytes.len() as u64 + more as u64).to_le_bytes());
+        fix_checksums(&mut longer);
+        assert!(matches!(refused(&longer), Error::Corrupt { section: "file", .. }));
+    }
+}
+
+#[test]
+fn a_truncated_file_on_disk_is_refused_at_every_page() {
+    let bytes = file();
+    let path = std::env::temp_dir().join(format!("verdict-tables-truncated-{}", std::process::id()));
+    std::fs::write(&path, &bytes).unwrap();
+    Snapshot::load(&path).unwrap();
+    let on_disk = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    for length in (0..bytes.len()).rev().step_by(PAGE) {
+        on_disk.set_len(length as u64).unwrap();
+        assert!(Snapshot::load(&path).is_err(), "{length} bytes");
+    }
+    std::fs::remove_file(&path).unwrap();
+    assert!(matches!(Snapshot::load(&path), Err(Error::Io(_))));
+    assert!(matches!(Snapshot::load(&std::env::temp_dir()), Err(Error::Corrupt { .. } | Error::Io(_))));
+}
+
+/// One lie: in which section, at which element, which bytes; with true checksums.
+fn lie(kind: Section, element: u64, offset: usize, value: &[u8]) -> Error {
+    let mut bytes = file();
+    let entry = section(&bytes, kind);
+    let at = entry.offset as usize + element as usize * entry.element_bytes as usize + offset;
+    assert_ne!(&bytes[at..at + value.len()], value, "a lie differs from the truth");
+    bytes[at..at + value.len()].copy_from_slice(value);
+    fix_checksums(&mut bytes);
+    refused(&bytes)
+}
+
+#[test]
+fn lies_with_true_checksums_are_refused() {
+    let check = |kind: Section, element, offset, value: &[u8]| match lie(kind, element, offset, value) {
+        Error::Corrupt { section, offset, .. } => assert_eq!(section, kind.name(), "offset {offset}"),
+        other => panic!("{other}"),
+    };
+    let counts = |kind| section(&file(), kind).count;
+    let verdicts = counts(Section::Templates) as u32;
+    // An occupied and an empty slot to lie about.
+    let bytes = file();
+    let buckets = section(&bytes, Section::Buckets);
+    let reference = |bucket: u64, slot: usize| {
+        let at = (buckets.offset + bucket * 64) as usize + 40 + slot * 4;
+        u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap())
+    };
+    let slots = || (0..buckets.count).flat_map(|bucket| (0..5).map(move |slot| (bucket, slot)));
+    let (used, used_slot) = slots().find(|(bucket, slot)| reference(*bucket, *slot) != 0).unwrap();
+    let (empty, empty_slot) = slots().find(|(bucket, slot)| reference(*bucket, *slot) == 0).unwrap();
+
+    check(Section::Buckets, used, 40 + 4 * used_slot, &(verdicts | slot::SELF).to_le_bytes());
+    check(Section::Buckets, used, 40 + 4 * used_slot, &(1u32 | 1 << 29).to_le_bytes());
+    check(Section::Buckets, used, 40 + 4 * used_slot, &slot::SELF.to_le_bytes());
+    check(Section::Buckets, used, 40 + 4 * used_slot, &slot::PREFIXES.to_le_bytes());
+    check(Section::Buckets, used, 40 + 4 * used_slot, &(1u32 | slot::PATHS_BELOW).to_le_bytes());
+    check(Section::Buckets, used, 40 + 4 * used_slot, &(1u32 | slot::PATHS | slot::LEAF).to_le_bytes());
+    check(Section::Buckets, used, 40 + 4 * used_slot, &0u32.to_le_bytes());
+    check(Section::Buckets, empty, 8 * empty_slot, &[1]);
+    check(Section::Buckets, empty, 40 + 4 * empty_slot, &1u32.to_le_bytes());
+    check(Section::Buckets, 0, 60, &[1]);
+
+    check(Section::Templates, 0, 1, &[1]);
+    check(Section::Templates, 1, 0, &[0x71]);
+    check(Section::Templates, u64::from(verdicts) - 1, 5, &[0, 0, 0]);
+    check(Section::Records, 0, 16, &[1]);
+    check(Section::Records, 1, 0, &u32::MAX.to_le_bytes());
+    check(Section::Records, 1, 8, &0u16.to_le_bytes());
+    check(Section::Records, 1, 8, &u16::MAX.to_le_bytes());
+    check(Section::Records, 1, 16, &[4]);
+    check(Section::Records, 1, 17, &[101]);
+    check(Section::Records, 1, 18, &[101]);
+    check(Section::Records, 1, 19, &[0]);
+    check(Section::Records, 1, 19, &[12]);
+    check(Section::Records, 1, 20, &[1]);
+    check(Section::Records, 1, 23, &[1]);
+    let last_set = counts(Section::SourceSets) - 1;
+    match lie(Section::SourceSets, last_set, 0, &(SOURCES.len() as u16).to_le_bytes()) {
+        Error::Corrupt { section: "records", .. } => (),
+        other => panic!("{other}"),
+    }
+    check(Section::Sources, 0, 0, &u32::MAX.to_le_bytes());
+    check(Section::Sources, 0, 12, &u32::MAX.to_le_bytes());
+    match lie(Section::Strings, 0, 0, &[0xFF]) {
+        Error::Corrupt { section: "sources", .. } => (),
+        other => panic!("{other}"),
+    }
+    check(Section::Starts4, 0, 0, &1u32.to_le_bytes());
+    check(Section::Starts4, 2, 0, &0u32.to_le_bytes());
+    check(Section::Index4, 1, 0, &u32::MAX.to_le_bytes());
+    check(Section::Index4, 65_536, 0, &0u32.to_le_bytes());
+    check(Section::Verdicts4, 0, 0, &verdicts.to_le_bytes());
+    check(Section::Starts6, 0, 8, &1u64.to_le_bytes());
+    check(Section::Starts6, 2, 0, &[0; 16]);
+    check(Section::Index6, 65_535, 0, &0u32.to_le_bytes());
+    check(Section::Verdicts6, 0, 0, &u32::MAX.to_le_bytes());
+}
+
+#[test]
+fn header_fields_out_of_range_are_refused_with_true_checksums() {
+    let check = |at: usize, value: &[u8], section: &str| {
+        let mut bytes = file();
+        assert_ne!(&bytes[at..at + value.len()], value);
+        bytes[at..at + value.len()].copy_from_slice(value);
+        fix_checksums(&mut bytes);
+        match refused(&bytes) {
+            Error::Corrupt { section: got, .. } => assert_eq!(got, section, "byte {at}"),
+            Error::Unsupported { what, .. } => assert_eq!(what, section, "byte {at}"),
+            other => panic!("{other}"),
+        }
+    };
+    check(0, b"v", "header");
+    check(8, &[2], "version");
+    check(12, &[1], "header");
+    check(16, &[1], "file");
+    check(24, &[1], "flags");
+    check(24 + 7, &[0x80], "flags");
+    check(40, &[0], "scheme");
+    check(40, &[3], "scheme");
+    check(41, &[17], "header");
+    check(41, &[1], "header");
+    check(42, &[0], "header");
+    check(43, &[0], "seeds");
+    check(43, &[15], "seeds");
+    check(44, &[12], "header");
+    check(48, &[0; 16], "header");
+    check(64, &[0; 16], "header");
+    check(80, &0u32.to_le_bytes(), "seeds");
+    check(80, &2u32.to_le_bytes(), "seeds");
+    check(84, &0u32.to_le_bytes(), "buckets");
+    check(84, &u32::MAX.to_le_bytes(), "buckets");
+    check(88, &0u64.to_le_bytes(), "buckets");
+    check(96, &[1], "header");
+    check(224, &[1], "header");
+    check(PAGE - 1, &[1], "header");
+    for kind in Section::ALL {
+        let at = size_of::<Header>() + kind.index() * size_of::<SectionEntry>();
+        check(at, &[99], kind.name());
+        check(at + 4, &[99], kind.name());
+        check(at + 8, &[99], kind.name());
+        check(at + 16, &u64::MAX.to_le_bytes(), kind.name());
+        check(at + 24, &u64::MAX.to_le_bytes(), kind.name());
+    }
+}
+
+#[test]
+fn lies_that_are_believed_can_only_change_answers() {
+    // What no check can know: another tag, another seed, another start. Questions still get answers.
+    let truth = file();
+    let questions = questions();
+    let mut random = Random(13);
+    let mut believed = 0;
+    for _ in 0..300 {
+        let mut bytes = truth.clone();
+        for _ in 0..1 + random.below(4) {
+            let entry = section(&bytes, *random.pick(&Section::ALL));
+            if entry.bytes != 0 {
+                let at = entry.offset as usize + random.below(entry.bytes as usize);
+                bytes[at] = random.next() as u8;
+            }
+        }
+        fix_checksums(&mut bytes);
+        let Ok(snapshot) = Snapshot::from_bytes(&bytes) else {
+            continue;
+        };
+        believed += 1;
+        for verdict in ask(&snapshot, &questions) {
+            assert_eq!(verdict.verdict_id() != 0, snapshot.describe(verdict.verdict_id()).is_some());
+        }
+    }
+    println!("{believed} of 300 lies believed");
+    assert!(believed > 30, "most lies about tags and seeds cannot be seen");
+}
+
+#[test]
+fn layout_is_what_the_tests_above_assume() {
+    assert_eq!((size_of::<Header>(), size_of::<SectionEntry>(), size_of::<Record>()), (256, 64, 24));
+    let stats = Snapshot::from_bytes(&file()).unwrap().stats();
+    assert!(stats.rules.iter().filter(|(_, count)| *count > 0).count() >= 6);
+    assert!(ask(&Snapshot::from_bytes(&file()).unwrap(), &questions()).iter().any(|verdict| verdict.class() == Some(Class::Malicious)));
+}
