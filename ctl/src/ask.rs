@@ -14,6 +14,7 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use verdict_wire::{Class, Status};
 
 /// Ask a file of questions whose answers are known, and compare
@@ -49,13 +50,13 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failur
     let cases = read(&arguments.file)?;
     let questions: Vec<Question> = cases.iter().map(|case| case.question.clone()).collect();
     let mut daemon = Daemon::connect(&arguments.connection)?;
-    let answered = daemon.ask_each(&questions)?;
+    let (answered, time) = daemon.ask_each(&questions)?;
     let mut records = Records::default();
     daemon.describe(&answered, &mut records)?;
     if arguments.json {
         print_json(out, &cases, &answered, &records)?
     } else {
-        print_table(arguments, out, &cases, &answered, &records)?
+        print_table(arguments, out, &cases, &answered, &records, time)?
     }
     let as_expected = cases.iter().zip(&answered).all(|(case, one)| case.met_by(one));
     Ok(if as_expected { Outcome::Done } else { Outcome::Found })
@@ -115,6 +116,7 @@ fn print_table(
     cases: &[Case],
     answered: &[Answered],
     records: &Records,
+    time: Duration,
 ) -> Result<(), Failure> {
     let columns_max = if arguments.wide { usize::MAX } else { text::KEY_COLUMNS_MAX };
     let mut table = Table::new(&["", "QUESTION", "ANSWER", "EXPECTED", "WHY", ">TIME"]);
@@ -140,7 +142,8 @@ fn print_table(
     let plural = if generations.len() == 1 { "" } else { "s" };
     let generations = generations.into_iter().collect::<Vec<_>>().join(", ");
     let met = cases.len() - differing.count();
-    writeln!(out, "{}, {met} as expected, generation{plural} {generations}", text::counted(cases.len(), "question"))?;
+    let (asked, time) = (text::counted(cases.len(), "question"), text::duration(time));
+    writeln!(out, "{asked}, {met} as expected, generation{plural} {generations}, in all {time}")?;
     Ok(())
 }
 

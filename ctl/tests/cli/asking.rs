@@ -164,7 +164,7 @@ ok  http://bad.test/dropper.exe  malicious    malicious    URL rule of sample-ur
 ok  evil.test                    malicious    malicious    host rule with subdomains of sample-hosts TIME
 ok  good.test                    clean        clean        host rule of allow TIME
 ok  a]b                          unparseable  unparseable  a character that cannot be in a host TIME
-4 questions, 4 as expected, generation 0123456789abcdef"
+4 questions, 4 as expected, generation 0123456789abcdef, in all TIME"
     );
     assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
 }
