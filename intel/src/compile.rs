@@ -174,10 +174,19 @@ pub fn vote(feed: &Feed, format: Format, source: u16, said: &Said) -> Vote {
         overrides: feed.action == Action::Override,
         score: if class == Class::Clean { 0 } else { score },
         confidence: feed.confidence.or(said.confidence).unwrap_or(defaults.confidence),
-        categories: if allow { 0 } else { feed.categories.unwrap_or(defaults.categories) | said.categories },
+        categories: if allow { 0 } else { categories(feed.categories, said.categories, defaults.categories) },
         first_seen_day: said.first_seen_day,
         last_seen_day: said.last_seen_day.max(said.first_seen_day),
         ttl_s: feed.ttl_s.unwrap_or(defaults.ttl_s),
+    }
+}
+
+/// The operator's and the row's add up; the format's stand only where neither says any.
+fn categories(operator: Option<u16>, row: u16, format: u16) -> u16 {
+    match (operator, row) {
+        (Some(operator), row) => operator | row,
+        (None, 0) => format,
+        (None, row) => row,
     }
 }
 

@@ -25,8 +25,8 @@
 //! header = "row"                  # "row", "comment" or "none"
 //! url = "link"                    # role = column name, or its number from 1
 //! ```
-//! What the operator writes here wins over what a row says, and that over the format's default; categories add up. All mistakes
-//! are told at once, each with its line.
+//! What the operator writes here wins over what a row says, and that over the format's default; the operator's categories and the
+//! row's add up. All mistakes are told at once, each with its line.
 
 use crate::categories;
 use crate::date;
