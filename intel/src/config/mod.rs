@@ -1,0 +1,343 @@
+//! feeds.toml: which feeds make a snapshot, and what the operator says about each.
+//!
+//! ```toml
+//! [snapshot]
+//! profile = "full"                # or "gsb-v4": what questions the table is asked by
+//! secret_file = "hash.secret"     # mixed into the hash key, so that nobody outside can aim at it
+//! as_of = 2026-06-01T00:00:00Z    # what moment the data describes
+//!
+//! [[feed]]
+//! name = "partner"
+//! path = "partner.csv.gz"         # relative to this file
+//! format = "csv"                  # told from the content where it is not given
+//! action = "block"                # or "allow", or "override"
+//! class = "malicious"             # or "suspicious"
+//! categories = ["phishing"]
+//! score = 90
+//! confidence = 60
+//! ttl = "1h"
+//! licence = "CC0-1.0"
+//! subdomains = true               # host rules cover the names below
+//! prefixes = false                # a URL ending in /* means every page below
+//! may_be_empty = false            # a feed without a rule is an error otherwise
+//! [feed.columns]                  # for format = "csv"
+//! delimiter = ","
+//! header = "row"                  # "row", "comment" or "none"
+//! url = "link"                    # role = column name, or its number from 1
+//! ```
+//! What the operator writes here wins over what a row says, and that over the format's default; the operator's categories and the
+//! row's add up. All mistakes are told at once, each with its line.
+
+mod columns;
+mod walk;
+
+use crate::format::Format;
+use crate::limits::CONFIG_BYTES_MAX;
+use crate::read::table::Columns;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use toml::de::DeTable;
+use verdict_keys::Scheme;
+use verdict_tables::Class;
+use walk::Walk;
+
+/// What a snapshot is compiled from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// `[snapshot]`
+    pub snapshot: Snapshot,
+    /// `[[feed]]`, in the order of the file.
+    pub feeds: Vec<Feed>,
+}
+
+/// `[snapshot]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// `profile`: which expressions a question is asked by. Default `full`.
+    pub scheme: Scheme,
+    /// Contents of `secret_file`, without a final line end. Default empty.
+    pub secret: Vec<u8>,
+    /// `as_of` in unix seconds; 0 if not given.
+    pub as_of_s: u64,
+}
+
+/// What a feed's rules do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Action {
+    /// List what is bad.
+    #[default]
+    Block,
+    /// List what is good: beats every `Block`.
+    Allow,
+    /// The operator's own word, of the feed's class: beats everything.
+    Override,
+}
+
+/// `[[feed]]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Feed {
+    /// Unique in a snapshot; at most 64 graphic ASCII characters.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its format, or told from its content.
+    pub format: Option<Format>,
+    /// Class of its verdicts, whatever its rows say.
+    pub class: Option<Class>,
+    /// Categories of its verdicts instead of the format's.
+    pub categories: Option<u16>,
+    /// 0-100, whatever its rows say.
+    pub score: Option<u8>,
+    /// 0-100, whatever its rows say.
+    pub confidence: Option<u8>,
+    /// Seconds a caller may keep a verdict.
+    pub ttl_s: Option<u32>,
+    /// Terms under which the feed is used; kept in the snapshot.
+    pub licence: String,
+    /// Default `block`.
+    pub action: Action,
+    /// Host rules cover the names below; default by format.
+    pub subdomains: Option<bool>,
+    /// A URL ending in `/*` means every page below; default no.
+    pub prefixes: bool,
+    /// The feed may be without any rule; default no.
+    pub may_be_empty: bool,
+    /// `[feed.columns]`
+    pub columns: Option<Columns>,
+}
+
+/// A mistake in a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// Line of the file, 0 for the file as a whole.
+    pub line: usize,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+/// All mistakes of a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistakes {
+    /// Name of the file.
+    pub file: String,
+    /// At least one, by line.
+    pub mistakes: Vec<Mistake>,
+}
+
+impl std::error::Error for Mistakes {}
+
+impl std::fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, mistake) in self.mistakes.iter().enumerate() {
+            let end = if index + 1 == self.mistakes.len() { "" } else { "\n" };
+            match mistake.line {
+                0 => write!(f, "{}: {}{end}", self.file, mistake.message)?,
+                line => write!(f, "{}:{line}: {}{end}", self.file, mistake.message)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Default for Snapshot {
+    fn default() -> Self {
+        Snapshot { scheme: Scheme::Full, secret: Vec::new(), as_of_s: 0 }
+    }
+}
+
+impl Feed {
+    /// A feed of which nothing is said but its name and place.
+    pub fn new(name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        Feed {
+            name: name.into(),
+            path: path.into(),
+            format: None,
+            class: None,
+            categories: None,
+            score: None,
+            confidence: None,
+            ttl_s: None,
+            licence: String::new(),
+            action: Action::Block,
+            subdomains: None,
+            prefixes: false,
+            may_be_empty: false,
+            columns: None,
+        }
+    }
+}
+
+impl Config {
+    /// Reads a feeds.toml.
+    pub fn load(path: &Path) -> Result<Self, Mistakes> {
+        let file = path.display().to_string();
+        let whole = |message: String| Mistakes { file: file.clone(), mistakes: vec![Mistake { line: 0, message }] };
+        let text = read_at_most(path, CONFIG_BYTES_MAX).map_err(whole)?;
+        let text = String::from_utf8(text).map_err(|_| whole("is not UTF-8".into()))?;
+        Config::parse(&text, &file, path.parent().unwrap_or(Path::new("")))
+    }
+
+    /// Reads the text of a feeds.toml; paths in it are relative to `directory`.
+    pub fn parse(text: &str, file: &str, directory: &Path) -> Result<Self, Mistakes> {
+        let mut walk = Walk::new(text, directory);
+        let (root, errors) = DeTable::parse_recoverable(text);
+        for error in errors {
+            let at = error.span().map_or(0, |span| span.start);
+            walk.mistake_at(at, error.message().to_owned());
+        }
+        let config = if walk.mistakes.is_empty() { walk.config(root.get_ref()) } else { Config::default() };
+        let mut mistakes = walk.mistakes;
+        if mistakes.is_empty() {
+            return Ok(config);
+        }
+        mistakes.sort_by_key(|mistake| mistake.line);
+        Err(Mistakes { file: file.to_owned(), mistakes })
+    }
+
+    /// Feed files named directly: each is a feed of its file name, format told from its content.
+    pub fn from_files(paths: &[PathBuf]) -> Result<Self, Mistakes> {
+        let mut mistakes = Vec::new();
+        let mut feeds: Vec<Feed> = Vec::new();
+        for path in paths {
+            let name = name_of_file(path);
+            if let Some(other) = feeds.iter().find(|feed| feed.name == name) {
+                let message =
+                    format!("{} and {} would both be the feed {name:?}: name them in a feeds.toml", other.path.display(), path.display());
+                mistakes.push(Mistake { line: 0, message });
+            }
+            feeds.push(Feed::new(name, path));
+        }
+        if feeds.is_empty() {
+            mistakes.push(Mistake { line: 0, message: "no feed is named".into() });
+        }
+        if mistakes.is_empty() {
+            Ok(Config { snapshot: Snapshot::default(), feeds })
+        } else {
+            Err(Mistakes { file: "feeds".into(), mistakes })
+        }
+    }
+}
+
+/// `dir/urlhaus.csv.gz` is the feed `urlhaus.csv`.
+fn name_of_file(path: &Path) -> String {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    let graphic = |character: char| if character.is_ascii_graphic() { character } else { '_' };
+    name.chars().map(graphic).take(NAME_BYTES_MAX).collect()
+}
+
+const NAME_BYTES_MAX: usize = 64;
+fn read_at_most(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > bytes_max { Err(format!("is longer than {bytes_max} bytes")) } else { Ok(bytes) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::walk::duration_s;
+    use super::*;
+    use crate::categories;
+    use crate::judge::Expect;
+    use crate::read::table::{Column, Header, Role};
+
+    fn parse(text: &str) -> Result<Config, Mistakes> {
+        Config::parse(text, "feeds.toml", Path::new("/feeds"))
+    }
+
+    #[test]
+    fn reads_every_key() {
+        let config = parse(
+            r#"
+            [snapshot]
+            profile = "gsb-v4"
+            as_of = 2026-06-01T00:00:00Z
+            [[feed]]
+            name = "partner"
+            path = "partner.csv"
+            format = "csv"
+            class = "suspicious"
+            categories = ["phishing", "scam"]
+            score = 61
+            confidence = 62
+            ttl = "2h"
+            licence = "CC0-1.0"
+            subdomains = false
+            prefixes = true
+            may_be_empty = true
+            [feed.columns]
+            delimiter = ";"
+            header = "row"
+            url = "Link"
+            first_seen = 2
+            [[feed]]
+            name = "good"
+            path = "/good.txt"
+            action = "allow"
+            "#,
+        )
+        .unwrap();
+        assert_eq!(config.snapshot, Snapshot { scheme: Scheme::GsbV4, secret: Vec::new(), as_of_s: 1_780_272_000 });
+        let partner = Feed {
+            format: Some(Format::Csv),
+            class: Some(Class::Suspicious),
+            categories: Some(categories::PHISHING | categories::SCAM),
+            score: Some(61),
+            confidence: Some(62),
+            ttl_s: Some(7200),
+            licence: "CC0-1.0".into(),
+            subdomains: Some(false),
+            prefixes: true,
+            may_be_empty: true,
+            columns: Some(Columns {
+                delimiter: b';',
+                quotes: true,
+                header: Header::Row,
+                roles: vec![(Column::Number(2), Role::FirstSeen), (Column::Name("link".into()), Role::Indicator(Expect::Url))],
+            }),
+            ..Feed::new("partner", "/feeds/partner.csv")
+        };
+        let mut read = config.feeds[0].clone();
+        read.columns.as_mut().unwrap().roles.sort_by_key(|(_, role)| *role != Role::FirstSeen);
+        assert_eq!(read, partner);
+        assert_eq!(config.feeds[1], Feed { action: Action::Allow, ..Feed::new("good", "/good.txt") });
+    }
+
+    #[test]
+    fn tells_all_mistakes_at_once_with_their_lines() {
+        let text = "[snapshot]\nprofil = 1\nas_of = \"yesterday\"\n[[feed]]\nname = \"a b\"\npath = 3\nscore = 101\nttl = \"1y\"\nclass = \"bad\"\n\
+                    categories = [\"c2\", \"c3\"]\nformat = \"xml\"\n[[feed]]\npath = \"b\"\nformat = \"csv\"\n[[feed]]\nname = \"c\"\npath = \"c\"\n\
+                    columns = { first_seen = 1, header = \"none\", tags = \"x\", colour = 3 }\n[[feed]]\nname = \"c\"\npath = \"d\"\nclass = \"clean\"\n[other]\n";
+        let lines: Vec<usize> = parse(text).unwrap_err().mistakes.iter().map(|mistake| mistake.line).collect();
+        assert_eq!(lines, [2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 14, 18, 18, 18, 20, 22, 23]);
+        let shown = parse(text).unwrap_err().to_string();
+        assert!(shown.starts_with("feeds.toml:2: unknown key \"profil\" in [snapshot] (known: profile, secret_file, as_of)\n"), "{shown}");
+    }
+
+    #[test]
+    fn tells_syntax_errors_with_their_line() {
+        let mistakes = parse("[snapshot]\nprofile = \n").unwrap_err();
+        assert_eq!(mistakes.mistakes[0].line, 2, "{mistakes}");
+        assert!(parse("").unwrap_err().to_string().contains("no [[feed]]"));
+    }
+
+    #[test]
+    fn names_feeds_after_their_files() {
+        let config = Config::from_files(&["a/urlhaus.csv.gz".into(), "b/hosts".into()]).unwrap();
+        let names: Vec<&str> = config.feeds.iter().map(|feed| feed.name.as_str()).collect();
+        assert_eq!(names, ["urlhaus.csv", "hosts"]);
+        assert!(Config::from_files(&["a/hosts".into(), "b/hosts".into()]).is_err());
+        assert!(Config::from_files(&[]).is_err());
+    }
+
+    #[test]
+    fn reads_durations() {
+        for (text, seconds) in [("90", 90), ("90s", 90), ("2m", 120), ("1h", 3600), ("7d", 604_800)] {
+            assert_eq!(duration_s(text), Some(seconds));
+        }
+        for text in ["", "h", "1y", "-1s", "1.5h", "+1s", "99999999999999999999d"] {
+            assert_eq!(duration_s(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! From the parsed tree of a feeds.toml to a configuration, collecting mistakes instead of stopping at the first.
+
+use super::{Action, Config, Feed, Mistake, NAME_BYTES_MAX, Snapshot, read_at_most};
+use crate::categories;
+use crate::date;
+use crate::format::Format;
+use crate::limits::{FEEDS_MAX, SECRET_BYTES_MAX};
+use std::collections::HashSet;
+use std::path::Path;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+use verdict_keys::Scheme;
+use verdict_tables::Class;
+
+const LICENCE_BYTES_MAX: usize = 256;
+/// A verdict may be kept for at most thirty days.
+const TTL_S_MAX: u64 = 30 * 86_400;
+
+/// Knows where it is in the text.
+pub(super) struct Walk<'t> {
+    text: &'t str,
+    directory: &'t Path,
+    pub(super) mistakes: Vec<Mistake>,
+}
+
+pub(super) type Value<'i> = Spanned<DeValue<'i>>;
+
+impl<'t> Walk<'t> {
+    pub(super) fn new(text: &'t str, directory: &'t Path) -> Self {
+        Walk { text, directory, mistakes: Vec::new() }
+    }
+
+    pub(super) fn mistake_at(&mut self, offset: usize, message: String) {
+        let line = 1 + self.text.as_bytes().iter().take(offset).filter(|&&byte| byte == b'\n').count();
+        self.mistakes.push(Mistake { line, message });
+    }
+
+    pub(super) fn mistake<T>(&mut self, at: &Spanned<T>, message: String) {
+        self.mistake_at(at.span().start, message);
+    }
+
+    /// Calls `take` for each key; a key that it does not know is a mistake.
+    pub(super) fn each<'d, 'i>(
+        &mut self,
+        table: &'d DeTable<'i>,
+        place: &str,
+        known: &[&str],
+        mut take: impl FnMut(&mut Self, &str, &'d Value<'i>),
+    ) {
+        for (key, value) in table.iter() {
+            let name: &str = key.get_ref();
+            if known.contains(&name) {
+                take(self, name, value);
+            } else {
+                self.mistake(key, format!("unknown key {name:?} in {place} (known: {})", known.join(", ")));
+            }
+        }
+    }
+
+    pub(super) fn config(&mut self, root: &DeTable<'_>) -> Config {
+        let mut config = Config::default();
+        self.each(root, "the file", &["snapshot", "feed"], |walk, key, value| match (key, value.get_ref()) {
+            ("snapshot", DeValue::Table(table)) => config.snapshot = walk.snapshot(table),
+            ("snapshot", _) => walk.mistake(value, "snapshot is a table: [snapshot]".into()),
+            (_, DeValue::Array(feeds)) => {
+                for feed in feeds.iter() {
+                    match feed.get_ref() {
+                        DeValue::Table(table) => config.feeds.extend(walk.feed(table, feed)),
+                        _ => walk.mistake(feed, "a feed is a table: [[feed]]".into()),
+                    }
+                }
+                walk.unique_names(feeds.iter());
+            }
+            _ => walk.mistake(value, "feeds are written [[feed]]".into()),
+        });
+        if config.feeds.is_empty() && self.mistakes.is_empty() {
+            self.mistake_at(0, "no [[feed]] is declared".into());
+        }
+        if config.feeds.len() > FEEDS_MAX {
+            self.mistake_at(0, format!("more than FEEDS_MAX ({FEEDS_MAX}) feeds"));
+        }
+        config
+    }
+
+    fn unique_names<'d, 'i: 'd>(&mut self, feeds: impl Iterator<Item = &'d Value<'i>>) {
+        let mut seen = HashSet::new();
+        for feed in feeds {
+            let Some(name) = feed.get_ref().as_table().and_then(|table| table.get("name")) else { continue };
+            let Some(text) = name.get_ref().as_str() else { continue };
+            if !seen.insert(text) {
+                self.mistake(name, format!("another feed is named {text:?}"));
+            }
+        }
+    }
+
+    fn snapshot(&mut self, table: &DeTable<'_>) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        self.each(table, "[snapshot]", &["profile", "secret_file", "as_of"], |walk, key, value| match key {
+            "profile" => {
+                if let Some(scheme) = walk.word(value, "profile", &[("full", Scheme::Full), ("gsb-v4", Scheme::GsbV4)]) {
+                    snapshot.scheme = scheme;
+                }
+            }
+            "secret_file" => snapshot.secret = walk.secret(value),
+            _ => {
+                let text = match value.get_ref() {
+                    DeValue::String(text) => text.to_string(),
+                    DeValue::Datetime(datetime) => datetime.to_string(),
+                    _ => String::new(),
+                };
+                match date::unix_seconds(&text) {
+                    Some(seconds) => snapshot.as_of_s = seconds,
+                    None => {
+                        walk.mistake(value, "as_of is a date or UTC time between 1970-01-02 and 2149-06-06: 2026-06-01T00:00:00Z".into())
+                    }
+                }
+            }
+        });
+        snapshot
+    }
+
+    fn secret(&mut self, value: &Value<'_>) -> Vec<u8> {
+        let Some(path) = self.string(value, "secret_file") else { return Vec::new() };
+        match read_at_most(&self.directory.join(&path), SECRET_BYTES_MAX) {
+            Ok(mut secret) => {
+                if secret.last() == Some(&b'\n') {
+                    secret.pop();
+                }
+                if secret.is_empty() {
+                    self.mistake(value, format!("{path} is empty"));
+                }
+                secret
+            }
+            Err(why) => {
+                self.mistake(value, format!("{path}: {why}"));
+                Vec::new()
+            }
+        }
+    }
+
+    fn feed(&mut self, table: &DeTable<'_>, place: &Value<'_>) -> Option<Feed> {
+        const KNOWN: [&str; 14] = [
+            "name",
+            "path",
+            "format",
+            "class",
+            "categories",
+            "score",
+            "confidence",
+            "ttl",
+            "licence",
+            "action",
+            "subdomains",
+            "prefixes",
+            "may_be_empty",
+            "columns",
+        ];
+        let mut feed = Feed::new("", "");
+        self.each(table, "[[feed]]", &KNOWN, |walk, key, value| match key {
+            "name" => feed.name = walk.name(value).unwrap_or_default(),
+            "path" => feed.path = walk.string(value, "path").map(|path| walk.directory.join(path)).unwrap_or_default(),
+            "format" => feed.format = walk.word(value, "format", &Format::ALL.map(|format| (format.name(), format))),
+            "class" => {
+                feed.class = walk.word(
+                    value,
+                    "class",
+                    &[("malicious", Class::Malicious), ("suspicious", Class::Suspicious), ("clean", Class::Clean)],
+                )
+            }
+            "categories" => feed.categories = walk.categories(value),
+            "score" => feed.score = walk.percent(value, "score"),
+            "confidence" => feed.confidence = walk.percent(value, "confidence"),
+            "ttl" => feed.ttl_s = walk.ttl(value),
+            "licence" => feed.licence = walk.licence(value).unwrap_or_default(),
+            "action" => {
+                let words = [("block", Action::Block), ("allow", Action::Allow), ("override", Action::Override)];
+                feed.action = walk.word(value, "action", &words).unwrap_or_default();
+            }
+            "subdomains" => feed.subdomains = walk.boolean(value, "subdomains"),
+            "prefixes" => feed.prefixes = walk.boolean(value, "prefixes").unwrap_or_default(),
+            "may_be_empty" => feed.may_be_empty = walk.boolean(value, "may_be_empty").unwrap_or_default(),
+            _ => feed.columns = walk.columns(value),
+        });
+        for needed in ["name", "path"] {
+            if !table.contains_key(needed) {
+                self.mistake(place, format!("a [[feed]] needs {needed}"));
+            }
+        }
+        self.check_feed(&mut feed, table, place);
+        Some(feed)
+    }
+
+    /// What fits only together.
+    fn check_feed(&mut self, feed: &mut Feed, table: &DeTable<'_>, place: &Value<'_>) {
+        let at = |key: &str| table.get(key).map_or_else(|| place.span().start, |value| value.span().start);
+        let has_columns = table.contains_key("columns");
+        match (feed.format, has_columns) {
+            (Some(Format::Csv), false) => self.mistake_at(at("format"), "format = \"csv\" needs [feed.columns]".into()),
+            (None, true) if !table.contains_key("format") => feed.format = Some(Format::Csv),
+            (Some(format), true) if format != Format::Csv => {
+                self.mistake_at(
+                    at("columns"),
+                    format!("the format {format} knows its own columns; [feed.columns] goes with format = \"csv\""),
+                );
+            }
+            _ => {}
+        }
+        match (feed.action, feed.class) {
+            (Action::Allow, Some(class)) if class != Class::Clean => {
+                self.mistake_at(at("class"), "a feed with action = \"allow\" has no class".into())
+            }
+            (Action::Block, Some(Class::Clean)) => {
+                self.mistake_at(at("class"), "class = \"clean\" goes with action = \"allow\" or \"override\"".into())
+            }
+            _ => {}
+        }
+    }
+
+    fn name(&mut self, value: &Value<'_>) -> Option<String> {
+        let name = self.string(value, "name")?;
+        let fits = (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic());
+        if !fits {
+            self.mistake(value, format!("name is 1 to {NAME_BYTES_MAX} graphic ASCII characters"));
+        }
+        fits.then_some(name)
+    }
+
+    fn licence(&mut self, value: &Value<'_>) -> Option<String> {
+        let licence = self.string(value, "licence")?;
+        let fits = licence.len() <= LICENCE_BYTES_MAX && !licence.chars().any(char::is_control);
+        if !fits {
+            self.mistake(value, format!("licence is at most {LICENCE_BYTES_MAX} bytes of text"));
+        }
+        fits.then_some(licence)
+    }
+
+    fn categories(&mut self, value: &Value<'_>) -> Option<u16> {
+        let Some(names) = value.get_ref().as_array() else {
+            self.mistake(value, "categories is an array of names".into());
+            return None;
+        };
+        let mut bits = 0;
+        for name in names.iter() {
+            match name.get_ref().as_str().and_then(categories::by_name) {
+                Some(bit) => bits |= bit,
+                None => self.mistake(name, format!("no such category (known: {})", categories::NAMES.join(", "))),
+            }
+        }
+        Some(bits)
+    }
+
+    fn ttl(&mut self, value: &Value<'_>) -> Option<u32> {
+        let seconds = match value.get_ref() {
+            DeValue::Integer(_) => integer(value),
+            DeValue::String(text) => duration_s(text),
+            _ => None,
+        };
+        let seconds = seconds.filter(|seconds| (1..=TTL_S_MAX).contains(seconds)).and_then(|seconds| u32::try_from(seconds).ok());
+        if seconds.is_none() {
+            self.mistake(value, "ttl is seconds or a number with s, m, h or d, at most 30d: \"1h\"".into());
+        }
+        seconds
+    }
+
+    fn percent(&mut self, value: &Value<'_>, key: &str) -> Option<u8> {
+        let percent = integer(value).filter(|percent| *percent <= 100).map(|percent| percent as u8);
+        if percent.is_none() {
+            self.mistake(value, format!("{key} is a whole number from 0 to 100"));
+        }
+        percent
+    }
+
+    pub(super) fn boolean(&mut self, value: &Value<'_>, key: &str) -> Option<bool> {
+        let boolean = value.get_ref().as_bool();
+        if boolean.is_none() {
+            self.mistake(value, format!("{key} is true or false"));
+        }
+        boolean
+    }
+
+    pub(super) fn string(&mut self, value: &Value<'_>, key: &str) -> Option<String> {
+        let text = value.get_ref().as_str().filter(|text| !text.is_empty());
+        if text.is_none() {
+            self.mistake(value, format!("{key} is a text"));
+        }
+        text.map(str::to_owned)
+    }
+
+    pub(super) fn word<T: Copy>(&mut self, value: &Value<'_>, key: &str, words: &[(&str, T)]) -> Option<T> {
+        let word = value.get_ref().as_str().and_then(|text| words.iter().find(|(word, _)| *word == text));
+        if word.is_none() {
+            let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            self.mistake(value, format!("{key} is one of: {}", known.join(", ")));
+        }
+        word.map(|(_, value)| *value)
+    }
+}
+
+pub(super) fn integer(value: &Value<'_>) -> Option<u64> {
+    let integer = value.get_ref().as_integer()?;
+    u64::from_str_radix(integer.as_str(), integer.radix()).ok()
+}
+
+pub(super) fn duration_s(text: &str) -> Option<u64> {
+    let (number, unit_s) = match text.as_bytes().last()? {
+        b's' => (&text[..text.len() - 1], 1),
+        b'm' => (&text[..text.len() - 1], 60),
+        b'h' => (&text[..text.len() - 1], 3600),
+        b'd' => (&text[..text.len() - 1], 86_400),
+        _ => (text, 1),
+    };
+    let digits_only = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    digits_only.then(|| number.parse::<u64>().ok()?.checked_mul(unit_s)).flatten()
+}
