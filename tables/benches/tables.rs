@@ -1,0 +1,153 @@
+//! Build and probe, beside hashbrown and beside ourselves one key at a time.
+//!
+//! `VERDICT_BENCH_ENTRIES` sets the size (default 4,000,000 digests; the table is then 56 MB: past L2, perhaps not past L3).
+//! Peers: hashbrown with foldhash, u64 to u32, which compares 64 bits as we do but keeps no verdict beside them.
+//! Both sides get keys that are already hashed; ours then copies a whole answer, the peer returns a number.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use hashbrown::HashMap;
+use verdict_keys::{Batch, Digest, Kind, Scheme};
+use verdict_simd::{Key128, Selected, detect};
+use verdict_tables::{Builder, Class, Rule, Scratch, Snapshot, Source, Verdict, Vote, lookup};
+
+const BATCH: usize = 256;
+const ASKED: usize = 1 << 20;
+
+fn entries() -> u64 {
+    std::env::var("VERDICT_BENCH_ENTRIES").ok().and_then(|count| count.parse().ok()).unwrap_or(4_000_000)
+}
+
+/// SplitMix64.
+fn random(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+fn digest(number: u64) -> [u8; 16] {
+    let mut state = number;
+    let mut digest = [0; 16];
+    digest[..8].copy_from_slice(&random(&mut state).to_le_bytes());
+    digest[8..].copy_from_slice(&random(&mut state).to_le_bytes());
+    digest
+}
+
+fn builder(entries: u64) -> Builder {
+    let mut builder = Builder::new(Scheme::Full, b"", 0);
+    let source = builder.source(Source { name: "bench", licence: "" });
+    for number in 0..entries {
+        let vote = Vote {
+            source,
+            class: Class::Malicious,
+            allow: false,
+            overrides: false,
+            score: 90,
+            confidence: 90,
+            categories: 1,
+            first_seen_day: 20_000 + (number % 100) as u16,
+            last_seen_day: 0,
+            ttl_s: 60,
+        };
+        builder.add(Rule::File(Digest::Md5(digest(number))), vote).expect("a sound rule");
+    }
+    builder
+}
+
+/// Keys of entries, in random order, and as many that are none.
+fn keys(backend: Selected, snapshot: &Snapshot, entries: u64) -> (Vec<Key128>, Vec<Key128>) {
+    let mut state = 1;
+    let mut batch = Batch::with_capacity(ASKED);
+    for _ in 0..ASKED {
+        let number = random(&mut state) % entries;
+        batch.push(backend, snapshot.schedule(), snapshot.profile(), Kind::Md5, &digest(number));
+    }
+    let absent = (0..ASKED).map(|_| Key128 { lo: random(&mut state), hi: random(&mut state) }).collect();
+    (batch.keys, absent)
+}
+
+fn batches(keys: &[Key128], size: usize) -> Vec<Batch> {
+    keys.chunks(size)
+        .map(|keys| {
+            let mut batch = Batch::with_capacity(size);
+            keys.iter().for_each(|key| batch.push_hashed(*key, false));
+            batch
+        })
+        .collect()
+}
+
+fn probe(criterion: &mut Criterion, name: &str, backend: Selected, snapshot: &Snapshot, batches: &[Batch], known: bool) {
+    let mut scratch = Scratch::default();
+    let size = batches[0].items.len();
+    let mut verdicts = vec![Verdict::default(); size];
+    let mut next = 0;
+    let mut group = criterion.benchmark_group("probe");
+    group.throughput(Throughput::Elements(size as u64));
+    group.bench_function(format!("{name} ({})", verdict_simd::Backend::name(backend)), |bencher| {
+        bencher.iter(|| {
+            lookup(backend, snapshot, &batches[next % batches.len()], &mut scratch, &mut verdicts);
+            next += 1;
+            black_box(&verdicts);
+        });
+    });
+    group.finish();
+    assert!(verdicts.iter().all(|verdict| (verdict.verdict_id() != 0) == known));
+}
+
+fn probe_hashbrown(criterion: &mut Criterion, name: &str, map: &HashMap<u64, u32>, keys: &[Key128]) {
+    let mut chunks = keys.chunks(BATCH).cycle();
+    let mut group = criterion.benchmark_group("probe");
+    group.throughput(Throughput::Elements(BATCH as u64));
+    group.bench_function(name, |bencher| {
+        bencher.iter(|| {
+            let keys = chunks.next().expect("a cycle");
+            keys.iter().map(|key| map.get(&key.lo).copied().unwrap_or(0) as u64).sum::<u64>()
+        });
+    });
+    group.finish();
+}
+
+fn tables(criterion: &mut Criterion) {
+    let backend = detect().expect("a backend of this machine");
+    let entries = entries();
+    let added = Instant::now();
+    let builder = builder(entries);
+    let (added, built) = (added.elapsed(), Instant::now());
+    let bytes = builder.build(backend).expect("a snapshot").bytes;
+    let (built, loaded) = (built.elapsed(), Instant::now());
+    let snapshot = Snapshot::from_bytes(&bytes).expect("a snapshot");
+    let loaded = loaded.elapsed();
+    let per_entry = |time: std::time::Duration| time.as_nanos() as f64 / entries as f64;
+    let stats = snapshot.stats();
+    println!(
+        "{entries} entries: add {:.0} ns, build {:.0} ns, copy and verify {:.0} ns an entry; load {:.3}, {:.2} bytes a slot, {} bytes a file",
+        per_entry(added),
+        per_entry(built),
+        per_entry(loaded),
+        stats.load,
+        stats.bytes_per_slot(),
+        stats.file_bytes
+    );
+    let (present, absent) = keys(backend, &snapshot, entries);
+    probe(criterion, "hit, batch 256", backend, &snapshot, &batches(&present, BATCH), true);
+    probe(criterion, "miss, batch 256", backend, &snapshot, &batches(&absent, BATCH), false);
+    probe(criterion, "hit, batch 4096", backend, &snapshot, &batches(&present, 4096), true);
+    probe(criterion, "hit, one by one", backend, &snapshot, &batches(&present, 1), true);
+    probe(criterion, "miss, one by one", backend, &snapshot, &batches(&absent, 1), false);
+
+    let mut map: HashMap<u64, u32> = HashMap::with_capacity(entries as usize);
+    for number in 0..entries {
+        let mut batch = Batch::with_capacity(1);
+        batch.push(backend, snapshot.schedule(), snapshot.profile(), Kind::Md5, &digest(number));
+        map.insert(batch.keys[0].lo, number as u32 + 1);
+    }
+    probe_hashbrown(criterion, "hashbrown hit", &map, &present);
+    probe_hashbrown(criterion, "hashbrown miss", &map, &absent);
+}
+
+criterion_group!(benches, tables);
+criterion_main!(benches);
