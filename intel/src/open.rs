@@ -125,7 +125,7 @@ mod tests {
     use std::io::Write;
 
     fn gzip(mut bytes: impl Read) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         io::copy(&mut bytes, &mut encoder).unwrap();
         encoder.finish().unwrap()
     }
@@ -163,8 +163,8 @@ mod tests {
 
     #[test]
     fn a_bomb_stops_at_the_ratio() {
-        let bomb = gzip(io::repeat(b'\n').take(256 << 20));
-        assert!(bomb.len() < 1 << 20);
+        let bomb = gzip(io::repeat(b'\n').take(32 << 20));
+        assert!(bomb.len() < 1 << 18, "{}", bomb.len());
         let mut opened = from_reader(io::Cursor::new(bomb), 0).unwrap().into_reader();
         let mut sink = [0; 65536];
         let mut came_out = 0u64;
@@ -176,7 +176,7 @@ mod tests {
             }
         };
         assert_eq!(error.get_ref().unwrap().downcast_ref::<Expansion>(), Some(&Expansion::Ratio));
-        assert!(came_out < 64 << 20, "{came_out}");
+        assert!(came_out < 24 << 20, "{came_out}");
     }
 
     #[test]

