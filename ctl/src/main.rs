@@ -90,3 +90,79 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    const DOCUMENTS: [&str; 5] = ["README.md", "ARCHITECTURE.md", "docs/manual.md", "docs/feeds.md", "docs/lookup.md"];
+
+    fn document(name: &str) -> String {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
+        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// The words of a simple command of a shell, up to a comment, pipe, redirection or `&&`; single quotes are known, nothing else.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = vec![String::new()];
+        for (index, part) in line.split('\'').enumerate() {
+            if index % 2 == 1 {
+                words.last_mut().expect("never empty").push_str(part);
+                continue;
+            }
+            for (index, word) in part.split(' ').enumerate() {
+                if index > 0 {
+                    words.push(String::new());
+                }
+                words.last_mut().expect("never empty").push_str(word);
+            }
+        }
+        let ends = |word: &String| ["#", "|", "<", ">", "&", "&&"].contains(&word.as_str());
+        words.into_iter().take_while(|word| !ends(word)).filter(|word| !word.is_empty()).collect()
+    }
+
+    /// Lines that call this command: in code blocks of the documents, and in our own help.
+    fn examples() -> Vec<(String, String)> {
+        let mut texts: Vec<(String, String)> = DOCUMENTS.iter().map(|name| ((*name).to_owned(), document(name))).collect();
+        for command in Arguments::command().get_subcommands() {
+            texts.extend(command.get_after_help().map(|help| (format!("{} --help", command.get_name()), format!("```sh\n{help}\n```"))));
+        }
+        let mut examples = Vec::new();
+        for (name, text) in texts {
+            for block in text.split("```").skip(1).step_by(2).filter(|block| block.starts_with("sh\n")) {
+                let lines = block.lines().map(|line| line.trim().trim_start_matches("Example: ").trim_start_matches("target/release/"));
+                examples.extend(lines.filter(|line| line.starts_with("verdictctl ")).map(|line| (name.clone(), line.to_owned())));
+            }
+        }
+        examples
+    }
+
+    #[test]
+    fn every_example_of_the_documents_and_the_help_is_a_command() {
+        let examples = examples();
+        assert!(examples.len() > 15, "only {} examples: does the search still work?", examples.len());
+        for (name, example) in examples {
+            if let Err(error) = Arguments::command().try_get_matches_from(words(&example)) {
+                panic!("{name}: `{example}`: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_manual_of_feeds_names_every_format() {
+        let text = document("docs/feeds.md");
+        for format in verdict_intel::Format::ALL {
+            assert!(text.contains(&format!("`{format}`")), "docs/feeds.md: {format} is missing");
+        }
+    }
+
+    #[test]
+    fn the_manual_lists_every_exit_status_of_the_help() {
+        let text = document("docs/manual.md");
+        let statuses = exit::HELP.lines().filter_map(|line| line.trim_start().split_once("  ")).map(|(status, _)| status);
+        for status in statuses.filter(|status| status.parse::<u8>().is_ok()) {
+            assert!(text.contains(&format!("\n| {status} |")), "docs/manual.md: exit status {status} is missing");
+        }
+    }
+}
