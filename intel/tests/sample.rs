@@ -1,8 +1,9 @@
 //! The sample intelligence that ships with the house: it compiles without a stray row, and every question of questions.tsv gets its answer.
 
 use sha2::{Digest as _, Sha256};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use verdict_intel::{Config, Rejected, Report, Sink, compile, compile_to};
+use verdict_intel::{Config, Format, Rejected, Report, Sink, compile, compile_to};
 use verdict_keys::{Batch, Question};
 use verdict_simd::detect;
 use verdict_tables::{Scratch, Snapshot, Verdict, lookup};
@@ -121,7 +122,7 @@ fn a_refused_feed_leaves_the_old_file_alone() {
 
     let mut two = config();
     two.feeds[0].path = directory.join("not-there");
-    two.feeds[1].format = Some(verdict_intel::Format::HashList);
+    two.feeds[1].format = Some(Format::HashList);
     let refused = compile_to(detect().unwrap(), &two, &output, &mut ()).unwrap_err();
     assert_eq!(refused.errors.len(), 2, "{refused}");
     assert!(refused.errors.iter().any(|error| error.contains("gives no rule") && error.contains("may_be_empty")), "{refused}");
@@ -141,6 +142,81 @@ fn an_unreachable_rule_is_told_with_its_line() {
     let report = compile(detect().unwrap(), &config, &mut rejections).unwrap_or_else(|refused| panic!("{refused}")).report;
     assert_eq!(rejections.0, ["deep.txt:1: unreachable"]);
     assert_eq!((report.counts.kept, report.counts.rejected["unreachable"]), (1, 1));
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+/// Remembers how far each feed was read.
+#[derive(Default)]
+struct Heard {
+    formats: Vec<String>,
+    progress: Vec<(u64, u64)>,
+}
+
+impl Sink for Heard {
+    fn format(&mut self, feed: &str, format: Format, because: &str) {
+        self.formats.push(format!("{feed}: {format} because {because}"));
+    }
+
+    fn progress(&mut self, _feed: &str, bytes: u64, file_bytes: u64) {
+        self.progress.push((bytes, file_bytes));
+    }
+}
+
+#[test]
+fn a_gzip_feed_is_told_apart_and_its_progress_heard() {
+    let directory = temporary("gzip");
+    let path = directory.join("many.txt.gz");
+    let mut encoder = flate2::write::GzEncoder::new(std::fs::File::create(&path).unwrap(), flate2::Compression::fast());
+    for number in 0..20_000 {
+        writeln!(encoder, "host-{number}.example").unwrap();
+    }
+    encoder.finish().unwrap();
+    let mut heard = Heard::default();
+    let report =
+        compile(detect().unwrap(), &Config::from_files(&[path]).unwrap(), &mut heard).unwrap_or_else(|refused| panic!("{refused}")).report;
+    assert_eq!(report.counts.kept, 20_000);
+    assert!(report.feeds[0].gzip);
+    assert_eq!(heard.formats, ["many.txt: host-list because the first 256 rows hold 256 hosts"]);
+    assert!(heard.progress.len() > 2 && heard.progress.is_sorted(), "{:?}", heard.progress);
+    let (bytes, file_bytes) = *heard.progress.last().unwrap();
+    assert!(bytes == file_bytes && bytes > 0, "{bytes} of {file_bytes}");
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn a_feed_that_breaks_half_way_refuses_the_whole() {
+    let directory = temporary("broken");
+    let gzip = |text: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    };
+    let whole = gzip(&b"bad.example\n".repeat(50_000));
+    let bomb = gzip(&[b"bad.example\n".to_vec(), vec![b'\n'; 32 << 20]].concat());
+    for (name, bytes, why) in [("half.gz", &whole[..whole.len() / 2], "line "), ("bomb.gz", &bomb[..], "EXPANSION_RATIO_MAX")] {
+        let path = directory.join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let mut feeds = Config::from_files(&[path]).unwrap();
+        feeds.feeds[0].format = Some(Format::HostList);
+        let refused = compile(detect().unwrap(), &feeds, &mut ()).err().unwrap_or_else(|| panic!("{name} was accepted"));
+        assert!(refused.to_string().contains(why), "{refused}");
+        assert!(refused.report.feeds[0].counts.adds_up());
+    }
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn columns_that_are_not_there_refuse_the_feed() {
+    let directory = temporary("columns");
+    std::fs::write(directory.join("feed.csv"), "a,b\nbad.example,x\n").unwrap();
+    for (columns, why) in
+        [("host = \"name\"", "the header row has no column \"name\" (it has: a, b)"), ("header = \"comment\"\nhost = \"a\"", "no # line")]
+    {
+        let text = format!("[[feed]]\nname = \"f\"\npath = \"feed.csv\"\n[feed.columns]\n{columns}\n");
+        let config = Config::parse(&text, "feeds.toml", &directory).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        let refused = compile(detect().unwrap(), &config, &mut ()).err().unwrap();
+        assert!(refused.to_string().contains("feed.csv: line 1: ") && refused.to_string().contains(why), "{refused}");
+    }
     std::fs::remove_dir_all(directory).unwrap();
 }
 
