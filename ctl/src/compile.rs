@@ -329,9 +329,13 @@ fn write_feed(out: &mut dyn Write, feed: &FeedReport, examples: Option<&BTreeMap
             (0, parts) => text::counted(parts as usize, "part of kept rows"),
             (rows, parts) => format!("{} and {}", text::counted(rows as usize, "row"), text::counted(parts as usize, "part")),
         };
-        writeln!(out, "  rejected {counted}: {reason}")?;
-        for example in kept {
-            writeln!(out, "    {file}:{}: {}: {}", example.line, example.why, example.excerpt)?;
+        // One reason is mostly one sentence; only what the canonicaliser refuses differs from row to row.
+        let shared = kept.first().filter(|first| kept.iter().all(|example| example.why == first.why));
+        let sentence = shared.map_or(String::new(), |first| format!(", {}", first.why));
+        writeln!(out, "  rejected {counted}: {reason}{sentence}")?;
+        for Example { line, why, excerpt } in kept {
+            let why = if shared.is_some() { String::new() } else { format!("{why}: ") };
+            writeln!(out, "    {file}:{line}: {why}{excerpt}")?;
         }
     }
     Ok(())

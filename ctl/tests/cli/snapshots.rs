@@ -248,3 +248,67 @@ fn explain_needs_no_snapshot_to_show_the_canonical_form() {
     assert_eq!((&document["generation"], &document["matches"]), (&Value::Null, &Value::Array(vec![])));
     assert_eq!(ran.status, 0);
 }
+
+/// Compiles one rule, as a line of a feed of this format, and tells whether each key meets it.
+fn meets(name: &str, format: &str, line: &str, keys: [&str; 2]) -> [bool; 2] {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("cargo gives tests a directory");
+    std::fs::write(directory.join("rule"), format!("{line}\n")).expect("the directory can be written");
+    let toml = format!("[[feed]]\nname = \"rule\"\npath = \"rule\"\nformat = \"{format}\"\nprefixes = true\n");
+    std::fs::write(directory.join("feeds.toml"), toml).expect("the directory can be written");
+    let snapshot = compiled(&directory);
+    keys.map(|key| explain(&snapshot, key).status == 1)
+}
+
+/// The first table of docs/lookup.md, row by row.
+#[test]
+fn what_matches_what_is_as_the_document_says() {
+    let keys = ["http://a.b.example.test/dir/file?x=1", "a.b.example.test"];
+    let check = |name: &str, format: &str, line: &str, want: [bool; 2]| assert_eq!(meets(name, format, line, keys), want, "{line}");
+    check("host", "hosts", "0.0.0.0 a.b.example.test", [true, true]);
+    check("below", "host-list", "example.test", [true, true]);
+    check("this-only", "hosts", "0.0.0.0 example.test", [false, false]);
+    check("query", "url-list", "http://a.b.example.test/dir/file?x=1", [true, false]);
+    check("no-query", "url-list", "http://a.b.example.test/dir/file", [true, false]);
+    check("other-query", "url-list", "http://a.b.example.test/dir/file?x=2", [false, false]);
+    check("prefix", "url-list", "http://a.b.example.test/dir/*", [true, false]);
+    check("no-prefix", "url-list", "http://a.b.example.test/dir/", [false, false]);
+    check("network", "netset", "192.0.2.0/24", [false, false]);
+    let addresses = ["http://3221225991/x", "http://[::ffff:192.0.2.7]/"];
+    assert_eq!(meets("address", "netset", "192.0.2.0/24", addresses), [true, true]);
+    assert_eq!(meets("address-url", "url-list", "http://192.0.2.7/x", addresses), [true, false]);
+    assert_eq!(meets("address-host", "host-list", "192.0.2.7", addresses), [true, true]);
+}
+
+/// "Which rule wins" of docs/lookup.md.
+#[test]
+fn the_winner_is_as_the_document_says() {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-winner", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("cargo gives tests a directory");
+    let mut toml = String::new();
+    let mut feed = |name: &str, content: &str, said: &str| {
+        std::fs::write(directory.join(name), content).expect("the directory can be written");
+        toml += &format!("[[feed]]\nname = \"{name}\"\npath = \"{name}\"\nprefixes = true\n{said}\n");
+    };
+    feed("override", "http://www.example.test/o/file\n", "format = \"url-list\"\naction = \"override\"");
+    feed("allow", "http://www.example.test/o/*\nhttp://www.example.test/a/*\n", "format = \"url-list\"\naction = \"allow\"");
+    feed("bad-file", "http://www.example.test/a/file\nhttp://www.example.test/s/file\n", "format = \"url-list\"");
+    feed("bad-host", "example.test\n", "format = \"host-list\"");
+    feed("odd", "http://www.example.test/x/y?z\n", "format = \"url-list\"\nclass = \"suspicious\"");
+    feed("odd-below", "http://www.example.test/x/*\nwww.other.test\n", "format = \"list\"\nclass = \"suspicious\"");
+    std::fs::write(directory.join("feeds.toml"), toml).expect("the directory can be written");
+    let snapshot = compiled(&directory);
+    let check = |key: &str, want: &[&str]| {
+        let ran = verdictctl(&["explain", "--json", "--snapshot", &snapshot, key]);
+        let document: Value = serde_json::from_str(&ran.stdout).expect("one document");
+        let got: Vec<&str> =
+            document["matches"].as_array().expect("a list").iter().filter_map(|found| found["sources"][0].as_str()).collect();
+        assert_eq!(got, want, "{key}");
+    };
+    check("http://www.example.test/o/file", &["override", "allow", "bad-host"]);
+    check("http://www.example.test/a/file", &["allow", "bad-file", "bad-host"]);
+    check("http://www.example.test/s/file", &["bad-file", "bad-host"]);
+    check("http://www.example.test/x/y?z", &["bad-host", "odd", "odd-below"]);
+    check("http://www.other.test/", &["odd-below"]);
+    check("http://other.test/", &[]);
+}
