@@ -138,26 +138,29 @@ impl std::fmt::Debug for HashSchedule {
     }
 }
 
-/// The hexadecimal digits of pi's fraction, 16 at a time: addends, and multipliers (made odd) of `seal`.
-const SEAL: [(u64, u64); 3] = [
-    (0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7345),
+/// The hexadecimal digits of pi's fraction, 16 at a time: two addends for each round of `seal`.
+const SEAL: [(u64, u64); 4] = [
+    (0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344),
     (0xa409_3822_299f_31d0, 0x082e_fa98_ec4e_6c89),
-    (0x4528_21e6_38d0_1377, 0xbe54_66cf_34e9_0c6d),
+    (0x4528_21e6_38d0_1377, 0xbe54_66cf_34e9_0c6c),
+    (0xc0ac_29b7_c97c_50dd, 0x3f84_d5b5_b547_0917),
 ];
 
 /// A bijective, non-linear finish: spreads a polynomial value over all 128 bits without adding a collision.
 ///
-/// Three Feistel rounds over the two 64-bit halves: each xors one half with a function of the other, so each undoes itself, whatever the
-/// function is. The function is `fold((x ^ a) * m)`: the 128-bit product, its halves xored. Three rounds, because after two a change of
-/// `lo` alone would leave `lo` changed in that bit only.
+/// Four Feistel rounds over the two 64-bit halves: each xors one half with a function of the other, so each undoes itself, whatever the
+/// function is. The function is `fold((x ^ a) * (swap(x) ^ b))`: the 32-bit halves of x exchanged in the second factor, the 128-bit product
+/// folded by xor of its halves. Four rounds, because of three one half of the result has met the function only once, and one product
+/// alone is uneven (some input bits changed some output bits 99 times of 100; after four rounds all are even, which a test holds).
 #[inline]
 pub const fn seal(hash: Hash128) -> Key128 {
-    const fn fold(x: u64, (addend, multiplier): (u64, u64)) -> u64 {
-        let product = (x ^ addend) as u128 * multiplier as u128;
+    const fn fold(x: u64, (a, b): (u64, u64)) -> u64 {
+        let product = (x ^ a) as u128 * (x.rotate_left(32) ^ b) as u128;
         product as u64 ^ (product >> 64) as u64
     }
     let lo = hash.lo ^ fold(hash.hi, SEAL[0]);
     let hi = hash.hi ^ fold(lo, SEAL[1]);
     let lo = lo ^ fold(hi, SEAL[2]);
+    let hi = hi ^ fold(lo, SEAL[3]);
     Key128 { lo, hi }
 }

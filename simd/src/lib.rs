@@ -4,8 +4,9 @@
 //!   URL bytes ──classify_url──► bit masks ──(keys)──► host, path ──hash_host_suffixes, hash_prefixes──► Hash128
 //!                                                              ──pair, seal──► Key128 ──prefetch──► probe ──► slots
 //! ```
-//! One trait, [`Backend`], with few and coarse methods; implementations give equal results; [`Portable`] is here. A value of a backend is the proof that this machine has its instructions: only detection makes one.
-//! What the hash *is* stands in [`hash`](mod@hash), in plain arithmetic; the backends are only faster ways to the same bits.
+//! One trait, [`Backend`], with few and coarse methods; three implementations that give equal results: [`Neon`] (the design target),
+//! [`Avx2`] and [`Portable`]. A value of a backend is the proof that this machine has its instructions: only detection makes one.
+//! What the hash *is* stands in `hash.rs`, in plain arithmetic; the backends are only faster ways to the same bits.
 //!
 //! Nothing here knows hosts, snapshots or protocols. Nothing allocates after start, except [`available`].
 
@@ -14,11 +15,25 @@ mod hash;
 mod portable;
 mod prefetch;
 mod select;
+mod short;
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64 {
+    pub mod neon;
+}
+#[cfg(target_arch = "x86_64")]
+mod x86_64 {
+    pub mod avx2;
+}
+
+#[cfg(target_arch = "aarch64")]
+pub use aarch64::neon::Neon;
 pub use hash::{BLOCK_BYTES, Domain, Hash128, HashKey, HashSchedule, Key128, seal};
 pub use portable::Portable;
 pub use prefetch::prefetch;
 pub use select::{BackendUnavailable, Selected, WithBackend, available, detect};
+#[cfg(target_arch = "x86_64")]
+pub use x86_64::avx2::Avx2;
 
 use bytemuck::{Pod, Zeroable};
 

@@ -1,10 +1,20 @@
 //! Which backend runs: chosen once at start, then one branch per coarse kernel call, or none inside [`Selected::with`].
 
+#[cfg(target_arch = "x86_64")]
+use crate::Avx2;
+#[cfg(target_arch = "aarch64")]
+use crate::Neon;
 use crate::{Backend, Bucket, Domain, Hash128, HashSchedule, Key128, Portable, UrlBlock};
 
 /// The backend chosen at start: one branch per coarse kernel call. [`detect`] makes it.
 #[derive(Clone, Copy, Debug)]
 pub enum Selected {
+    /// NEON with PMULL.
+    #[cfg(target_arch = "aarch64")]
+    Neon(Neon),
+    /// AVX2 with PCLMULQDQ.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
     /// Integer arithmetic.
     Portable(Portable),
 }
@@ -21,6 +31,10 @@ pub trait WithBackend {
 macro_rules! each {
     ($selected:expr, $backend:ident => $call:expr) => {
         match $selected {
+            #[cfg(target_arch = "aarch64")]
+            Selected::Neon($backend) => $call,
+            #[cfg(target_arch = "x86_64")]
+            Selected::Avx2($backend) => $call,
             Selected::Portable($backend) => $call,
         }
     };
@@ -73,7 +87,12 @@ impl Backend for Selected {
 
 /// Every backend that this machine can run, best first; the last is always `portable`.
 pub fn available() -> Vec<Selected> {
-    vec![Selected::Portable(Portable::new())]
+    let vector: Option<Selected> = None;
+    #[cfg(target_arch = "aarch64")]
+    let vector = vector.or_else(|| Neon::detect().map(Selected::Neon));
+    #[cfg(target_arch = "x86_64")]
+    let vector = vector.or_else(|| Avx2::detect().map(Selected::Avx2));
+    vector.into_iter().chain([Selected::Portable(Portable::new())]).collect()
 }
 
 /// The best backend of this machine, or the one that `VERDICT_BACKEND` names.

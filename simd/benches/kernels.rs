@@ -1,0 +1,119 @@
+//! The kernels with a stopwatch, beside the hashes that people would use instead. `cargo bench -p verdict-simd`.
+//!
+//! Peers are not equals: xxh3 and rapidhash have no proof of collisions and no checkpoints. They say what speed is to be had.
+
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use std::hint::black_box;
+use verdict_simd::{Backend, Bucket, Domain, Hash128, HashKey, HashSchedule, Key128, Selected, UrlBlock, available, seal};
+
+/// Host 16 bytes, path and query 33: `https://` is no part of any key.
+const HOST: &[u8] = b"login.example.co";
+const PATH: &[u8] = b"/account/verify/index.php?id=4711";
+const URL: &[u8] = b"login.example.co/account/verify/index.php?id=4711";
+
+fn schedule() -> HashSchedule {
+    HashSchedule::new(&HashKey { h: *b"a secret element", k: *b"and another one." })
+}
+
+fn hash(c: &mut Criterion) {
+    let schedule = schedule();
+    let bytes: Vec<u8> = (0..4096).map(|i| (i * 37 % 251) as u8).collect();
+    let mut group = c.benchmark_group("hash");
+    for length in [16, 20, 32, 48, 49, 64, 128, 256, 4096] {
+        let bytes = &bytes[..length];
+        group.throughput(Throughput::Bytes(length as u64));
+        for backend in available() {
+            let id = BenchmarkId::new(backend.name(), length);
+            group.bench_function(id, |b| b.iter(|| black_box(backend).hash(&schedule, Domain::Path, black_box(bytes))));
+        }
+        group.bench_function(BenchmarkId::new("xxh3_128", length), |b| {
+            b.iter(|| xxhash_rust::xxh3::xxh3_128_with_seed(black_box(bytes), 7));
+        });
+        let secrets = rapidhash::v3::RapidSecrets::seed(7);
+        group.bench_function(BenchmarkId::new("rapidhash", length), |b| {
+            b.iter(|| rapidhash::v3::rapidhash_v3_seeded(black_box(bytes), &secrets));
+        });
+    }
+    group.finish();
+}
+
+/// Every label of the host, every `/` of the path, with and without the query: what one URL asks for.
+fn checkpoints(c: &mut Criterion) {
+    let schedule = schedule();
+    let starts: Vec<u32> = (0..HOST.len()).rev().filter(|&i| i == 0 || HOST[i - 1] == b'.').map(|i| i as u32).collect();
+    let mut ends: Vec<u32> =
+        (1..=PATH.len()).filter(|&i| PATH[i - 1] == b'/' || i == PATH.len() || PATH[i] == b'?').map(|i| i as u32).collect();
+    ends.dedup();
+    let (mut suffixes, mut prefixes) = (vec![Hash128::default(); starts.len()], vec![Hash128::default(); ends.len()]);
+    let mut group = c.benchmark_group(format!("checkpoints of {} bytes: {} suffixes, {} prefixes", URL.len(), starts.len(), ends.len()));
+    for backend in available() {
+        group.bench_function(BenchmarkId::new("suffixes", backend.name()), |b| {
+            b.iter(|| backend.hash_host_suffixes(&schedule, black_box(HOST), &starts, black_box(&mut suffixes)));
+        });
+        group.bench_function(BenchmarkId::new("prefixes", backend.name()), |b| {
+            b.iter(|| backend.hash_prefixes(&schedule, Domain::Path, black_box(PATH), &ends, black_box(&mut prefixes)));
+        });
+        group.bench_function(BenchmarkId::new("one by one", backend.name()), |b| {
+            b.iter(|| {
+                for &start in &starts {
+                    black_box(backend.hash(&schedule, Domain::Host, &black_box(HOST)[start as usize..]));
+                }
+                for &end in &ends {
+                    black_box(backend.hash(&schedule, Domain::Path, &black_box(PATH)[..end as usize]));
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+fn pair(c: &mut Criterion) {
+    let schedule = schedule();
+    let paths: Vec<Hash128> = (0..6).map(|i| Hash128 { lo: i, hi: !i }).collect();
+    let mut keys = vec![Key128::default(); paths.len()];
+    let mut group = c.benchmark_group("pair");
+    group.throughput(Throughput::Elements(paths.len() as u64));
+    for backend in available() {
+        group.bench_function(backend.name(), |b| {
+            b.iter(|| backend.pair(&schedule, black_box(paths[0]), black_box(&paths), black_box(&mut keys)));
+        });
+    }
+    group.bench_function("seal alone", |b| b.iter(|| black_box(&paths).iter().map(|&path| seal(path).lo).fold(0, u64::wrapping_add)));
+    group.finish();
+}
+
+/// Buckets in L1: the compare alone. What memory costs is for the benches of the tables.
+fn probe(c: &mut Criterion) {
+    let buckets: Vec<Bucket> =
+        (0..256).map(|i| Bucket { tags: std::array::from_fn(|slot| i * 5 + slot as u64), refs: [1; 5], spare: 0 }).collect();
+    let at: Vec<u32> = (0..64).map(|i| i * 97 % 256).collect();
+    let tags: Vec<u64> = at.iter().enumerate().map(|(i, &at)| u64::from(at) * 5 + i as u64 % 9).collect();
+    let mut group = c.benchmark_group("probe");
+    group.throughput(Throughput::Elements(at.len() as u64));
+    for backend in available() {
+        group.bench_function(backend.name(), |b| {
+            b.iter_batched_ref(
+                || vec![0; at.len()],
+                |hits| backend.probe(black_box(&buckets), black_box(&at), black_box(&tags), hits),
+                BatchSize::SmallInput,
+            );
+        });
+    }
+    group.finish();
+}
+
+fn classify(c: &mut Criterion) {
+    let mut group = c.benchmark_group("classify_url");
+    for bytes in [URL.to_vec(), URL.repeat(4), URL.repeat(40)] {
+        let mut blocks = vec![UrlBlock::default(); bytes.len().div_ceil(64)];
+        group.throughput(Throughput::Bytes(bytes.len() as u64));
+        for backend in available() {
+            let run = |backend: Selected, blocks: &mut [UrlBlock]| backend.classify_url(black_box(&bytes), blocks);
+            group.bench_function(BenchmarkId::new(backend.name(), bytes.len()), |b| b.iter(|| run(backend, black_box(&mut blocks))));
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, hash, checkpoints, pair, probe, classify);
+criterion_main!(benches);

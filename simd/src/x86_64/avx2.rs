@@ -1,0 +1,448 @@
+//! AVX2 with PCLMULQDQ: what every x86-64 server since 2013 (Intel) and 2015 (AMD) has.
+//!
+//! ```text
+//!   hash   sum over runs of up to 16 blocks:  x = lo hi,  power H^n = lo hi            3 pclmulqdq a block (Karatsuba)
+//!            low  ^= x.lo * h.lo    high ^= x.hi * h.hi    middle ^= (x.lo ^ x.hi) * (h.lo ^ h.hi)
+//!          reduce once: two pclmulqdq by c2 00 .. 00, each clearing 64 bits from below (field.rs has the same in integers)
+//!   probe  one bucket = two overlapping 32-byte compares: tags 0..4, tags 1..5
+//! ```
+//! Departures from portable.rs: runs share a reduction; the block that only pads is a constant of the schedule. No load leaves the slice:
+//! a short end is loaded as the 16 bytes that end (or begin) there and shuffled into place, and slices below 16 bytes go through `short`.
+
+use crate::{
+    BLOCK_BYTES, Backend, Bucket, Domain, Hash128, HashSchedule, Key128, UrlBlock, door,
+    hash::{PAD, POWERS},
+    seal,
+    short::short,
+};
+use std::arch::x86_64::*;
+
+/// AVX2 and PCLMULQDQ are there: only [`Avx2::detect`] makes one.
+#[derive(Clone, Copy, Debug)]
+pub struct Avx2(());
+
+impl Avx2 {
+    /// Asks the CPU, through the standard library's cache.
+    pub fn detect() -> Option<Self> {
+        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("pclmulqdq")).then_some(Self(()))
+    }
+}
+
+impl Backend for Avx2 {
+    #[inline]
+    fn name(self) -> &'static str {
+        "avx2"
+    }
+
+    #[inline]
+    fn classify_url(self, bytes: &[u8], blocks: &mut [UrlBlock]) {
+        // SAFETY: `self` exists, so `Avx2::detect` has seen every feature that the kernel enables.
+        unsafe { classify_url(bytes, blocks) }
+    }
+
+    #[inline]
+    fn hash(self, schedule: &HashSchedule, domain: Domain, bytes: &[u8]) -> Hash128 {
+        // SAFETY: `self` exists, so `Avx2::detect` has seen every feature that the kernels enable.
+        unsafe { if matches!(domain, Domain::Host) { hash_host(schedule, bytes) } else { hash(schedule, domain, bytes) } }
+    }
+
+    #[inline]
+    fn hash_prefixes(self, schedule: &HashSchedule, domain: Domain, bytes: &[u8], ends: &[u32], hashes: &mut [Hash128]) {
+        // SAFETY: `self` exists, so `Avx2::detect` has seen every feature that the kernel enables.
+        unsafe { hash_prefixes(schedule, domain, bytes, ends, hashes) }
+    }
+
+    #[inline]
+    fn hash_host_suffixes(self, schedule: &HashSchedule, bytes: &[u8], starts: &[u32], hashes: &mut [Hash128]) {
+        // SAFETY: `self` exists, so `Avx2::detect` has seen every feature that the kernel enables.
+        unsafe { hash_host_suffixes(schedule, bytes, starts, hashes) }
+    }
+
+    #[inline]
+    fn pair(self, schedule: &HashSchedule, host: Hash128, paths: &[Hash128], keys: &mut [Key128]) {
+        // SAFETY: `self` exists, so `Avx2::detect` has seen every feature that the kernel enables.
+        unsafe { pair(schedule, host, paths, keys) }
+    }
+
+    #[inline]
+    fn probe(self, buckets: &[Bucket], at: &[u32], tags: &[u64], hits: &mut [u8]) {
+        // SAFETY: `self` exists, so `Avx2::detect` has seen every feature that the kernel enables.
+        unsafe { probe(buckets, at, tags, hits) }
+    }
+}
+
+// ---- hash ----
+
+#[inline(never)]
+#[target_feature(enable = "avx2,pclmulqdq")]
+fn hash(schedule: &HashSchedule, domain: Domain, bytes: &[u8]) -> Hash128 {
+    one_shot::<FromLeft>(schedule, schedule.start(domain), bytes)
+}
+
+#[inline(never)]
+#[target_feature(enable = "avx2,pclmulqdq")]
+fn hash_host(schedule: &HashSchedule, bytes: &[u8]) -> Hash128 {
+    one_shot::<FromRight>(schedule, schedule.start(Domain::Host), bytes)
+}
+
+#[inline(never)]
+#[target_feature(enable = "avx2,pclmulqdq")]
+fn hash_prefixes(schedule: &HashSchedule, domain: Domain, bytes: &[u8], ends: &[u32], hashes: &mut [Hash128]) {
+    door::prefixes(domain, bytes, ends, hashes);
+    checkpoints::<FromLeft>(schedule, schedule.start(domain), bytes, ends, hashes);
+}
+
+#[inline(never)]
+#[target_feature(enable = "avx2,pclmulqdq")]
+fn hash_host_suffixes(schedule: &HashSchedule, bytes: &[u8], starts: &[u32], hashes: &mut [Hash128]) {
+    door::suffixes(bytes, starts, hashes);
+    checkpoints::<FromRight>(schedule, schedule.start(Domain::Host), bytes, starts, hashes);
+}
+
+/// All blocks but the padding in runs that share a reduction; the last run takes the tail with it.
+#[inline]
+#[target_feature(enable = "avx2,pclmulqdq")]
+fn one_shot<O: Order>(schedule: &HashSchedule, start: u128, bytes: &[u8]) -> Hash128 {
+    let (blocks, tail_bytes) = (bytes.len() / BLOCK_BYTES, bytes.len() % BLOCK_BYTES);
+    let (mut state, mut done) = (element(start), 0);
+    while blocks - done >= POWERS {
+        state = absorb::<O>(schedule, state, bytes, done, done + POWERS);
+        done += POWERS;
+    }
+    if done == blocks {
+        let tail = if tail_bytes == 0 { element(PAD) } else { padded(tail::<O>(bytes), tail_bytes) };
+        return into_hash(dot_h(schedule, _mm_xor_si128(state, tail)));
+    }
+    let mut sum = Sum::zero();
+    sum.add(schedule, blocks - done, _mm_xor_si128(state, block::<O>(bytes, done)));
+    for i in done + 1..blocks {
+        sum.add(schedule, blocks - i, block::<O>(bytes, i));
+    }
+    if tail_bytes == 0 {
+        return into_hash(_mm_xor_si128(sum.reduce(), element(schedule.pad)));
+    }
+    sum.add(schedule, 0, padded(tail::<O>(bytes), tail_bytes));
+    into_hash(sum.reduce())
+}
+
+/// The hash at each place: one product on top of the state of the block it lies in. The caller has checked order and bounds.
+#[inline]
+#[target_feature(enable = "avx2,pclmulqdq")]
+fn checkpoints<O: Order>(schedule: &HashSchedule, start: u128, bytes: &[u8], places: &[u32], hashes: &mut [Hash128]) {
+    let blocks = bytes.len() / BLOCK_BYTES;
+    let (mut state, mut done) = (element(start), usize::MAX);
+    let mut current = _mm_setzero_si128();
+    for (&place, hash) in places.iter().zip(hashes) {
+        let length = O::length(bytes.len(), place as usize);
+        let wanted = length / BLOCK_BYTES;
+        if done != wanted {
+            let mut at = if done == usize::MAX { 0 } else { done };
+            while at < wanted {
+                let to = wanted.min(at + POWERS);
+                state = absorb::<O>(schedule, state, bytes, at, to);
+                at = to;
+            }
+            done = wanted;
+            current = if done < blocks { block::<O>(bytes, done) } else { tail::<O>(bytes) };
+        }
+        *hash = into_hash(dot_h(schedule, _mm_xor_si128(state, padded(current, length % BLOCK_BYTES))));
+    }
+}
+
+/// The state after blocks `from..to`; 1..=POWERS of them.
+#[inline]
+#[target_feature(enable = "avx2,pclmulqdq")]
+fn absorb<O: Order>(schedule: &HashSchedule, state: __m128i, bytes: &[u8], from: usize, to: usize) -> __m128i {
+    let mut sum = Sum::zero();
+    sum.add(schedule, to - from - 1, _mm_xor_si128(state, block::<O>(bytes, from)));
+    for i in from + 1..to {
+        sum.add(schedule, to - i - 1, block::<O>(bytes, i));
+    }
+    sum.reduce()
+}
+
+/// dot(x, H).
+#[inline]
+#[target_feature(enable = "avx2,pclmulqdq")]
+fn dot_h(schedule: &HashSchedule, x: __m128i) -> __m128i {
+    let mut sum = Sum::zero();
+    sum.add(schedule, 0, x);
+    sum.reduce()
+}
+
+/// A sum of 256-bit products, in Karatsuba's three parts, not yet reduced.
+#[derive(Clone, Copy)]
+struct Sum {
+    low: __m128i,
+    middle: __m128i,
+    high: __m128i,
+}
+
+impl Sum {
+    #[inline]
+    #[target_feature(enable = "avx2,pclmulqdq")]
+    fn zero() -> Self {
+        let zero = _mm_setzero_si128();
+        Self { low: zero, middle: zero, high: zero }
+    }
+
+    /// Adds x * H^(power + 1).
+    #[inline]
+    #[target_feature(enable = "avx2,pclmulqdq")]
+    fn add(&mut self, schedule: &HashSchedule, power: usize, x: __m128i) {
+        let folded = _mm_cvtsi64_si128(schedule.folded[power] as i64);
+        self.add_product(x, element(schedule.powers[power]), folded);
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,pclmulqdq")]
+    fn add_product(&mut self, x: __m128i, y: __m128i, y_folded: __m128i) {
+        let x_folded = _mm_xor_si128(x, swap(x));
+        self.low = _mm_xor_si128(self.low, _mm_clmulepi64_si128::<0x00>(x, y));
+        self.high = _mm_xor_si128(self.high, _mm_clmulepi64_si128::<0x11>(x, y));
+        self.middle = _mm_xor_si128(self.middle, _mm_clmulepi64_si128::<0x00>(x_folded, y_folded));
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,pclmulqdq")]
+    fn reduce(self) -> __m128i {
+        let middle = _mm_xor_si128(self.middle, _mm_xor_si128(self.low, self.high));
+        let low = _mm_xor_si128(self.low, _mm_slli_si128::<8>(middle));
+        let high = _mm_xor_si128(self.high, _mm_srli_si128::<8>(middle));
+        let modulus = _mm_set_epi64x(0, 0xc200_0000_0000_0000_u64 as i64); // x^57 + x^62 + x^63; swap() is the x^64
+        let low = _mm_xor_si128(swap(low), _mm_clmulepi64_si128::<0x00>(low, modulus));
+        let low = _mm_xor_si128(swap(low), _mm_clmulepi64_si128::<0x00>(low, modulus));
+        _mm_xor_si128(high, low)
+    }
+}
+
+/// The halves exchanged.
+#[inline]
+#[target_feature(enable = "avx2,pclmulqdq")]
+fn swap(x: __m128i) -> __m128i {
+    _mm_shuffle_epi32::<0b01_00_11_10>(x)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,pclmulqdq")]
+fn element(element: u128) -> __m128i {
+    load16(&element.to_le_bytes())
+}
+
+#[inline]
+#[target_feature(enable = "avx2,pclmulqdq")]
+fn into_hash(x: __m128i) -> Hash128 {
+    Hash128 { lo: _mm_cvtsi128_si64(x) as u64, hi: _mm_extract_epi64::<1>(x) as u64 }
+}
+
+// ---- the order in which bytes are read ----
+
+/// Left to right, or right to left.
+trait Order {
+    const REVERSED: bool;
+    /// Bytes of the message that ends (or, reversed, starts) at `place`.
+    fn length(bytes: usize, place: usize) -> usize;
+}
+
+struct FromLeft;
+impl Order for FromLeft {
+    const REVERSED: bool = false;
+    #[inline(always)]
+    fn length(_bytes: usize, place: usize) -> usize {
+        place
+    }
+}
+
+struct FromRight;
+impl Order for FromRight {
+    const REVERSED: bool = true;
+    #[inline(always)]
+    fn length(bytes: usize, place: usize) -> usize {
+        bytes - place
+    }
+}
+
+/// The `i`-th whole block of the message.
+#[inline]
+#[target_feature(enable = "avx2,pclmulqdq")]
+fn block<O: Order>(bytes: &[u8], i: usize) -> __m128i {
+    if O::REVERSED {
+        let blocks = bytes.as_rchunks().1;
+        let reverse = _mm_set_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        _mm_shuffle_epi8(load16(&blocks[blocks.len() - 1 - i]), reverse)
+    } else {
+        load16(&bytes.as_chunks().0[i])
+    }
+}
+
+/// What remains after the whole blocks, `bytes.len() % 16` bytes, zeros above.
+///
+/// Left to right, r = 3: the last 16 bytes `.. x y z` by the indices `0d 0e 0f 80 81 ..`: `x y z 0 ..`.
+/// Right to left: the first 16 bytes `x y z ..` by `02 01 00 ff fe ..`: `z y x 0 ..`. An index of 0x80 and above makes a zero.
+#[inline]
+#[target_feature(enable = "avx2,pclmulqdq")]
+fn tail<O: Order>(bytes: &[u8]) -> __m128i {
+    let tail_bytes = (bytes.len() % BLOCK_BYTES) as i8;
+    let reversed = _mm_sub_epi8(_mm_set1_epi8(tail_bytes - 1), iota());
+    if O::REVERSED {
+        let loaded = bytes.first_chunk().map_or_else(|| load_short(bytes), |first| load16(first));
+        _mm_shuffle_epi8(loaded, reversed)
+    } else {
+        let in_place = _mm_add_epi8(_mm_set1_epi8((0x80_u8.wrapping_sub(tail_bytes as u8)) as i8), iota());
+        bytes.last_chunk().map_or_else(|| load_short(bytes), |last| _mm_shuffle_epi8(load16(last), in_place))
+    }
+}
+
+/// Keeps `length` < 16 bytes, puts 0x80 after them.
+#[inline]
+#[target_feature(enable = "avx2,pclmulqdq")]
+fn padded(x: __m128i, length: usize) -> __m128i {
+    let length = _mm_set1_epi8(length as i8);
+    let kept = _mm_and_si128(x, _mm_cmpgt_epi8(length, iota()));
+    let pad = _mm_and_si128(_mm_cmpeq_epi8(length, iota()), _mm_set1_epi8(PAD as i8));
+    _mm_or_si128(kept, pad)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,pclmulqdq")]
+fn iota() -> __m128i {
+    _mm_set_epi8(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,pclmulqdq")]
+fn load16(bytes: &[u8; 16]) -> __m128i {
+    // SAFETY: the reference makes 16 bytes readable; the load has no alignment.
+    unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,pclmulqdq")]
+fn load32(bytes: &[u8; 32]) -> __m256i {
+    // SAFETY: the reference makes 32 bytes readable; the load has no alignment.
+    unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
+}
+
+/// Fewer than 16 bytes, zeros above.
+#[inline]
+#[target_feature(enable = "avx2,pclmulqdq")]
+fn load_short(bytes: &[u8]) -> __m128i {
+    let (lo, hi) = short(bytes);
+    _mm_set_epi64x(hi as i64, lo as i64)
+}
+
+// ---- pair ----
+
+#[inline(never)]
+#[target_feature(enable = "avx2,pclmulqdq")]
+fn pair(schedule: &HashSchedule, host: Hash128, paths: &[Hash128], keys: &mut [Key128]) {
+    door::pair(paths.len(), keys.len());
+    let k = element(schedule.k);
+    let mut product = Sum::zero();
+    product.add_product(element(host.element()), k, _mm_xor_si128(k, swap(k)));
+    let host = into_hash(product.reduce());
+    for (path, key) in paths.iter().zip(keys) {
+        *key = seal(Hash128 { lo: host.lo ^ path.lo, hi: host.hi ^ path.hi });
+    }
+}
+
+// ---- probe ----
+
+#[inline(never)]
+#[target_feature(enable = "avx2,pclmulqdq")]
+fn probe(buckets: &[Bucket], at: &[u32], tags: &[u64], hits: &mut [u8]) {
+    door::probe(at.len(), tags.len(), hits.len());
+    for ((&at, &tag), hits) in at.iter().zip(tags).zip(hits) {
+        let slots: &[u8; 40] = bytemuck::cast_ref(&buckets[at as usize].tags);
+        let tag = _mm256_set1_epi64x(tag as i64);
+        let [first, last] = [slots.first_chunk(), slots.last_chunk()].map(|slots: Option<&[u8; 32]>| match slots {
+            Some(slots) => _mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpeq_epi64(load32(slots), tag))),
+            None => 0, // 40 > 32: not compiled
+        });
+        *hits = (first | last << 1) as u8; // the overlap, slots 1..4, is in both at the same bits
+    }
+}
+
+// ---- classify ----
+
+#[inline(never)]
+#[target_feature(enable = "avx2,pclmulqdq")]
+fn classify_url(bytes: &[u8], blocks: &mut [UrlBlock]) {
+    door::classify(bytes.len(), blocks.len());
+    let (whole, rest) = bytes.as_chunks::<64>();
+    for (bytes, block) in whole.iter().zip(&mut *blocks) {
+        *block = classify_64(bytes);
+    }
+    if let (false, Some(block)) = (rest.is_empty(), blocks.last_mut()) {
+        *block = match bytes.last_chunk() {
+            Some(last) => each(classify_64(last), |mask| mask >> (64 - rest.len())),
+            None => classify_short(rest),
+        };
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,pclmulqdq")]
+fn classify_64(bytes: &[u8; 64]) -> UrlBlock {
+    match bytes.as_chunks().0 {
+        [low, high] => both(classify_32(load32(low)), classify_32(load32(high)), 32),
+        _ => UrlBlock::default(), // 64 = 2 * 32: not compiled
+    }
+}
+
+/// 1..64 bytes, as two loads that overlap: the first and the last, each as large as fits.
+#[inline]
+#[target_feature(enable = "avx2,pclmulqdq")]
+fn classify_short(bytes: &[u8]) -> UrlBlock {
+    let length = bytes.len();
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        both(classify_32(load32(first)), classify_32(load32(last)), length - 32)
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        let lanes = classify_32(_mm256_set_m128i(load16(last), load16(first)));
+        each(lanes, |mask| mask & 0xffff | mask >> 16 << (length - 16))
+    } else {
+        let zeros_above = classify_32(_mm256_zextsi128_si256(load_short(bytes)));
+        each(zeros_above, |mask| mask & ((1 << length) - 1))
+    }
+}
+
+/// Bits 0..32 of each mask. Plain compares: a nibble table needs as many instructions, because x86 has movemask.
+#[inline]
+#[target_feature(enable = "avx2,pclmulqdq")]
+fn classify_32(x: __m256i) -> UrlBlock {
+    let is = |byte: u8| _mm256_cmpeq_epi8(x, _mm256_set1_epi8(byte as i8));
+    let above = |byte: u8| _mm256_cmpgt_epi8(x, _mm256_set1_epi8(byte as i8)); // signed: 0x80..=0xff are negative
+    let below = |byte: u8| _mm256_cmpgt_epi8(_mm256_set1_epi8(byte as i8), x);
+    let or = |a, b| _mm256_or_si256(a, b);
+    let mask = |lanes| _mm256_movemask_epi8(lanes) as u32 as u64;
+    UrlBlock {
+        slash: mask(is(b'/')),
+        dot: mask(is(b'.')),
+        delimiter: mask(or(or(or(is(b':'), is(b'@')), or(is(b'?'), is(b'#'))), or(is(b'['), is(b']')))),
+        upper: mask(_mm256_and_si256(above(b'A' - 1), below(b'Z' + 1))),
+        odd: mask(or(or(below(0x21), is(0x7f)), or(is(b'%'), is(b'\\')))),
+    }
+}
+
+/// Masks of two pieces, the second `shift` bytes after the first. Where they overlap they agree.
+#[inline(always)]
+fn both(first: UrlBlock, second: UrlBlock, shift: usize) -> UrlBlock {
+    UrlBlock {
+        slash: first.slash | second.slash << shift,
+        dot: first.dot | second.dot << shift,
+        delimiter: first.delimiter | second.delimiter << shift,
+        upper: first.upper | second.upper << shift,
+        odd: first.odd | second.odd << shift,
+    }
+}
+
+#[inline(always)]
+fn each(block: UrlBlock, change: impl Fn(u64) -> u64) -> UrlBlock {
+    UrlBlock {
+        slash: change(block.slash),
+        dot: change(block.dot),
+        delimiter: change(block.delimiter),
+        upper: change(block.upper),
+        odd: change(block.odd),
+    }
+}
