@@ -146,8 +146,10 @@ pub struct Outcome {
     pub latency: Histogram<u64>,
     /// Nanoseconds by which the generator itself started late.
     pub lag: Histogram<u64>,
-    /// What the replies said.
+    /// What the replies said, those of the warm-up included.
     pub tally: Tally,
+    /// Keys that `tally` speaks of.
+    pub checked_keys: u64,
     /// User and system time of the server while measured.
     pub server_cpu: Option<Duration>,
     /// Whether the schedule could not be kept: half a second after its end requests were still waiting to start or to be answered.
@@ -227,6 +229,7 @@ impl<'a, D: Dialect> Engine<'a, D> {
             latency: histogram(),
             lag: histogram(),
             tally: Tally::default(),
+            checked_keys: 0,
             server_cpu: None,
             behind: false,
         };
@@ -418,6 +421,7 @@ impl<'a, D: Dialect> Engine<'a, D> {
                 let sent = connection.under_way.pop_front().ok_or_else(|| io::Error::other("a reply to no request"))?;
                 self.dialect.check(&sent, reply, &mut self.outcome.tally)?;
                 witness(&sent, reply)?;
+                self.outcome.checked_keys += u64::from(sent.keys);
                 if (self.measured_from_ns..self.ends_ns).contains(&sent.meant_ns) {
                     self.outcome.latency.saturating_record(now.saturating_sub(sent.meant_ns).max(1));
                     self.outcome.answered += 1;

@@ -9,6 +9,7 @@
 //! Nothing of the product depends on this crate; it depends on whatever it measures. Random choices come from one printed seed.
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod data;
 pub mod fleet;
 pub mod frame;

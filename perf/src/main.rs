@@ -63,7 +63,7 @@ fn main() -> ExitCode {
         Command::Load(options) => command::load::load(&options, &rng),
         Command::Closed(options) => command::load::closed(&options, &rng),
         Command::NullServer(options) => serve_nothing(&options),
-        Command::Bench(options) => command::bench::run(&options, &rng),
+        Command::Bench(options) => command::bench::run(&options, cli.seed, &rng),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,13 +1,71 @@
-//! `verdict-perf bench`: figures as a table and as JSON.
+//! `verdict-perf bench`: figures as a table, as JSON, and as records.
 
 use std::io;
+use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use verdict_perf::bench::record::{self, Record};
+use verdict_perf::bench::{self, Setting, Suite};
+use verdict_perf::report::{self, Figure};
 use verdict_perf::seed::Rng;
 
 #[derive(Args)]
-pub struct Options {}
+pub struct Options {
+    /// Which figures.
+    #[arg(value_enum, default_value_t = Name::All)]
+    suite: Name,
+    /// Write the figures here, an array of objects; without it they are only printed.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write a record of each suite into this directory: SUITE.json with samples, machine, kernel, toolchain, backend and bias.
+    #[arg(long, value_name = "DIRECTORY")]
+    record: Option<PathBuf>,
+    /// A second instead of minutes: shows that it works, its figures mean nothing.
+    #[arg(long)]
+    small: bool,
+    /// Runs instead of the definition's.
+    #[arg(long)]
+    runs: Option<usize>,
+    /// The verdictd binary; by default the one beside this program.
+    #[arg(long, value_name = "FILE")]
+    verdictd: Option<PathBuf>,
+}
 
-pub fn run(_options: &Options, _rng: &Rng) -> io::Result<()> {
-    Err(io::Error::other("not built yet"))
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Name {
+    All,
+    Peers,
+    Tables,
+    Keys,
+}
+
+pub fn run(options: &Options, seed: u64, rng: &Rng) -> io::Result<()> {
+    let verdict_perf = std::env::current_exe()?;
+    let verdictd = options.verdictd.clone().unwrap_or_else(|| verdict_perf.with_file_name("verdictd"));
+    let setting = Setting { small: options.small, runs: options.runs, verdictd, verdict_perf, rng: rng.clone() };
+    if cfg!(debug_assertions) {
+        eprintln!("not a release build: the figures mean nothing");
+    }
+    let mut figures: Vec<Figure> = Vec::new();
+    // `peers` last: it keeps this process to one CPU.
+    for (name, suite) in [(Name::Keys, Suite::Keys), (Name::Tables, Suite::Tables), (Name::Peers, Suite::Peers)] {
+        if options.suite != Name::All && options.suite != name {
+            continue;
+        }
+        let load = record::load();
+        let results = bench::run(suite, &setting)?;
+        println!("{}\n{}", results.name, report::table(&results.figures));
+        results.notes.iter().for_each(|note| println!("  {note}"));
+        println!();
+        if let Some(directory) = &options.record {
+            let small = if options.small { " --small" } else { "" };
+            let command = format!("verdict-perf bench {}{small}", results.name);
+            Record::new(&results, &command, seed, load).write(&directory.join(format!("{}.json", results.name)))?;
+        }
+        figures.extend(results.figures);
+    }
+    match &options.json {
+        Some(path) => std::fs::write(path, serde_json::to_string_pretty(&figures)? + "\n"),
+        None => Ok(()),
+    }
 }

@@ -44,8 +44,10 @@ pub struct Report {
     pub replied: usize,
     /// Connections that misbehaved.
     pub connections: usize,
-    /// Of the trickling ones: answered in full, and cut off before.
-    pub trickled: (usize, usize),
+    /// Those that sent a byte every 10 ms: their frame was whole before the deadline, so all were answered.
+    pub trickled: usize,
+    /// Those that sent a byte every 200 ms: cut off by the deadline.
+    pub crawled_cut: usize,
     /// Of the stalling ones: cut off by the daemon while we watched.
     pub stalled_cut: usize,
     /// Frames of the control client, and its slowest answer.
@@ -89,7 +91,7 @@ fn check(daemon: &mut Daemon, oracle: &Oracle, questions: &Questions, size: Size
     let before = (process::resident_bytes(daemon.pid())?, process::descriptors(daemon.pid())?);
     let control = Control::start(daemon.address, known)?;
     let replied = mutated_frames(daemon.address, questions, size.frames, &mut rng)?;
-    let (trickled, stalled_cut) = misbehaving(daemon.address, questions, size.connections, &mut rng)?;
+    let (trickled, crawled_cut, stalled_cut) = misbehaving(daemon.address, questions, size.connections, &mut rng)?;
     let control = control.finish()?;
     if !daemon.is_alive() {
         return Err(io::Error::other("the daemon died"));
@@ -108,6 +110,7 @@ fn check(daemon: &mut Daemon, oracle: &Oracle, questions: &Questions, size: Size
         replied,
         connections: size.connections,
         trickled,
+        crawled_cut,
         stalled_cut,
         control,
         resident: (before.0, after.0),
@@ -185,9 +188,15 @@ fn mutate(request: &mut Vec<u8>, rng: &mut Rng) {
     }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Manner {
+    /// A byte in every round: slow, but in time.
     Trickle,
+    /// A byte in every twentieth round: never in time.
+    Crawl,
+    /// Half a frame, then silence.
     Stall,
+    /// Half a frame, then gone.
     Vanish,
 }
 
@@ -196,92 +205,101 @@ struct Peer {
     request: Vec<u8>,
     sent: usize,
     manner: Manner,
+    heard: Vec<u8>,
 }
 
-/// All connections at once: some trickle to their end, some stall until they are cut, some vanish at once.
-fn misbehaving(address: SocketAddr, questions: &Questions, count: usize, rng: &mut Rng) -> io::Result<((usize, usize), usize)> {
+const ROUND: Duration = Duration::from_millis(10);
+
+/// All connections at once: some trickle to their end, some crawl or stall until they are cut, some vanish.
+fn misbehaving(address: SocketAddr, questions: &Questions, count: usize, rng: &mut Rng) -> io::Result<(usize, usize, usize)> {
+    let short: Vec<_> = questions.iter().filter(|(_, bytes)| bytes.len() <= 32).collect();
     let mut peers = Vec::with_capacity(count);
     for number in 0..count {
         let mut request = Vec::new();
-        let question = (Kind::Host as u8, &b"trickle.example"[..]);
-        let first = questions.get(rng.below(questions.len()));
-        frame::lookup(&mut request, number as u32, [first, question].into_iter());
-        request.truncate(request.len().min(400));
-        let manner = match number % 3 {
-            0 => Manner::Trickle,
-            1 => Manner::Stall,
-            _ => Manner::Vanish,
-        };
-        let stream = TcpStream::connect(address)?;
+        frame::lookup(&mut request, number as u32, [*rng.pick(&short), (Kind::Host as u8, b"trickle.example")].into_iter());
+        let manner = [Manner::Trickle, Manner::Stall, Manner::Vanish, Manner::Trickle, Manner::Crawl, Manner::Vanish][number % 6];
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
-        peers.push(Peer { stream, request, sent: 0, manner });
-    }
-    let mut trickled = (0, 0);
-    for peer in &mut peers {
-        let half = match peer.manner {
-            Manner::Trickle => 1,
-            Manner::Stall | Manner::Vanish => 1 + rng.below(peer.request.len() - 1),
-        };
-        let _ = peer.stream.write(&peer.request[..half]); // A peer that was refused is cut already.
-        peer.sent = half;
+        let sent = if matches!(manner, Manner::Trickle | Manner::Crawl) { 1 } else { 1 + rng.below(request.len() - 1) };
+        stream.write_all(&request[..sent])?;
+        peers.push(Peer { stream, request, sent, manner, heard: Vec::new() });
     }
     peers.retain(|peer| {
-        let vanishes = matches!(peer.manner, Manner::Vanish);
-        if vanishes && rng.one_in(2) {
+        if peer.manner == Manner::Vanish && rng.one_in(2) {
             reset(&peer.stream);
         }
-        !vanishes
+        peer.manner != Manner::Vanish
     });
-    // The trickling ones send a byte per round. A frame of 16 to 60 bytes is through before the deadline, a longer one is cut by it.
+    let (mut trickled, mut crawled_cut, mut stalled_cut) = (0, 0, 0);
     let started = Instant::now();
-    let mut stalled_cut = 0;
+    let mut round = 0;
     while started.elapsed() < Duration::from_millis(FRAME_DEADLINE_MS + 2_500) && !peers.is_empty() {
-        peers.retain_mut(|peer| match peer.manner {
-            Manner::Trickle => {
-                if peer.sent < peer.request.len() && peer.stream.write(&peer.request[peer.sent..=peer.sent]).is_ok() {
-                    peer.sent += 1;
-                }
-                match peek(&mut peer.stream) {
-                    Seen::Nothing => true,
-                    Seen::Bytes => {
-                        trickled.0 += 1;
-                        false
-                    }
-                    Seen::End => {
-                        trickled.1 += 1;
-                        false
-                    }
-                }
+        let mut at = 0;
+        while at < peers.len() {
+            let peer = &mut peers[at];
+            if peer.manner == Manner::Trickle || (peer.manner == Manner::Crawl && round % 20 == 0) {
+                peer.send_one();
             }
-            Manner::Stall | Manner::Vanish => match peek(&mut peer.stream) {
-                Seen::Nothing => true,
-                Seen::Bytes | Seen::End => {
-                    stalled_cut += 1;
-                    false
+            match (peer.listen(), peer.manner) {
+                (Heard::Nothing, _) => {
+                    at += 1;
+                    continue;
                 }
-            },
-        });
-        std::thread::sleep(Duration::from_millis(20));
+                (Heard::Frame(frame::ANSWERS), Manner::Trickle) => trickled += 1,
+                (Heard::Frame(frame::ERROR) | Heard::End, Manner::Crawl) => crawled_cut += 1,
+                (Heard::Frame(frame::ERROR) | Heard::End, Manner::Stall) => stalled_cut += 1,
+                (Heard::End, Manner::Trickle) => {
+                    return Err(io::Error::other(format!(
+                        "a frame that trickled in time was cut after {} of {} bytes",
+                        peer.sent,
+                        peer.request.len()
+                    )));
+                }
+                (Heard::Frame(kind), _) => {
+                    return Err(io::Error::other(format!("a reply of kind {kind:#04x} to {} bytes of {}", peer.sent, peer.request.len())));
+                }
+                (Heard::End, Manner::Vanish) => return Err(io::Error::other("a peer that had vanished was heard")),
+            }
+            peers.swap_remove(at);
+        }
+        round += 1;
+        std::thread::sleep(ROUND);
     }
-    if let Some(peer) = peers.first() {
-        let what = if matches!(peer.manner, Manner::Stall) { "stalled" } else { "trickled" };
-        return Err(io::Error::other(format!("{} connections, one of them {what}, were kept past the frame deadline", peers.len())));
+    match peers.len() {
+        0 => Ok((trickled, crawled_cut, stalled_cut)),
+        left => Err(io::Error::other(format!("{left} connections without a whole frame were kept past the deadline"))),
     }
-    Ok((trickled, stalled_cut))
 }
 
-enum Seen {
+enum Heard {
     Nothing,
-    Bytes,
+    /// A whole frame of this kind.
+    Frame(u8),
     End,
 }
 
-fn peek(stream: &mut TcpStream) -> Seen {
-    match stream.read(&mut [0; 512]) {
-        Ok(0) => Seen::End,
-        Ok(_) => Seen::Bytes,
-        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Seen::Nothing,
-        Err(_) => Seen::End,
+impl Peer {
+    fn send_one(&mut self) {
+        // Where the daemon has cut us, listening will say so.
+        if self.sent < self.request.len() && self.stream.write(&self.request[self.sent..=self.sent]).is_ok() {
+            self.sent += 1;
+        }
+    }
+
+    fn listen(&mut self) -> Heard {
+        let mut buffer = [0; 512];
+        match self.stream.read(&mut buffer) {
+            Ok(0) => return Heard::End,
+            Ok(read) => self.heard.extend_from_slice(&buffer[..read]),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => return Heard::Nothing,
+            Err(_) => return Heard::End,
+        }
+        match frame::Received::first(&self.heard) {
+            Ok(Some(received)) => Heard::Frame(received.kind),
+            Ok(None) => Heard::Nothing,
+            Err(_) => Heard::End,
+        }
     }
 }
 

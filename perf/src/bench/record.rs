@@ -1,0 +1,83 @@
+//! A record: figures with all that is needed to judge them. Machine, kernel, toolchain, backend, bias; no names of machines, no paths.
+
+use std::io;
+use std::path::Path;
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+
+use super::Results;
+use crate::report::Figure;
+
+/// As written to perf/records.
+#[derive(Debug, Serialize)]
+pub struct Record {
+    suite: String,
+    /// Seconds since 1970.
+    at_s: u64,
+    command: String,
+    seed: u64,
+    version: &'static str,
+    commit: String,
+    cpu: String,
+    cpus: usize,
+    memory_kib: u64,
+    kernel: String,
+    huge_pages: String,
+    toolchain: String,
+    backend: String,
+    load_before: f64,
+    bias: String,
+    notes: Vec<String>,
+    figures: Vec<Figure>,
+}
+
+/// The first field of `/proc/loadavg`: who else uses this machine.
+pub fn load() -> f64 {
+    read("/proc/loadavg").split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(f64::NAN)
+}
+
+impl Record {
+    /// Of a suite that ran just now; `load_before` was read before it began.
+    pub fn new(results: &Results, command: &str, seed: u64, load_before: f64) -> Self {
+        let after = |text: &str, key: &str| {
+            let line = text.lines().find(|line| line.starts_with(key)).and_then(|line| line.split_once(':'));
+            line.map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
+        };
+        let backend = verdict_simd::detect().map(|backend| verdict_simd::Backend::name(backend).to_owned());
+        Record {
+            suite: results.name.clone(),
+            at_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            command: command.to_owned(),
+            seed,
+            version: env!("CARGO_PKG_VERSION"),
+            commit: output("git", &["rev-parse", "--short=12", "HEAD"]),
+            cpu: after(&read("/proc/cpuinfo"), "model name"),
+            cpus: crate::process::cpus().len().max(std::thread::available_parallelism().map_or(1, usize::from)),
+            memory_kib: after(&read("/proc/meminfo"), "MemTotal").trim_end_matches(" kB").parse().unwrap_or(0),
+            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            huge_pages: read("/sys/kernel/mm/transparent_hugepage/enabled").trim().to_owned(),
+            toolchain: output("rustc", &["--version"]),
+            backend: backend.unwrap_or_default(),
+            load_before,
+            bias: results.bias.clone(),
+            notes: results.notes.clone(),
+            figures: results.figures.clone(),
+        }
+    }
+
+    /// Written whole.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        std::fs::write(path, serde_json::to_string_pretty(self)? + "\n")
+    }
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
+}
+
+fn output(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+}
