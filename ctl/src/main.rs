@@ -165,4 +165,23 @@ mod tests {
             assert!(text.contains(&format!("\n| {status} |")), "docs/manual.md: exit status {status} is missing");
         }
     }
+
+    /// The daemon is no dependency of this command, its sources are: they say what there is to configure and to measure.
+    #[test]
+    fn the_manual_names_every_limit_and_every_metric() {
+        let text = document("docs/manual.md");
+        let limits = document("daemon/src/limits.rs");
+        let limits: Vec<&str> =
+            limits.lines().filter_map(|line| line.strip_prefix("    pub ")?.split_once(": u")).map(|(name, _)| name).collect();
+        assert!(limits.len() >= 9, "{limits:?}: does the search still work?");
+        for name in limits {
+            assert!(text.contains(&format!("`limits.{name}`")), "docs/manual.md: limits.{name} is missing");
+        }
+        let metrics = document("daemon/src/metrics.rs");
+        let metrics: Vec<&str> = metrics.split('"').filter(|text| text.starts_with("verdictd_") && !text.contains('{')).collect();
+        assert!(metrics.len() >= 20, "{metrics:?}: does the search still work?");
+        for name in metrics {
+            assert!(text.contains(&format!("`{name}")), "docs/manual.md: {name} is missing");
+        }
+    }
 }

@@ -4,6 +4,7 @@
 
 use crate::fake::verdictctl;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 fn subcommands() -> Vec<String> {
     let help = verdictctl(&["--help"]).stdout;
@@ -68,4 +69,21 @@ fn completions_know_every_command() {
             assert!(ran.stdout.contains(&name), "{shell} does not know {name}");
         }
     }
+}
+
+#[test]
+fn a_reader_that_went_away_is_no_reason_to_complain() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_verdictctl"));
+    let output = command.args(["completions", "bash"]).stdout(writer).stderr(Stdio::piped()).output().expect("the command ends");
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(141), &b""[..]));
+}
+
+#[test]
+fn the_version_names_the_vector_backend() {
+    let ran = verdictctl(&["--version"]);
+    let backends = ["(neon)", "(avx2)", "(portable)"];
+    assert!(ran.stdout.starts_with(concat!("verdictctl ", env!("CARGO_PKG_VERSION"), " (")), "{}", ran.stdout);
+    assert!(backends.iter().any(|backend| ran.stdout.contains(backend)), "{}", ran.stdout);
 }
