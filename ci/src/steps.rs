@@ -7,6 +7,7 @@ pub mod deny;
 pub mod docs;
 pub mod fuzz;
 pub mod lint;
+pub mod perf;
 pub mod prerequisites;
 pub mod suites;
 pub mod tidy;

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything there is to check, as named steps, on both architectures.
 //!
 //! ```text
-//!  [4/17] clippy-aarch64    every target linted for aarch64: code that is cfg'd out here is not seen otherwise
+//!  [8/18] clippy-aarch64    every target linted for aarch64: code that is cfg'd out here is not seen otherwise
 //!         ok, 31 s
 //! ```
 //! A failed step does not keep the others from running. Each writes its log to `target/xtask/`; the end is a table and one plain line
@@ -49,9 +49,12 @@ const STEPS: &[Step] = &[
     Step { name: "tests-x86-64",     what: "cargo test --workspace; every expected backend must run",                        run: steps::suites::native },
     Step { name: "tests-portable",   what: "simd, keys and tables with VERDICT_BACKEND=portable",                            run: steps::suites::portable },
     Step { name: "tests-aarch64",    what: "simd, keys, tables, wire and intel on NEON, under qemu-user",                    run: steps::suites::arm },
-    Step { name: "demo",             what: "cargo xtask demo's flow on this machine, with a reload",                         run: steps::demo::run },
+    Step { name: "demo",             what: "cargo xtask demo's flow on this machine, twice",                         run: steps::demo::run },
     Step { name: "release-aarch64",  what: "static release build for ARM, neoverse-n1",                                      run: steps::arm_system::build },
     Step { name: "demo-aarch64",     what: "the same flow on a Debian ARM kernel, emulated Neoverse N1",                     run: steps::arm_system::run },
+    Step { name: "replay",           what: "a million questions to the daemon, against a naive oracle",                      run: steps::perf::replay },
+    Step { name: "soak",             what: "swaps under load, mutated frames, peers that stall or never read",               run: steps::perf::soak },
+    Step { name: "bench",            what: "every bench at its small size; the JSON has the agreed shape",                   run: steps::perf::bench },
     Step { name: "fuzz",             what: "each fuzz target for a few seconds",                                             run: steps::fuzz::run },
 ];
 

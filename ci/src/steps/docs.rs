@@ -14,8 +14,8 @@ const DOCUMENTS: [&str; 8] = [
     "CHANGELOG.md",
     "LICENSE-APACHE",
     "LICENSE-MIT",
-    "wire/PROTOCOL.md",
-    "tables/FORMAT.md",
+    "PROTOCOL.md",
+    "FORMAT.md",
     "intel/sample/questions.tsv",
 ];
 

@@ -1,0 +1,63 @@
+//! The sealed checks of verdict-perf on the release build: right answers for a million questions, what a daemon must survive, and that
+//! the benches run. Their figures are not looked at here; a machine that is busy testing has none to give.
+
+use crate::child::Log;
+use crate::release::{self, BUILD_LIMIT};
+use crate::steps::Done;
+use crate::workspace::{Workspace, create};
+use std::process::Command;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(10 * 60);
+/// What each figure of a bench says, at least.
+const FIELDS: [&str; 8] = ["name", "median", "min", "max", "runs", "unit", "how", "peer"];
+
+/// A million questions, each answer compared with a naive oracle.
+pub fn replay(workspace: &Workspace, log: &Log) -> Result<Done, String> {
+    let (mut perf, verdictd) = built(workspace, log)?;
+    log.run(perf.arg("replay").arg("--spawn").arg(verdictd), LIMIT)?;
+    let text = log.text();
+    let said =
+        |end: &str| text.lines().rev().find(|line| line.ends_with(end)).map_or_else(|| format!("no line ends with `{end}`"), str::to_owned);
+    if text.lines().any(|line| line.trim() == "0 differences") {
+        Ok(Done::Passed(said("questions").trim().to_owned() + ", 0 differences"))
+    } else {
+        Err(said("differences"))
+    }
+}
+
+/// Swaps under load, hostile peers, peers that never read.
+pub fn soak(workspace: &Workspace, log: &Log) -> Result<Done, String> {
+    let (mut perf, verdictd) = built(workspace, log)?;
+    log.run(perf.arg("soak").arg("--spawn").arg(verdictd), LIMIT)?;
+    if log.text().lines().any(|line| line == "all held") { Ok(Done::passed()) } else { Err("it did not say `all held`".into()) }
+}
+
+/// Every suite at its small size; the JSON has the agreed shape.
+pub fn bench(workspace: &Workspace, log: &Log) -> Result<Done, String> {
+    let (mut perf, verdictd) = built(workspace, log)?;
+    let json = create(workspace.target.join("xtask"))?.join("bench.json");
+    log.run(perf.args(["bench", "--small", "--json"]).arg(&json).arg("--verdictd").arg(verdictd), LIMIT)?;
+    let text = std::fs::read_to_string(&json).map_err(|error| format!("{}: {error}", json.display()))?;
+    let figures: Vec<serde_json::Map<String, serde_json::Value>> =
+        serde_json::from_str(&text).map_err(|error| format!("{}: not an array of objects: {error}", json.display()))?;
+    if figures.is_empty() {
+        return Err(format!("{} holds no figure", json.display()));
+    }
+    for figure in &figures {
+        if let Some(field) = FIELDS.iter().find(|field| !figure.contains_key(**field)) {
+            return Err(format!("{}: a figure without `{field}`: {figure:?}", json.display()));
+        }
+    }
+    Ok(Done::Passed(format!("{} figures, at the small size", figures.len())))
+}
+
+/// verdict-perf, and the daemon that it starts.
+fn built(workspace: &Workspace, log: &Log) -> Result<(Command, std::path::PathBuf), String> {
+    let programs = release::build_logged(workspace, log)?;
+    let (mut build, perf) = release::perf(workspace);
+    log.run(&mut build, BUILD_LIMIT)?;
+    let mut command = Command::new(perf);
+    command.current_dir(&workspace.root);
+    Ok((command, programs.verdictd))
+}
