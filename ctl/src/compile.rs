@@ -27,7 +27,7 @@ const EXAMPLES_MAX: usize = 3;
 #[command(after_help = "\
 Examples:
   verdictctl compile feeds.toml -o verdicts.snap
-  verdictctl compile urlhaus.csv.gz drop.netset hashes.txt -o verdicts.snap --rejects rejects.tsv
+  verdictctl compile urlhaus.csv.gz drop.netset hashes.txt -o verdicts.snap --rejects rejects.jsonl
 
 A file named *.toml says which feeds there are and what is thought of each (docs/feeds.md); files named beside it are added. The format of
 a feed is told from its content, and stated.
@@ -47,7 +47,7 @@ pub struct Arguments {
     /// Class of the feed files named here
     #[arg(long, value_enum)]
     class: Option<ClassChoice>,
-    /// Write every rejected row to this file: file, line, reason, row or part, why, excerpt; tab-separated
+    /// Write every rejected row to this file, one line of JSON each
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
     /// The moment the data describes, 2026-06-01 or 2026-06-01T12:00:00Z (UTC)
@@ -259,12 +259,8 @@ impl Rejects {
         Ok(Self { shown, file: BufWriter::new(file), error: None })
     }
 
-    /// The excerpt is escaped already, the file name is not.
     fn write(&mut self, rejected: &Rejected<'_>) {
-        let Rejected { file, line, reason, why, part, excerpt, .. } = rejected;
-        let what = if *part { "part" } else { "row" };
-        let file = text::visible(file.as_bytes());
-        let written = writeln!(self.file, "{file}\t{line}\t{reason}\t{what}\t{why}\t{excerpt}");
+        let written = write_json(&mut self.file, rejected);
         self.error = self.error.take().or(written.err());
     }
 

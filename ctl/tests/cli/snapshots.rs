@@ -58,7 +58,7 @@ fn explain(snapshot: &str, key: &str) -> Ran {
 #[test]
 fn compile_accounts_for_every_row_and_names_the_rejected() {
     let directory = feeds("accounts");
-    let (toml, output, rejects) = (path(&directory, "feeds.toml"), path(&directory, "out.snap"), path(&directory, "rejects.tsv"));
+    let (toml, output, rejects) = (path(&directory, "feeds.toml"), path(&directory, "out.snap"), path(&directory, "rejects.jsonl"));
     let ran = verdictctl(&["compile", &toml, "-o", &output, "--rejects", &rejects, "--as-of", "2026-06-01"]);
     assert_eq!(ran.status, 0, "{}", ran.stderr);
     let cells = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
@@ -72,9 +72,11 @@ fn compile_accounts_for_every_row_and_names_the_rejected() {
     assert!(ran.stdout.contains("as of       2026-06-01T00:00:00Z"), "{}", ran.stdout);
     assert!(ran.stdout.contains("rules       7: host+subdomains 3, url 2, ipv4 2"), "{}", ran.stdout);
     let rejected = std::fs::read_to_string(rejects).expect("the file was asked for");
-    assert_eq!(rejected.lines().count(), 4);
-    assert!(rejected.lines().all(|line| line.split('\t').count() == 6), "{rejected}");
-    assert!(rejected.contains(":4\t") || rejected.contains("urls.txt\t4\tprivate-address\trow\t"), "{rejected}");
+    let rejected: Vec<Value> = rejected.lines().map(|line| serde_json::from_str(line).expect("a document a line")).collect();
+    assert_eq!(rejected.len(), 4);
+    let of_urls = rejected.iter().find(|rejected| rejected["feed"] == "urls").expect("one of its rows");
+    assert_eq!((&of_urls["line"], &of_urls["reason"], &of_urls["part"]), (&4.into(), &"private-address".into(), &false.into()));
+    assert_eq!(of_urls["excerpt"], "http://10.0.0.1/local");
     assert!(!ran.stderr.contains('\x1b') && ran.stderr.contains("read urls: 4 rows, 2 kept"), "plain lines: {}", ran.stderr);
 }
 
