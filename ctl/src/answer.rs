@@ -203,3 +203,53 @@ pub fn write_json(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()>
     serde_json::to_writer(&mut *out, value).map_err(io::Error::from)?;
     writeln!(out)
 }
+
+/// `wire` and `tables` know nothing of each other, and say the same: this command sees both.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use verdict_wire::{Categories, Flags, KeyKind};
+
+    #[test]
+    fn an_answer_of_the_tables_reads_the_same_on_the_wire() {
+        for &class in Class::ALL {
+            for &(category, _, name) in Categories::ALL {
+                for &(flag, _, _) in Flags::ALL {
+                    let answer = Answer::new(class, 90, category, flag, 0x01_02_03);
+                    let id = [answer.id[0], answer.id[1], answer.id[2]];
+                    let categories = u16::from_le_bytes(answer.categories);
+                    let verdict =
+                        verdict_tables::Verdict { outcome: answer.outcome, score: answer.score, categories, flags: answer.flags, id };
+                    assert_eq!(verdict.status(), Some(verdict_tables::Status::Ok));
+                    assert_eq!(verdict.class().map(verdict_tables::Class::name), Some(class.name()));
+                    assert_eq!(verdict.category_names().collect::<Vec<_>>(), [name]);
+                    assert_eq!((verdict.flags, verdict.verdict_id()), (flag.0, answer.id()));
+                }
+            }
+        }
+        assert_eq!(Categories::ALL.len(), verdict_tables::category::NAMES.len());
+    }
+
+    #[test]
+    fn a_status_of_the_tables_reads_the_same_on_the_wire() {
+        for &status in Status::ALL {
+            let outcome = Answer::without_verdict(status).outcome;
+            let verdict = verdict_tables::Verdict { outcome, ..Default::default() };
+            assert_eq!(verdict.status().map(verdict_tables::Status::name), Some(status.name()));
+        }
+    }
+
+    #[test]
+    fn kinds_have_one_number_and_one_name_everywhere() {
+        assert_eq!(KeyKind::ALL.len(), verdict_keys::Kind::ALL.len());
+        for (on_wire, kind) in KeyKind::ALL.iter().zip(verdict_keys::Kind::ALL) {
+            assert_eq!((on_wire.raw(), on_wire.name()), (kind as u8, kind_name(kind)));
+        }
+    }
+
+    #[test]
+    fn flags_of_the_tables_have_the_names_of_the_wire() {
+        assert_eq!((Flags::ALLOWLISTED.0, Flags::OVERRIDDEN.0), (verdict_tables::flag::ALLOWLISTED, verdict_tables::flag::OVERRIDDEN));
+        assert_eq!((Flags::STALE.0, Flags::FROM_MODEL.0), (verdict_tables::flag::STALE, verdict_tables::flag::FROM_MODEL));
+    }
+}
