@@ -14,8 +14,10 @@ pub const RUSTC: &str = "/usr/bin/rustc";
 pub const CARGO_CLIPPY: &str = "/usr/bin/cargo-clippy";
 const LINKER: &str = "/usr/bin/aarch64-linux-gnu-gcc";
 const EMULATOR: &str = "/usr/bin/qemu-aarch64-static";
-/// Where the emulator finds the ARM dynamic loader and libc.
+/// Where the emulator finds the ARM dynamic loader.
 const SYSROOT: &str = "/usr/aarch64-linux-gnu";
+/// And its libc: where libc6:arm64 is installed as well, that loader would take the other one's libc, and the first new thread spins for ever.
+const LIBRARIES: &str = "/usr/aarch64-linux-gnu/lib";
 
 /// `cargo SUBCOMMAND --target aarch64-unknown-linux-gnu`, tests run by qemu-user.
 pub fn cargo(workspace: &Workspace, subcommand: &str) -> Result<Command, String> {
@@ -49,7 +51,7 @@ fn prepare(workspace: &Workspace, command: &mut Command, subcommand: &str) -> Re
         .env("RUSTC", RUSTC)
         .env("CARGO_TARGET_DIR", workspace.target.join("aarch64"))
         .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", LINKER)
-        .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", format!("{EMULATOR} -L {SYSROOT}"));
+        .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", format!("{EMULATOR} -L {SYSROOT} -E LD_LIBRARY_PATH={LIBRARIES}"));
     Ok(())
 }
 
