@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_reply_is_complete_at_its_end_and_nowhere_before() {
-        let reply = b"VALUE a 0 8\r\n12345678\r\nVALUE b 0 8\r\n\nEND\r\nx\r\nEND\r\n";
+        let reply = b"VALUE a 0 8\r\n12345678\r\nVALUE b 0 8\r\n\nEND\r\nxy\r\nEND\r\n";
         assert_eq!(Text::reply(reply).unwrap(), Some((reply.len(), 2)));
         for cut in 0..reply.len() {
             assert_eq!(Text::reply(&reply[..cut]).unwrap(), None, "{cut}");
