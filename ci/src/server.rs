@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// More than the drain deadline of the daemon's defaults (10 s).
 const STOPPED_WITHIN: Duration = Duration::from_secs(15);
+/// The daemon's default needs more descriptors than a bare init or a container may have.
+const CONNECTIONS_MAX: usize = 256;
 /// How often we look whether something has happened.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -47,7 +49,8 @@ impl Server {
         let log = directory.join("verdictd.log");
         let text = format!(
             "# Written by cargo xtask; every key: verdictd --print-config\n\
-             [snapshot]\npath = '{}'\n\n[listen]\ntcp = [\"{tcp}\"]\nunix = '{}'\nadmin = \"{admin}\"\n\n[shards]\ncount = {shards}\n",
+             [snapshot]\npath = '{}'\n\n[listen]\ntcp = [\"{tcp}\"]\nunix = '{}'\nadmin = \"{admin}\"\n\n[shards]\ncount = {shards}\n\n\
+             [limits]\nconnections_max = {CONNECTIONS_MAX} # fits the descriptor limit of any shell\n",
             snapshot.display(),
             unix.display()
         );

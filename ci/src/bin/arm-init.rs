@@ -108,11 +108,9 @@ fn ask(server: &Server) -> Result<(), String> {
     Ok(())
 }
 
-/// Its output goes to the console.
+/// Its output goes to the console, through us: a pipe is no terminal, so nothing in it moves or is coloured.
 fn run(command: &mut Command) -> Result<(), String> {
-    match command.current_dir("/").status() {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("{command:?} ended with {status}")),
-        Err(error) => Err(format!("{command:?}: {error}")),
-    }
+    let output = command.current_dir("/").output().map_err(|error| format!("{command:?}: {error}"))?;
+    print!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if output.status.success() { Ok(()) } else { Err(format!("{command:?} ended with {}", output.status)) }
 }

@@ -35,8 +35,10 @@ pub fn check(root: &Path, sources: &[Source]) -> Result<Complaints, String> {
     let was = load(root)?;
     let (functions, files) = (long_functions(sources), long_files(sources));
     let mut complaints = Vec::new();
-    for (name, most, found) in [("functions over 60 lines", was.long_functions, functions), ("files over 500 lines", was.long_files, files)]
-    {
+    for (name, most, found) in [
+        (format!("functions over {FUNCTION_LINES} lines"), was.long_functions, functions),
+        (format!("files over {FILE_LINES} lines"), was.long_files, files),
+    ] {
         if found.len() > most {
             complaints.push(format!("{} {name}, and there may be {most} ({FILE}); make one shorter of: {}", found.len(), found.join(", ")));
         }
