@@ -6,6 +6,7 @@
 //! An idle connection owns no buffer: whole frames are read through the shard's own buffer, and only the tail of an incomplete one is kept here.
 //! Nothing here blocks, and nothing waits: `Shard` calls when the kernel says that a call will help.
 
+use crate::limits::Limits;
 use rustix::io::Errno;
 use rustix::net::{self, RecvFlags, SendFlags};
 use std::os::fd::OwnedFd;
@@ -195,6 +196,24 @@ impl Connection {
         } else if began || self.frame_since.is_none() {
             self.frame_since = Some(now);
         }
+    }
+
+    /// Why this connection must go now, if it must. `draining`: since when, while the daemon ends.
+    pub fn overdue(&self, limits: &Limits, draining: Option<Millis>, now: Millis) -> Option<Reason> {
+        let past = |since: Millis, deadline_ms: u64| now.saturating_sub(since) > deadline_ms;
+        if self.write_since.is_some_and(|since| past(since, limits.write_deadline_ms)) {
+            return Some(Reason::WriteDeadline);
+        }
+        // A frame that waits for room in the output is not late; the peer that makes it wait is.
+        if self.write_since.is_none() && self.frame_since.is_some_and(|since| past(since, limits.frame_deadline_ms)) {
+            return Some(Reason::FrameDeadline);
+        }
+        let quiet = !self.queued && self.unsent() == 0 && self.input.is_empty();
+        if let Some(since) = draining {
+            let idle = quiet && past(self.asked_ms.max(since), limits.drain_idle_ms);
+            return (idle || past(since, limits.drain_deadline_ms)).then_some(Reason::Drain);
+        }
+        (quiet && limits.idle_deadline_ms > 0 && past(self.asked_ms, limits.idle_deadline_ms)).then_some(Reason::Idle)
     }
 
     /// Gives large buffers back; called between requests, off the busy path.

@@ -9,8 +9,8 @@
 //! into one more.
 
 use crate::limits::TICK_MS;
+use crate::mailbox::{Mailbox, ToShard};
 use crate::metrics::Metrics;
-use crate::shard::{Mailbox, ToShard};
 use glommio::io::PollableFd;
 use rustix::event::EventfdFlags;
 use std::cell::Cell;

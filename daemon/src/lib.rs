@@ -15,24 +15,28 @@ pub mod connection;
 pub mod control;
 pub mod limits;
 pub mod listener;
+pub mod mailbox;
 pub mod metrics;
 pub mod pipeline;
 pub mod preflight;
 pub mod shard;
+pub mod slab;
 
 use config::Config;
 use control::{Control, Requests, State};
 use glommio::{LocalExecutorBuilder, Placement};
-use listener::{Family, Listener};
+use listener::{Family, Listener, UnixPath};
+use mailbox::Mailbox;
 use metrics::Metrics;
 use preflight::Machine;
-use shard::{Mailbox, ShardSetup};
+use shard::ShardSetup;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use verdict_simd::Selected;
 use verdict_tables::Snapshot;
 
 /// Why the daemon did not start.
@@ -70,7 +74,7 @@ pub struct Daemon {
     pub admin: SocketAddr,
     /// Every number of the daemon.
     pub metrics: Arc<Metrics>,
-    _unix: Option<listener::UnixPath>,
+    _unix: Option<UnixPath>,
 }
 
 impl Daemon {
@@ -87,42 +91,17 @@ impl Daemon {
         Self::serve(config, signals, &machine, backend, Arc::new(snapshot))
     }
 
-    fn serve(
-        config: &Config,
-        signals: bool,
-        machine: &Machine,
-        backend: verdict_simd::Selected,
-        snapshot: Arc<Snapshot>,
-    ) -> Result<Self, StartError> {
+    fn serve(config: &Config, signals: bool, machine: &Machine, backend: Selected, snapshot: Arc<Snapshot>) -> Result<Self, StartError> {
         let shards = machine.cpus.len();
-        let (listeners, tcp) = listener::tcp_for_shards(&config.listen.tcp, shards, limits::LISTEN_BACKLOG)?;
-        let (unix, unix_path) = match config.listen.unix.as_os_str().is_empty() {
-            true => (None, None),
-            false => {
-                let mode = config.listen.unix_mode_bits().map_err(std::io::Error::other)?;
-                let (listener, path) = listener::unix(&config.listen.unix, mode)?;
-                (Some(listener), Some(path))
-            }
-        };
+        let (mut listeners, tcp) = listener::tcp_for_shards(&config.listen.tcp, shards, limits::LISTEN_BACKLOG)?;
+        let unix = share_unix(config, &mut listeners)?;
         listener::refuse_taken(config.listen.admin)?;
-
         let metrics = Metrics::new(shards, verdict_simd::Backend::name(backend), shard::DRIVER);
-        let requests = Requests::new()?;
-        let running = Arc::new(AtomicU32::new(shards as u32));
-        let mut daemon = Daemon {
-            requests: requests.clone(),
-            threads: Vec::new(),
-            tcp,
-            admin: config.listen.admin,
-            metrics: metrics.clone(),
-            _unix: unix_path,
-        };
-        let (started, connections) = (Instant::now(), Arc::new(AtomicUsize::new(0)));
+        let mut daemon = Daemon { requests: Requests::new()?, threads: Vec::new(), tcp, admin: config.listen.admin, metrics, _unix: unix };
+        let (started, running) = (Instant::now(), Arc::new(AtomicU32::new(shards as u32)));
+        let connections = Arc::new(AtomicUsize::new(0));
         let mut mailboxes = Vec::new();
-        for (number, mut listeners) in listeners.into_iter().enumerate() {
-            if let Some(unix) = &unix {
-                listeners.push(Listener { socket: unix.try_clone()?.into(), family: Family::Unix });
-            }
+        for (number, listeners) in listeners.into_iter().enumerate() {
             let mailbox = Mailbox::new()?;
             mailboxes.push(mailbox.clone());
             let setup = ShardSetup {
@@ -130,22 +109,47 @@ impl Daemon {
                 limits: config.limits.clone(),
                 listeners,
                 mailbox,
-                metrics: metrics.shards[number].clone(),
+                metrics: daemon.metrics.shards[number].clone(),
                 connections: connections.clone(),
                 started,
             };
-            let end = ShardEnd { running: running.clone(), requests: requests.clone() };
-            let thread = executor(Placement::Fixed(machine.cpus[number]), &format!("shard-{number}")).spawn(move || async move {
+            let end = ShardEnd { running: running.clone(), requests: daemon.requests.clone() };
+            daemon.spawn(Placement::Fixed(machine.cpus[number]), &format!("shard-{number}"), move || async move {
                 let _end = end;
                 if let Err(error) = setup.run(backend).await {
                     tracing::error!(shard = number, "shard ended: {error}");
                 }
-            });
-            daemon.threads.push(thread.map_err(|error| daemon.abandon(&error))?);
+            })?;
         }
-        let (path, address) = (config.snapshot.path.clone(), config.listen.admin);
+        let (path, requests) = (config.snapshot.path.clone(), daemon.requests.clone());
+        daemon.spawn_control(started, signals, move |state| Control { requests, shards: mailboxes, snapshot, path, running, state })?;
+        daemon.wait_until_serving()?;
+        Ok(daemon)
+    }
+
+    /// A thread with an executor of its own. If it cannot be had, those that run already are told to end.
+    fn spawn<F: Future<Output = ()> + 'static>(
+        &mut self,
+        placement: Placement,
+        name: &str,
+        task: impl FnOnce() -> F + Send + 'static,
+    ) -> Result<(), StartError> {
+        // The data plane reads no files: the executor's default of 10 MiB registered memory would exceed the usual memlock limit.
+        let builder = LocalExecutorBuilder::new(placement).name(name).io_memory(64 << 10);
+        self.threads.push(builder.spawn(task).map_err(|error| self.abandon(&error))?);
+        Ok(())
+    }
+
+    /// The control thread, and the address that its admin listener got.
+    fn spawn_control(
+        &mut self,
+        started: Instant,
+        signals: bool,
+        control: impl FnOnce(Rc<State>) -> Control + Send + 'static,
+    ) -> Result<(), StartError> {
+        let (address, metrics) = (self.admin, self.metrics.clone());
         let (bound, admin) = std::sync::mpsc::channel();
-        let thread = executor(Placement::Unbound, "control").spawn(move || async move {
+        self.spawn(Placement::Unbound, "control", move || async move {
             let state = Rc::new(State::since(metrics, started));
             match glommio::net::TcpListener::bind(address) {
                 Ok(listener) => {
@@ -154,16 +158,14 @@ impl Daemon {
                 }
                 Err(error) => drop(bound.send(Err(error))),
             }
-            Control { requests, shards: mailboxes, snapshot, path, running, state }.run(signals).await;
-        });
-        daemon.threads.push(thread.map_err(|error| daemon.abandon(&error))?);
+            control(state).run(signals).await;
+        })?;
         match admin.recv() {
-            Ok(Ok(address)) => daemon.admin = address,
-            Ok(Err(error)) => return Err(daemon.abandon(&error)),
+            Ok(Ok(address)) => self.admin = address,
+            Ok(Err(error)) => return Err(self.abandon(&error)),
             Err(error) => return Err(StartError::Executor(error.to_string())),
         }
-        daemon.wait_until_serving()?;
-        Ok(daemon)
+        Ok(())
     }
 
     /// A shard shows its generation once its sockets are watched.
@@ -208,9 +210,17 @@ impl Daemon {
     }
 }
 
-/// The data plane reads no files: the executor's default of 10 MiB registered memory would exceed the usual memlock limit.
-fn executor(placement: Placement, name: &str) -> LocalExecutorBuilder {
-    LocalExecutorBuilder::new(placement).name(name).io_memory(64 << 10)
+/// Binds the Unix socket, if one is configured, and gives every shard its end of it; with the path to remove afterwards.
+fn share_unix(config: &Config, shards: &mut [Vec<Listener>]) -> std::io::Result<Option<UnixPath>> {
+    if config.listen.unix.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let mode = config.listen.unix_mode_bits().map_err(std::io::Error::other)?;
+    let (listener, path) = listener::unix(&config.listen.unix, mode)?;
+    for shard in shards {
+        shard.push(Listener { socket: listener.try_clone()?.into(), family: Family::Unix });
+    }
+    Ok(Some(path))
 }
 
 /// Tells control that a shard has ended, however it ended.

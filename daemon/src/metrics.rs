@@ -4,6 +4,7 @@
 //! share a cache line. Nobody sums before somebody asks: a scrape reads all shards. Labels come from closed lists, so the number of series does
 //! not depend on what peers send.
 
+use crate::connection::Reason;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
@@ -109,6 +110,22 @@ shard_metrics! {
     connections: Gauge "verdictd_connections", "Connections open";
     generation: Gauge "verdictd_snapshot_generation", "Generation being answered from (the first 8 bytes of the snapshot's content digest)";
     heartbeat_ms: Gauge "verdictd_heartbeat_uptime_seconds" / 1e3, "Seconds after start at which the shard last showed life";
+}
+
+impl ShardMetrics {
+    /// The counter of connections closed for this reason.
+    pub fn closed(&self, reason: Reason) -> &Count {
+        match reason {
+            Reason::Peer => &self.closed_peer,
+            Reason::Io => &self.closed_error,
+            Reason::Malformed => &self.closed_malformed,
+            Reason::FrameDeadline => &self.closed_frame_deadline,
+            Reason::Idle => &self.closed_idle,
+            Reason::WriteDeadline => &self.closed_write_deadline,
+            Reason::Drain => &self.closed_drain,
+            Reason::Panic => &self.closed_panic,
+        }
+    }
 }
 
 /// What the control thread knows about the served snapshot and its own doings.

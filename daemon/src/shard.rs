@@ -14,12 +14,13 @@
 use crate::connection::{Connection, Millis, Reason, Received};
 use crate::limits::{ACCEPT_BATCH, BUFFER_KEPT_BYTES, LISTEN_BACKLOG, Limits, PARK_AFTER_MS, READ_BYTES, TICK_MS, TURN_KEYS_MAX};
 use crate::listener::Listener;
+use crate::mailbox::{Mailbox, ToShard};
 use crate::metrics::ShardMetrics;
 use crate::pipeline::{Pipeline, Turn};
-use crossbeam::channel::{Receiver, Sender, unbounded};
+use crate::slab::Slab;
 use glommio::io::PollableFd;
+use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventData, EventFlags};
-use rustix::event::{EventfdFlags, Timespec};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags};
 use std::collections::VecDeque;
 use std::io;
@@ -42,39 +43,6 @@ const EVENTS_MAX: usize = 1024;
 const TOKEN_TICK: u64 = u64::MAX;
 const TOKEN_MAIL: u64 = u64::MAX - 1;
 const TOKEN_LISTENERS: u64 = u64::MAX - 1024;
-
-/// What control tells a shard.
-pub enum ToShard {
-    /// Answer from this generation, beginning with the next turn.
-    Adopt(Arc<Snapshot>),
-    /// Accept nothing more, finish, end.
-    Drain,
-}
-
-/// Where control leaves messages for one shard; they are looked at between turns.
-#[derive(Clone, Debug)]
-pub struct Mailbox {
-    sender: Sender<ToShard>,
-    receiver: Receiver<ToShard>,
-    wake: Arc<OwnedFd>,
-}
-
-impl Mailbox {
-    /// # Errors
-    /// When the kernel has no descriptor left.
-    pub fn new() -> io::Result<Self> {
-        let (sender, receiver) = unbounded();
-        let wake = Arc::new(rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        Ok(Mailbox { sender, receiver, wake })
-    }
-
-    /// Leaves a message and wakes the shard. A shard that has ended hears nothing.
-    pub fn send(&self, message: ToShard) {
-        // Neither can fail while we hold a receiver and the eventfd.
-        let _ = self.sender.send(message);
-        let _ = rustix::io::write(&*self.wake, &1u64.to_ne_bytes());
-    }
-}
 
 /// What a shard is made with.
 pub struct ShardSetup {
@@ -140,7 +108,7 @@ impl<B: Backend> Shard<B> {
         let period = Timespec { tv_sec: (TICK_MS / 1000) as i64, tv_nsec: (TICK_MS % 1000) as i64 * 1_000_000 };
         rustix::time::timerfd_settime(&tick, TimerfdTimerFlags::empty(), &Itimerspec { it_interval: period, it_value: period })?;
         epoll::add(&epoll, &tick, EventData::new_u64(TOKEN_TICK), EventFlags::IN)?;
-        epoll::add(&epoll, &*setup.mailbox.wake, EventData::new_u64(TOKEN_MAIL), EventFlags::IN)?;
+        epoll::add(&epoll, setup.mailbox.wake(), EventData::new_u64(TOKEN_MAIL), EventFlags::IN)?;
         let mut shard = Shard {
             pipeline: Pipeline::new(backend),
             epoll,
@@ -255,8 +223,7 @@ impl<B: Backend> Shard<B> {
     }
 
     fn read_mail(&mut self) {
-        let _ = rustix::io::read(&*self.setup.mailbox.wake, &mut [0u8; 8]);
-        while let Ok(message) = self.setup.mailbox.receiver.try_recv() {
+        while let Some(message) = self.setup.mailbox.take() {
             match message {
                 ToShard::Adopt(snapshot) => {
                     self.setup.snapshot = snapshot;
@@ -468,28 +435,17 @@ impl<B: Backend> Shard<B> {
             return;
         }
         self.setup.connections.fetch_sub(1, Ordering::Relaxed);
-        let metrics = &self.setup.metrics;
-        metrics.connections.set(self.connections.len() as u64);
-        let counter = match reason {
-            Reason::Peer => &metrics.closed_peer,
-            Reason::Io => &metrics.closed_error,
-            Reason::Malformed => &metrics.closed_malformed,
-            Reason::FrameDeadline => &metrics.closed_frame_deadline,
-            Reason::Idle => &metrics.closed_idle,
-            Reason::WriteDeadline => &metrics.closed_write_deadline,
-            Reason::Drain => &metrics.closed_drain,
-            Reason::Panic => &metrics.closed_panic,
-        };
-        counter.add(1);
+        self.setup.metrics.connections.set(self.connections.len() as u64);
+        self.setup.metrics.closed(reason).add(1);
     }
 
     /// Deadlines, heartbeat, and listeners that rested; once a tick, over all connections.
     fn sweep(&mut self) {
         self.swept = self.now;
         self.setup.metrics.heartbeat_ms.set(self.now);
-        for index in 0..self.connections.slots.len() as u32 {
+        for index in self.connections.slots() {
             let reason = match self.connections.get(index) {
-                Some(connection) => overdue(connection, &self.setup.limits, self.draining, self.now),
+                Some(connection) => connection.overdue(&self.setup.limits, self.draining, self.now),
                 None => None,
             };
             if let Some(reason) = reason {
@@ -523,24 +479,6 @@ fn turn_of(setup: &ShardSetup, draining: Option<Millis>) -> Turn<'_> {
     Turn { snapshot: &setup.snapshot, limits: &setup.limits, metrics: &setup.metrics, draining: draining.is_some() }
 }
 
-/// Why this connection must go now, if it must.
-fn overdue(connection: &Connection, limits: &Limits, draining: Option<Millis>, now: Millis) -> Option<Reason> {
-    let past = |since: Millis, deadline_ms: u64| now.saturating_sub(since) > deadline_ms;
-    if connection.write_since.is_some_and(|since| past(since, limits.write_deadline_ms)) {
-        return Some(Reason::WriteDeadline);
-    }
-    // A frame that waits for room in the output is not late; the peer that makes it wait is.
-    if connection.write_since.is_none() && connection.frame_since.is_some_and(|since| past(since, limits.frame_deadline_ms)) {
-        return Some(Reason::FrameDeadline);
-    }
-    let quiet = !connection.queued && connection.unsent() == 0 && connection.input.is_empty();
-    if let Some(since) = draining {
-        let idle = quiet && past(connection.asked_ms.max(since), limits.drain_idle_ms);
-        return (idle || past(since, limits.drain_deadline_ms)).then_some(Reason::Drain);
-    }
-    (quiet && limits.idle_deadline_ms > 0 && past(connection.asked_ms, limits.idle_deadline_ms)).then_some(Reason::Idle)
-}
-
 /// Says *overloaded* at the door, as far as the socket takes it at once, and closes.
 #[cold]
 fn turn_away(socket: &OwnedFd, generation: u64) {
@@ -548,49 +486,6 @@ fn turn_away(socket: &OwnedFd, generation: u64) {
     let retry_after_ms = 1000;
     wire::encode_error(&mut reply, 0, generation, wire::ErrorCode::Overloaded, retry_after_ms, "limits.connections_max is reached", true);
     let _ = rustix::net::send(socket, &reply, rustix::net::SendFlags::DONTWAIT | rustix::net::SendFlags::NOSIGNAL);
-}
-
-/// Connections by number. A token also carries how often its slot was used, so that an event of a connection already closed is known as such.
-#[derive(Default)]
-struct Slab {
-    slots: Vec<(u32, Option<Connection>)>,
-    free: Vec<u32>,
-}
-
-impl Slab {
-    fn insert(&mut self, connection: Connection) -> (u32, u64) {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push((0, None));
-            (self.slots.len() - 1) as u32
-        });
-        let slot = &mut self.slots[index as usize];
-        slot.0 = (slot.0 + 1) & 0x7FFF_FFFF; // tokens stay below TOKEN_LISTENERS
-        slot.1 = Some(connection);
-        (index, u64::from(slot.0) << 32 | u64::from(index))
-    }
-
-    fn get(&mut self, index: u32) -> Option<&mut Connection> {
-        self.slots.get_mut(index as usize)?.1.as_mut()
-    }
-
-    fn get_if(&mut self, token: u64) -> Option<&mut Connection> {
-        let (used, connection) = self.slots.get_mut(token as u32 as usize)?;
-        if u64::from(*used) == token >> 32 { connection.as_mut() } else { None }
-    }
-
-    fn remove(&mut self, index: u32) -> Option<Connection> {
-        let connection = self.slots.get_mut(index as usize)?.1.take()?;
-        self.free.push(index);
-        Some(connection)
-    }
-
-    fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }
 
 /// The epoll set, borrowed by number for as long as the shard runs: `PollableFd` wants to own what it watches.

@@ -1,0 +1,52 @@
+//! Where control leaves messages for one shard: a queue, and an eventfd in the shard's epoll set. The shard looks between turns.
+
+use crossbeam::channel::{Receiver, Sender, unbounded};
+use rustix::event::EventfdFlags;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use verdict_tables::Snapshot;
+
+/// What control tells a shard.
+pub enum ToShard {
+    /// Answer from this generation, beginning with the next turn.
+    Adopt(Arc<Snapshot>),
+    /// Accept nothing more, finish, end.
+    Drain,
+}
+
+/// Both ends; control and the shard keep a clone each.
+#[derive(Clone, Debug)]
+pub struct Mailbox {
+    sender: Sender<ToShard>,
+    receiver: Receiver<ToShard>,
+    wake: Arc<OwnedFd>,
+}
+
+impl Mailbox {
+    /// # Errors
+    /// When the kernel has no descriptor left.
+    pub fn new() -> io::Result<Self> {
+        let (sender, receiver) = unbounded();
+        let wake = Arc::new(rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        Ok(Mailbox { sender, receiver, wake })
+    }
+
+    /// Leaves a message and wakes the shard. A shard that has ended hears nothing.
+    pub fn send(&self, message: ToShard) {
+        // Neither can fail while we hold a receiver and the eventfd.
+        let _ = self.sender.send(message);
+        let _ = rustix::io::write(&*self.wake, &1u64.to_ne_bytes());
+    }
+
+    /// The next message, and `None` when there is no more. The caller calls until then.
+    pub fn take(&self) -> Option<ToShard> {
+        let _ = rustix::io::read(&*self.wake, &mut [0u8; 8]);
+        self.receiver.try_recv().ok()
+    }
+
+    /// Readable while a message may wait.
+    pub fn wake(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+}

@@ -1,0 +1,82 @@
+//! The connections of one shard, by number.
+//!
+//! A token is what the kernel hands back with an event: the slot in its low half, and how often the slot was used in its high half, so that an
+//! event of a connection that is already closed is known as such.
+
+use crate::connection::Connection;
+
+/// Slots that are reused, never moved.
+#[derive(Debug, Default)]
+pub struct Slab {
+    slots: Vec<(u32, Option<Connection>)>,
+    free: Vec<u32>,
+}
+
+impl Slab {
+    /// Takes a connection in; its slot and its token.
+    pub fn insert(&mut self, connection: Connection) -> (u32, u64) {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push((0, None));
+            (self.slots.len() - 1) as u32
+        });
+        let slot = &mut self.slots[index as usize];
+        slot.0 = (slot.0 + 1) & 0x7FFF_FFFF; // tokens stay below those of listeners
+        slot.1 = Some(connection);
+        (index, u64::from(slot.0) << 32 | u64::from(index))
+    }
+
+    /// The connection in a slot.
+    pub fn get(&mut self, index: u32) -> Option<&mut Connection> {
+        self.slots.get_mut(index as usize)?.1.as_mut()
+    }
+
+    /// The connection that a token was given for, if it is still there.
+    pub fn get_if(&mut self, token: u64) -> Option<&mut Connection> {
+        let (used, connection) = self.slots.get_mut(token as u32 as usize)?;
+        if u64::from(*used) == token >> 32 { connection.as_mut() } else { None }
+    }
+
+    /// Takes a connection out; dropping it closes its socket.
+    pub fn remove(&mut self, index: u32) -> Option<Connection> {
+        let connection = self.slots.get_mut(index as usize)?.1.take()?;
+        self.free.push(index);
+        Some(connection)
+    }
+
+    /// Connections.
+    pub fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Slots, used or free: the range to sweep over.
+    pub fn slots(&self) -> std::ops::Range<u32> {
+        0..self.slots.len() as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    fn connection() -> Connection {
+        Connection::new(UnixStream::pair().unwrap().0.into(), 0)
+    }
+
+    #[test]
+    fn an_event_of_a_closed_connection_does_not_reach_the_next_one_in_its_slot() {
+        let mut slab = Slab::default();
+        let (first, first_token) = slab.insert(connection());
+        assert!(slab.get_if(first_token).is_some());
+        assert!(slab.remove(first).is_some() && slab.remove(first).is_none());
+        let (second, second_token) = slab.insert(connection());
+        assert_eq!(first, second);
+        assert!(slab.get_if(first_token).is_none() && slab.get_if(second_token).is_some());
+        assert_eq!((slab.len(), slab.slots()), (1, 0..1));
+    }
+}
