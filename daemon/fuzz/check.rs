@@ -11,7 +11,8 @@ use verdictd::limits::Limits;
 use verdictd::metrics::ShardMetrics;
 use verdictd::pipeline::{Pipeline, Turn};
 
-fn snapshot() -> &'static Snapshot {
+/// Three rules.
+pub fn snapshot() -> &'static Snapshot {
     static SNAPSHOT: OnceLock<Snapshot> = OnceLock::new();
     SNAPSHOT.get_or_init(|| {
         let mut builder = Builder::new(Scheme::Full, b"fuzz", 0);

@@ -39,6 +39,25 @@ fn frames() -> Vec<Vec<u8>> {
 }
 
 #[test]
+fn what_waited_too_long_is_answered_overloaded_and_nothing_is_looked_up() {
+    use verdictd::limits::Limits;
+    use verdictd::metrics::ShardMetrics;
+    use verdictd::pipeline::{Pipeline, Turn};
+    let (limits, metrics) = (Limits::default(), ShardMetrics::default());
+    let turn = Turn { snapshot: check::snapshot(), limits: &limits, metrics: &metrics, draining: false };
+    let mut pipeline = Pipeline::new(verdict_simd::detect().unwrap());
+    let mut output = Vec::new();
+    let input = [frames()[0].clone(), frames()[3].clone()].concat();
+    let late = pipeline.take(&turn, 0, &input, &mut output, 0, true);
+    assert_eq!((late.consumed, pipeline.keys()), (input.len(), 0));
+    let replies: Vec<_> = wire::Frames::new(&output).map(|frame| frame.unwrap()).collect();
+    let Ok(wire::Reply::Answers(list)) = replies[0].reply() else { panic!("a late lookup is answered all the same") };
+    assert!(list.answers.len() == 6 && list.answers.iter().all(|answer| answer.status() == wire::Status::Overloaded));
+    assert!(matches!(replies[1].reply(), Ok(wire::Reply::Pong(_))), "a ping needs no capacity");
+    assert_eq!(metrics.keys_overloaded.get(), 6);
+}
+
+#[test]
 fn twenty_thousand_mutated_sessions_hold() {
     let seed = 0x5eed_0000_0001u64;
     println!("seed {seed:#x}");
