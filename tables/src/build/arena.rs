@@ -12,7 +12,7 @@
 
 use std::net::IpAddr;
 use verdict_keys::Digest;
-use verdict_simd::Domain;
+use verdict_simd::{Domain, prefetch};
 
 use crate::rule::{Rule, RuleKind, Vote};
 use crate::verdict::Class;
@@ -109,6 +109,17 @@ impl Arena {
         self.entries.push(Entry { at: at as u64, vote: PackedVote::pack(vote) });
     }
 
+    /// Readers in the order of digests find every rule somewhere else. `next` are the entries that come after the one about to be read.
+    #[inline]
+    pub(super) fn prefetch(&self, mut next: impl Iterator<Item = u32>) {
+        if let Some(entry) = next.nth(AHEAD - 1) {
+            prefetch(&self.bytes, self.entries[entry as usize].at as usize);
+        }
+        if let Some(entry) = next.nth(AHEAD - 1) {
+            prefetch(&self.entries, entry as usize);
+        }
+    }
+
     /// The canonical encoding of an entry's rule.
     pub(super) fn encoding(&self, entry: u32) -> &[u8] {
         let at = self.entries[entry as usize].at as usize;
@@ -116,6 +127,9 @@ impl Arena {
         &self.bytes[at + 2..at + 2 + bytes]
     }
 }
+
+/// How many rules ahead the arena is asked for: two dependent misses, an entry and its bytes, hidden behind the work on so many rules.
+const AHEAD: usize = 16;
 
 fn encode(rule: &Rule<'_>, out: &mut Vec<u8>) {
     out.push(kind_of(rule) as u8);

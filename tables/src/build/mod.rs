@@ -287,7 +287,10 @@ impl Builder {
         let mut interner = Interner::new(VERDICTS_MAX);
         let mut rules = Vec::with_capacity(count);
         let (mut votes, mut voters) = (Vec::new(), Vec::new());
+        let mut ahead = 0;
         for group in distinct() {
+            ahead += group.len();
+            self.arena.prefetch(entries.get(ahead..).unwrap_or_default().iter().map(|(_, entry)| *entry));
             votes.clear();
             votes.extend(group.iter().map(|(_, entry)| {
                 let vote = self.arena.entries[*entry as usize].vote;
@@ -312,7 +315,7 @@ impl Builder {
         parallel::fill(&mut entries, self.threads, |entry| (seed::rule_digest(arena.encoding(entry as u32)), entry as u32), &mut |done| {
             progress(Phase::Digest, done, total as u64)
         });
-        entries.sort_unstable();
+        parallel::sort(&mut entries, self.threads);
         entries
     }
 

@@ -51,6 +51,23 @@ pub(super) fn fill<T: Send>(out: &mut [T], threads: usize, map: impl Fn(usize) -
     );
 }
 
+/// Sorts chunks over threads, then all: the standard stable sort finds the sorted runs and only merges them.
+/// Equal elements must not be told apart, as chunks depend on `threads`.
+pub(super) fn sort<T: Ord + Send>(items: &mut [T], threads: usize) {
+    let chunk = items.len().div_ceil(threads.max(1)).max(1);
+    let jobs: Vec<&mut [T]> = items.chunks_mut(chunk).collect();
+    each(
+        jobs,
+        threads,
+        |chunk| {
+            chunk.sort_unstable();
+            0
+        },
+        &mut |_| (),
+    );
+    items.sort();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,5 +82,24 @@ mod tests {
             assert_eq!(last, 100_000);
         }
         fill(&mut [0u8; 0], 2, |_| 0, &mut |_| panic!("nothing to report"));
+    }
+
+    #[test]
+    fn sorting_over_threads_is_sorting() {
+        let mut state = 1u64;
+        let items: Vec<u64> = (0..10_000)
+            .map(|_| {
+                state = state.wrapping_mul(6364136223846793005).wrapping_add(1);
+                state >> 50
+            })
+            .collect();
+        let mut expected = items.clone();
+        expected.sort_unstable();
+        for threads in [1, 2, 3, 16] {
+            let mut sorted = items.clone();
+            sort(&mut sorted, threads);
+            assert_eq!(sorted, expected);
+        }
+        sort::<u8>(&mut [], 2);
     }
 }

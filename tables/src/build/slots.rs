@@ -45,7 +45,8 @@ pub(super) fn key_all<B: Backend>(
         jobs,
         threads,
         |(rules, part)| {
-            for rule in rules {
+            for (at, rule) in rules.iter().enumerate() {
+                arena.prefetch(rules[at + 1..].iter().map(|rule| rule.entry));
                 part.push(backend, schedule, arena.encoding(rule.entry), ids[rule.number as usize]);
             }
             part.slots.sort_unstable();
@@ -61,7 +62,7 @@ pub(super) fn key_all<B: Backend>(
         keyed.prefixes4.extend(part.prefixes4);
         keyed.prefixes6.extend(part.prefixes6);
     }
-    keyed.slots.sort_unstable();
+    keyed.slots.sort(); // merges the sorted parts
     keyed.slots = merge_scopes(keyed.slots)?;
     Ok(keyed)
 }
