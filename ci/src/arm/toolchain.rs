@@ -12,6 +12,10 @@ pub const TRIPLE: &str = "aarch64-unknown-linux-gnu";
 pub const RUSTC: &str = "/usr/bin/rustc";
 /// Debian's clippy: it must be called by path, where another toolchain stands first in PATH.
 pub const CARGO_CLIPPY: &str = "/usr/bin/cargo-clippy";
+/// Debian's formatter, for toolchains without one (package rustfmt-web).
+pub const CARGO_FMT: &str = "/usr/bin/cargo-fmt";
+/// What it runs.
+pub const RUSTFMT: &str = "/usr/bin/rustfmt";
 const LINKER: &str = "/usr/bin/aarch64-linux-gnu-gcc";
 const EMULATOR: &str = "/usr/bin/qemu-aarch64-static";
 /// Where the emulator finds the ARM dynamic loader.
