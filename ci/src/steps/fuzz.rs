@@ -1,6 +1,7 @@
 //! Fuzz smoke: each target of each crate's `fuzz/` for a few seconds, where a nightly compiler and cargo-fuzz are.
 //!
-//! The corpora are replayed by `cargo test` everywhere; this finds what they do not hold.
+//! The corpora are replayed by `cargo test` everywhere; this finds what they do not hold. A target named `canary` has a fault on purpose and must
+//! be found out: it guards the set-up itself. All targets build in one directory, so that what they share is built once.
 
 use crate::child::Log;
 use crate::steps::Done;
@@ -13,6 +14,9 @@ use std::time::Duration;
 /// Mostly the instrumented build.
 const LIMIT: Duration = Duration::from_secs(5 * 60);
 const SECONDS: u32 = 10;
+/// A canary's fault is found well within this.
+const CANARY_SECONDS: u32 = 120;
+const CANARY: &str = "canary";
 
 /// The step.
 pub fn run(workspace: &Workspace, log: &Log) -> Result<Done, String> {
@@ -24,11 +28,26 @@ pub fn run(workspace: &Workspace, log: &Log) -> Result<Done, String> {
         return Ok(Done::Skipped(format!("{} targets; needs cargo-fuzz and a nightly toolchain", targets.len())));
     }
     for (directory, target) in &targets {
-        let limit = format!("-max_total_time={SECONDS}");
-        log.run(fuzz().args(["run", "--fuzz-dir"]).arg(directory).args([target, "--", &limit]), LIMIT)?;
+        let canary = target == CANARY;
+        let limit = format!("-max_total_time={}", if canary { CANARY_SECONDS } else { SECONDS });
+        let mut command = fuzz();
+        command.env("CARGO_TARGET_DIR", workspace.target.join("fuzz")).args(["run", "--fuzz-dir"]).arg(directory);
+        let crashes_before = crashes(log);
+        let ended = log.run(command.args([target, "--", &limit]), LIMIT);
+        match (canary, ended) {
+            (false, ended) => ended?,
+            (true, Ok(())) => return Err(format!("{} did not fail: the fuzzer does not see faults", directory.display())),
+            (true, Err(_)) if crashes(log) > crashes_before => log.line("the canary was found out, as it must be")?,
+            (true, Err(error)) => return Err(error), // it did not even run
+        }
     }
     log.suite_ended(targets.len(), 0)?;
     Ok(Done::Passed(format!("{} targets, {SECONDS} s each", targets.len())))
+}
+
+/// How many crashes the fuzzer has reported so far.
+fn crashes(log: &Log) -> usize {
+    log.text().matches("libFuzzer: deadly signal").count()
 }
 
 fn fuzz() -> Command {
