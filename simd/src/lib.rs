@@ -4,8 +4,8 @@
 //!   URL bytes ──classify_url──► bit masks ──(keys)──► host, path ──hash_host_suffixes, hash_prefixes──► Hash128
 //!                                                              ──pair, seal──► Key128 ──prefetch──► probe ──► slots
 //! ```
-//! One trait, [`Backend`], with few and coarse methods; three implementations that give equal results: [`Neon`] (the design target),
-//! [`Avx2`] and [`Portable`]. A value of a backend is the proof that this machine has its instructions: only detection makes one.
+//! One trait, [`Backend`], with few and coarse methods; three implementations that give equal results: `Neon` (the design target),
+//! `Avx2` and [`Portable`]. A value of a backend is the proof that this machine has its instructions: only detection makes one.
 //! What the hash *is* stands in `hash.rs`, in plain arithmetic; the backends are only faster ways to the same bits.
 //!
 //! Nothing here knows hosts, snapshots or protocols. Nothing allocates after start, except [`available`].
