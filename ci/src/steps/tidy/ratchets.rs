@@ -13,8 +13,8 @@ const HEADER: &str = "# Written by `cargo xtask tidy --bless`. Numbers may only 
                       # source's fingerprint when somebody last saw to it that they agree.\n\n";
 /// One screen; longer functions are counted.
 const FUNCTION_LINES: usize = 60;
-/// Half an hour's reading; longer files are counted.
-const FILE_LINES: usize = 500;
+/// Half an hour's reading, comments, empty lines and tests not counted; longer files are.
+const FILE_LINES: usize = 400;
 /// Documents, and the sources whose change makes them doubtful.
 const TIES: [(&str, &str); 2] = [("PROTOCOL.md", "wire/src/frame.rs"), ("FORMAT.md", "tables/src/layout.rs")];
 
@@ -24,7 +24,7 @@ const TIES: [(&str, &str); 2] = [("PROTOCOL.md", "wire/src/frame.rs"), ("FORMAT.
 struct Ratchets {
     /// Functions of more than FUNCTION_LINES lines.
     long_functions: usize,
-    /// Programs' files of more than FILE_LINES lines without their tests.
+    /// Files of more than FILE_LINES program lines.
     long_files: usize,
     /// Document: fingerprint of its source.
     ties: BTreeMap<String, String>,
@@ -98,7 +98,7 @@ fn function_name(line: &str) -> Option<&str> {
 }
 
 fn long_files(sources: &[Source]) -> Vec<String> {
-    let long = |source: &&Source| source.program().last().is_some_and(|(number, _)| number > FILE_LINES);
+    let long = |source: &&Source| source.program().filter(|(_, line)| !line.trim().is_empty()).count() > FILE_LINES;
     sources.iter().filter(long).map(|source| source.path.clone()).collect()
 }
 
