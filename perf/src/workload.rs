@@ -1,6 +1,6 @@
 //! Requests for load and benches: real URL strings, listed and unlisted in a stated share, or keys of a mix of kinds.
 
-use verdict_keys::Kind;
+use verdict_keys::{Canonicalizer, Kind};
 
 use crate::data::{Corpus, Meant};
 use crate::fleet::Pool;
@@ -57,10 +57,15 @@ impl UrlStrings {
     /// Distinct listed URLs; every other one, and all benign URLs that are not listed, stay out of the table.
     pub fn of(corpus: &Corpus) -> Self {
         let mut seen = std::collections::HashSet::new();
-        let fits = |text: &str| text.len() <= 250 && text.contains("://") && text.bytes().all(|byte| byte.is_ascii_graphic());
+        // Whole URLs that any server can be asked, and that have a verdict: a few rows of the lists are no URL of the web.
+        let mut canonicalizer = Canonicalizer::new();
+        let mut fits = |text: &str| {
+            let plain = text.len() <= 250 && text.contains("://") && text.bytes().all(|byte| byte.is_ascii_graphic());
+            plain && canonicalizer.url(text.as_bytes()).is_ok()
+        };
         let mut strings = UrlStrings { listed: Vec::new(), unlisted: Vec::new() };
-        for row in corpus.indicators.iter().filter(|row| row.meant == Meant::Url && fits(&row.text)) {
-            if seen.insert(&*row.text) {
+        for row in corpus.indicators.iter().filter(|row| row.meant == Meant::Url) {
+            if fits(&row.text) && seen.insert(&*row.text) {
                 let side = if seen.len().is_multiple_of(2) { &mut strings.listed } else { &mut strings.unlisted };
                 side.push(row.text.clone());
             }
