@@ -130,12 +130,21 @@ fn print_end(workspace: &Workspace, report: &Report, log: &Log) {
         Ok(Done::Skipped(reason)) => println!("        skipped: {reason}"),
         Err(reason) => {
             println!("        FAILED after {seconds:.1} s: {reason}");
-            println!("        {}, its end:", workspace.shown(log.path()).display());
-            for line in tail(&log.text(), 60).lines() {
+            println!("        {}, what matters of it:", workspace.shown(log.path()).display());
+            for line in excerpt(&log.text()).lines() {
                 println!("        | {line}");
             }
         }
     }
+}
+
+/// The failures as `cargo test` lists them, and the end.
+fn excerpt(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    let begin = lines.iter().position(|line| *line == "failures:").unwrap_or(lines.len());
+    let failures = lines[begin..].iter().take(40).copied().collect::<Vec<_>>().join("\n");
+    let rest = lines[(begin + 40).min(lines.len())..].join("\n");
+    if failures.is_empty() { tail(log, 60) } else { format!("{failures}\n…\n{}", tail(&rest, 20)) }
 }
 
 fn summary(reports: &[Report]) -> ExitCode {
@@ -157,6 +166,14 @@ fn summary(reports: &[Report]) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_excerpt_begins_with_the_failures() {
+        let log = format!("{}failures:\n\n---- a ----\n{}error: 1 target failed\n", "ok\n".repeat(100), "more\n".repeat(100));
+        let excerpt = excerpt(&log);
+        assert!(excerpt.starts_with("failures:\n\n---- a ----\n") && excerpt.ends_with("error: 1 target failed"), "{excerpt}");
+        assert!(excerpt.lines().count() < 70);
+    }
 
     #[test]
     fn an_unknown_step_is_refused() {
