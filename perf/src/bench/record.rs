@@ -56,7 +56,8 @@ impl Record {
             cpu: after(&read("/proc/cpuinfo"), "model name"),
             cpus: crate::process::cpus().len().max(std::thread::available_parallelism().map_or(1, usize::from)),
             memory_kib: after(&read("/proc/meminfo"), "MemTotal").trim_end_matches(" kB").parse().unwrap_or(0),
-            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            // The version, not the name that a builder gave it.
+            kernel: read("/proc/sys/kernel/osrelease").trim().split('-').next().unwrap_or_default().to_owned(),
             huge_pages: read("/sys/kernel/mm/transparent_hugepage/enabled").trim().to_owned(),
             toolchain: output("rustc", &["--version"]),
             backend: backend.unwrap_or_default(),
