@@ -173,7 +173,7 @@ mod tests {
     }
 
     fn state() -> State {
-        State::new(Metrics::new(1, "portable", "epoll"))
+        State::since(Metrics::new(1, "portable", "epoll"), std::time::Instant::now())
     }
 
     #[test]

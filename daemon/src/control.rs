@@ -81,11 +81,6 @@ pub struct State {
 }
 
 impl State {
-    /// Starts the clock of heartbeats.
-    pub fn new(metrics: Arc<Metrics>) -> Self {
-        State { metrics, started: Instant::now() }
-    }
-
     /// With a clock that shards already use.
     pub fn since(metrics: Arc<Metrics>, started: Instant) -> Self {
         State { metrics, started }
