@@ -53,7 +53,7 @@ const STEPS: &[Step] = &[
     Step { name: "tests-portable",   what: "simd, keys and tables with VERDICT_BACKEND=portable",                            run: steps::suites::portable },
     Step { name: "tests-aarch64",    what: "simd, keys, tables, wire and intel on NEON, under qemu-user",                    run: steps::suites::arm },
     Step { name: "demo",             what: "cargo xtask demo's flow on this machine, twice",                         run: steps::demo::run },
-    Step { name: "release-aarch64",  what: "static release build for ARM, neoverse-n1",                                      run: steps::arm_system::build },
+    Step { name: "build-aarch64",    what: "static optimised build for ARM, neoverse-n1",                                     run: steps::arm_system::build },
     Step { name: "demo-aarch64",     what: "the same flow on a Debian ARM kernel, emulated Neoverse N1",                     run: steps::arm_system::run },
     Step { name: "replay",           what: "a million questions to the daemon, against a naive oracle",                      run: steps::perf::replay },
     Step { name: "soak",             what: "swaps under load, mutated frames, peers that stall or never read",               run: steps::perf::soak },

@@ -40,9 +40,12 @@ pub fn clippy(workspace: &Workspace) -> Result<Command, String> {
     Ok(command)
 }
 
-/// Where programs of an ARM release build are.
-pub fn release_directory(workspace: &Workspace) -> PathBuf {
-    workspace.target.join("aarch64").join(TRIPLE).join("release")
+/// Cargo's profile for the programs of the emulated machine.
+pub const PROFILE: &str = "emulated";
+
+/// Where programs of that profile are.
+pub fn programs_directory(workspace: &Workspace) -> PathBuf {
+    workspace.target.join("aarch64").join(TRIPLE).join(PROFILE)
 }
 
 fn prepare(workspace: &Workspace, command: &mut Command, subcommand: &str) -> Result<(), String> {

@@ -16,7 +16,7 @@ use std::time::Duration;
 /// What goes into the machine; each is one file.
 const PROGRAMS: [&str; 3] = ["verdictd", "verdictctl", "arm-init"];
 
-/// The release build for ARM: static, so that the machine needs no libc of its own.
+/// The build for ARM: optimised but for LTO, and static, so that the machine needs no libc of its own.
 pub fn build(workspace: &Workspace, log: &Log) -> Result<Done, String> {
     let directory = cross_build(workspace, log)?;
     let mut sizes = Vec::new();
@@ -58,12 +58,12 @@ pub fn run(workspace: &Workspace, log: &Log) -> Result<Done, String> {
 
 fn cross_build(workspace: &Workspace, log: &Log) -> Result<PathBuf, String> {
     let mut command = toolchain::cargo(workspace, "build")?;
-    command.args(["--release", "--package=verdictd", "--package=verdictctl", "--package=xtask"]);
+    command.args(["--profile", toolchain::PROFILE, "--package=verdictd", "--package=verdictctl", "--package=xtask"]);
     for program in PROGRAMS {
         command.args(["--bin", program]);
     }
     // Added to the flags of .cargo/config.toml (frame pointers, neoverse-n1).
     command.args(["--config", &format!("target.{}.rustflags=['-C', 'target-feature=+crt-static']", toolchain::TRIPLE)]);
     log.run(&mut command, BUILD_LIMIT)?;
-    Ok(toolchain::release_directory(workspace))
+    Ok(toolchain::programs_directory(workspace))
 }
