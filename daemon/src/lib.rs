@@ -13,6 +13,7 @@ pub mod admin;
 pub mod config;
 pub mod connection;
 pub mod control;
+mod explain;
 pub mod limits;
 pub mod listener;
 pub mod mailbox;

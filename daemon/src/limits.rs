@@ -15,6 +15,10 @@ use verdict_wire as wire;
 /// connection waits longer than that for its first byte to be read.
 pub const TURN_KEYS_MAX: usize = 16 * 1024;
 
+/// Keys that a shard explains in one turn. An explanation allocates and costs as much as about a hundred lookups, which should wait for one of them
+/// at most; whoever asks for more gets one a turn, in turns with the other connections that ask.
+pub const EXPLAINS_PER_TURN_MAX: usize = 1;
+
 /// One `recv` of a turn: large enough that a whole frame of 1,000 URLs arrives in one call, small enough to stay in L2.
 pub const READ_BYTES: usize = 256 * 1024;
 

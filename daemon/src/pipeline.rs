@@ -9,7 +9,8 @@
 //! DESCRIBE, errors); `answer` looks the whole batch up and fills them in. The snapshot cannot change in between: a shard adopts a new one only
 //! between turns. No lock, no await; no allocation once the vectors have grown to the largest turn.
 
-use crate::limits::{Limits, TURN_KEYS_MAX};
+use crate::explain::explain;
+use crate::limits::{EXPLAINS_PER_TURN_MAX, Limits, TURN_KEYS_MAX};
 use crate::metrics::ShardMetrics;
 use verdict_keys::{Batch, Kind};
 use verdict_simd::{Backend, Key128};
@@ -27,6 +28,8 @@ pub struct Pipeline<B> {
     scratch: Scratch,
     verdicts: Vec<Verdict>,
     pending: Vec<Pending>,
+    /// How many keys were explained in this turn, and for which connection last.
+    explained: (usize, Option<u32>),
 }
 
 /// A LOOKUP whose answers have their place but not their values.
@@ -69,6 +72,7 @@ impl<B: Backend> Pipeline<B> {
             scratch: Scratch::default(),
             verdicts: Vec::with_capacity(TURN_KEYS_MAX),
             pending: Vec::with_capacity(TURN_KEYS_MAX),
+            explained: (0, None),
         }
     }
 
@@ -77,10 +81,16 @@ impl<B: Backend> Pipeline<B> {
         self.batch.items.len()
     }
 
+    /// The connection that this turn explained something to.
+    pub fn explained(&self) -> Option<u32> {
+        self.explained.1
+    }
+
     /// Forgets an unfinished turn.
     pub fn clear(&mut self) {
         self.batch.clear();
         self.pending.clear();
+        self.explained = (0, None);
     }
 
     /// Takes the whole frames at the start of `input`. `late`: they waited too long, so lookups are answered *overloaded* at once.
@@ -97,7 +107,12 @@ impl<B: Backend> Pipeline<B> {
             let at = output.len();
             match frame {
                 Ok(frame) => {
-                    match frame.request() {
+                    let request = frame.request();
+                    if matches!(request, Ok(Request::Explain { .. })) && !late && self.explained.0 == EXPLAINS_PER_TURN_MAX {
+                        taken.more = true;
+                        return taken;
+                    }
+                    match request {
                         Ok(request) => self.request(turn, connection, frame.header.request_id, request, output, late),
                         Err(refusal) => refuse(turn, &refusal, output),
                     }
@@ -146,8 +161,9 @@ impl<B: Backend> Pipeline<B> {
                     return;
                 }
                 self.pending.push(Pending { connection, at, count });
+                let wire::Place { suffix, prefix } = lookup.place();
                 for key in keys {
-                    self.batch.push_hashed(Key128 { lo: key.lo, hi: key.hi }, lookup.parent());
+                    self.batch.push_hashed(Key128 { lo: key.lo, hi: key.hi }, suffix, prefix);
                 }
             }
             Request::Describe(describe) => {
@@ -156,6 +172,15 @@ impl<B: Backend> Pipeline<B> {
                     Ok(ids) => descriptions(turn.snapshot, id, ids, output),
                     Err(refusal) => refuse(turn, &refusal, output),
                 }
+            }
+            Request::Explain { kind, key } => {
+                turn.metrics.frames_explain.add(1);
+                if late {
+                    let refusal = wire::Refusal::new(id, wire::ErrorCode::Overloaded, 0, "it waited for too long");
+                    return refuse(turn, &refusal, output);
+                }
+                self.explained = (self.explained.0 + 1, Some(connection));
+                explain(self.backend, turn.snapshot, id, kind, key, output);
             }
             Request::Ping(payload) => {
                 turn.metrics.frames_other.add(1);
@@ -190,7 +215,7 @@ impl<B: Backend> Pipeline<B> {
 const _: () = assert!(size_of::<Verdict>() == size_of::<Answer>());
 
 /// The kind behind a number on the wire; `None` is answered *unsupported*.
-fn kind_of(raw: u8) -> Option<Kind> {
+pub(crate) fn kind_of(raw: u8) -> Option<Kind> {
     Some(match wire::KeyKind::from_raw(raw)? {
         wire::KeyKind::Url => Kind::Url,
         wire::KeyKind::Host => Kind::Host,

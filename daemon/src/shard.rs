@@ -11,7 +11,9 @@
 //!
 //! A turn never awaits. What bounds it: `TURN_KEYS_MAX` keys, one `recv` of `READ_BYTES` a connection; the rest of the queue comes next turn.
 
-use crate::connection::{Connection, Millis, Reason, Received};
+mod door;
+
+use crate::connection::{Millis, Reason, Received};
 use crate::limits::{ACCEPT_BATCH, BUFFER_KEPT_BYTES, LISTEN_BACKLOG, Limits, PARK_AFTER_MS, READ_BYTES, TICK_MS, TURN_KEYS_MAX};
 use crate::listener::Listener;
 use crate::mailbox::{Mailbox, ToShard};
@@ -130,12 +132,6 @@ impl<B: Backend> Shard<B> {
         shard.setup.metrics.generation.set(shard.setup.snapshot.generation());
         shard.read_clock();
         Ok(shard)
-    }
-
-    /// Level-triggered, so that what one turn leaves waiting is reported again; exclusive, so that a connection wakes one shard.
-    fn listen(&self, number: usize) -> io::Result<()> {
-        let token = EventData::new_u64(TOKEN_LISTENERS + number as u64);
-        Ok(epoll::add(&self.epoll, &self.setup.listeners[number].socket, token, EventFlags::IN | EventFlags::EXCLUSIVE)?)
     }
 
     async fn run(&mut self) -> io::Result<()> {
@@ -278,15 +274,24 @@ impl<B: Backend> Shard<B> {
             self.touched.push(index);
             self.receive(index);
         }
+        let explained = self.pipeline.explained();
         let connections = &mut self.connections;
         self.pipeline.answer(&self.setup.snapshot, &self.setup.metrics, |index, at, answers| {
             if let Some(connection) = connections.get(index) {
                 connection.output[at..at + answers.len()].copy_from_slice(answers);
             }
         });
-        while let Some(index) = self.touched.pop() {
+        // Whoever got an explanation queues last, so that those who wait for one take turns.
+        for place in 0..self.touched.len() {
+            let index = self.touched[place];
+            if explained != Some(index) {
+                self.send(index);
+            }
+        }
+        if let Some(index) = explained {
             self.send(index);
         }
+        self.touched.clear();
     }
 
     /// One connection's share of the turn: what waits in `input`, then one `recv`.
@@ -383,53 +388,6 @@ impl<B: Backend> Shard<B> {
         }
     }
 
-    fn accept(&mut self) {
-        for number in 0..self.setup.listeners.len() {
-            if self.listeners_ready & (1 << number) == 0 {
-                continue;
-            }
-            for _ in 0..ACCEPT_BATCH {
-                match self.setup.listeners[number].accept() {
-                    Ok(Some(socket)) => self.admit(socket),
-                    Ok(None) => {
-                        self.listeners_ready &= !(1 << number);
-                        break;
-                    }
-                    Err(error) => {
-                        // Out of descriptors: a level-triggered listener would spin, so it rests until the next tick.
-                        self.setup.metrics.accept_errors.add(1);
-                        tracing::warn!("accept: {error}");
-                        let _ = epoll::delete(&self.epoll, &self.setup.listeners[number].socket);
-                        self.listeners_resting |= 1 << number;
-                        self.listeners_ready &= !(1 << number);
-                        break;
-                    }
-                }
-            }
-        }
-        self.listeners_ready &= (1u64 << self.setup.listeners.len()) - 1;
-    }
-
-    fn admit(&mut self, socket: OwnedFd) {
-        if self.setup.connections.fetch_add(1, Ordering::Relaxed) >= self.setup.limits.connections_max {
-            self.setup.connections.fetch_sub(1, Ordering::Relaxed);
-            self.setup.metrics.refused.add(1);
-            return turn_away(&socket, self.setup.snapshot.generation());
-        }
-        self.setup.metrics.accepted.add(1);
-        let (index, token) = self.connections.insert(Connection::new(socket, self.now));
-        self.setup.metrics.connections.set(self.connections.len() as u64);
-        let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        let added = match self.connections.get(index) {
-            Some(connection) => epoll::add(&self.epoll, &connection.socket, EventData::new_u64(token), interest),
-            None => Ok(()),
-        };
-        match added {
-            Ok(()) => self.enqueue(index),
-            Err(_) => self.close(index, Reason::Io),
-        }
-    }
-
     fn close(&mut self, index: u32, reason: Reason) {
         if self.connections.remove(index).is_none() {
             return;
@@ -477,15 +435,6 @@ impl<B: Backend> Shard<B> {
 
 fn turn_of(setup: &ShardSetup, draining: Option<Millis>) -> Turn<'_> {
     Turn { snapshot: &setup.snapshot, limits: &setup.limits, metrics: &setup.metrics, draining: draining.is_some() }
-}
-
-/// Says *overloaded* at the door, as far as the socket takes it at once, and closes.
-#[cold]
-fn turn_away(socket: &OwnedFd, generation: u64) {
-    let mut reply = Vec::new();
-    let retry_after_ms = 1000;
-    wire::encode_error(&mut reply, 0, generation, wire::ErrorCode::Overloaded, retry_after_ms, "limits.connections_max is reached", true);
-    let _ = rustix::net::send(socket, &reply, rustix::net::SendFlags::DONTWAIT | rustix::net::SendFlags::NOSIGNAL);
 }
 
 /// The epoll set, borrowed by number for as long as the shard runs: `PollableFd` wants to own what it watches.

@@ -4,7 +4,7 @@ mod support;
 
 use std::io::Write;
 use std::time::{Duration, Instant};
-use support::{Got, Peer, Scratch, config, eventually, lookup, ping, start, stop};
+use support::{Got, Peer, Scratch, config, eventually, explain, lookup, ping, start, stop};
 use verdict_wire as wire;
 use wire::{Class, ErrorCode, KeyKind};
 
@@ -46,6 +46,33 @@ fn a_peer_that_trickles_a_frame_is_closed_and_others_are_served_meanwhile() {
         std::thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(daemon.metrics.shards[0].closed_frame_deadline.get(), 1, "closed after {:?}", began.elapsed());
+    stop(daemon);
+}
+
+/// Three peers ask for explanations without end, a fourth looks up: it waits for one explanation a turn, and each of the three gets its share.
+#[test]
+fn whoever_asks_for_explanations_takes_turns_and_lookups_go_on() {
+    const EACH: u32 = 300;
+    let scratch = Scratch::new();
+    let daemon = start(&config(&scratch));
+    let frames: Vec<u8> = (0..EACH).flat_map(|id| explain(id, KeyKind::Url, b"http://a.b.c.evil.test/1/2/3/4?x")).collect();
+    let mut curious: Vec<_> = (0..3).map(|_| Peer::connect(daemon.tcp[0])).collect();
+    let mut other = Peer::connect(daemon.tcp[0]);
+    let shard = &daemon.metrics.shards[0];
+    let turns_before = shard.turns.get();
+    curious.iter_mut().for_each(|peer| peer.send(&frames));
+    for id in 0..EACH {
+        // All three are as far as this one: nobody starves.
+        for peer in &mut curious {
+            assert!(matches!(peer.receive(), Some(Got::Explanation { id: got, .. }) if got == id));
+        }
+        if id % 50 == 0 {
+            assert_eq!(other.class_of("evil.test"), Class::Malicious);
+        }
+    }
+    assert_eq!(shard.frames_explain.get(), 3 * u64::from(EACH));
+    let turns = shard.turns.get() - turns_before;
+    assert!(turns >= 3 * u64::from(EACH), "{turns} turns: more than one explanation in a turn");
     stop(daemon);
 }
 

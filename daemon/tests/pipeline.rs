@@ -19,7 +19,7 @@ fn the_seeds_of_the_fuzz_target_hold() {
 
 /// One frame of every kind a client sends.
 fn frames() -> Vec<Vec<u8>> {
-    let mut frames = vec![Vec::new(); 6];
+    let mut frames = vec![Vec::new(); 7];
     let mapped = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 192, 0, 2, 1];
     let keys: [(u8, &[u8]); 6] = [
         (KeyKind::Url.raw(), b"http://x.a.test/p?q"),
@@ -30,12 +30,39 @@ fn frames() -> Vec<Vec<u8>> {
         (99, b"?"),
     ];
     wire::encode_lookup(&mut frames[0], 1, keys).unwrap();
-    wire::encode_lookup_hashed(&mut frames[1], 2, 3, &[wire::HashedKey { lo: 4, hi: 5 }], true).unwrap();
+    wire::encode_lookup_hashed(&mut frames[1], 2, 3, &[wire::HashedKey { lo: 4, hi: 5 }], wire::Place::ALL[3]).unwrap();
     wire::encode_describe(&mut frames[2], 6, 7, &[0, 1, 2]).unwrap();
     wire::encode_ping(&mut frames[3], 8, b"payload").unwrap();
     wire::encode_hello(&mut frames[4], 9, &wire::ClientHello { version_min: 1, version_max: 1, name: "test" }).unwrap();
     wire::encode_lookup(&mut frames[5], 10, [(KeyKind::Url.raw(), b"http://b.test/p/deep/er?x".as_slice())]).unwrap();
+    wire::encode_explain(&mut frames[6], 11, KeyKind::Url.raw(), b"http://x.b.test/p/q").unwrap();
     frames
+}
+
+#[test]
+fn one_turn_explains_one_key_and_the_frames_behind_it_wait() {
+    use verdictd::limits::Limits;
+    use verdictd::metrics::ShardMetrics;
+    use verdictd::pipeline::{Pipeline, Turn};
+    let (limits, metrics) = (Limits::default(), ShardMetrics::default());
+    let turn = Turn { snapshot: check::snapshot(), limits: &limits, metrics: &metrics, draining: false };
+    let mut pipeline = Pipeline::new(verdict_simd::detect().unwrap());
+    let (explain, ping) = (frames()[6].clone(), frames()[3].clone());
+    let input = [ping.clone(), explain.clone(), ping.clone(), explain.clone(), ping].concat();
+    let mut output = Vec::new();
+    let first = pipeline.take(&turn, 4, &input, &mut output, 0, false);
+    assert_eq!((first.more, pipeline.explained()), (true, Some(4)));
+    assert_eq!(wire::Frames::new(&output).count(), 3, "the second explanation waits, and what stands behind it");
+    let mut other = Vec::new();
+    assert!(pipeline.take(&turn, 5, &explain, &mut other, 0, false).more && other.is_empty(), "another connection waits as well");
+    assert!(!pipeline.take(&turn, 6, &frames()[0], &mut other, 0, false).more, "lookups do not");
+    pipeline.answer(check::snapshot(), &metrics, |_, _, _| ());
+    let second = pipeline.take(&turn, 4, &input[first.consumed..], &mut output, 0, false);
+    assert_eq!((second.more, first.consumed + second.consumed), (false, input.len()));
+    let late = pipeline.take(&turn, 5, &explain, &mut other, 0, true);
+    assert_eq!(late.consumed, explain.len());
+    let last = wire::Frames::new(&other).last().unwrap().unwrap();
+    assert!(matches!(last.reply(), Ok(wire::Reply::Error(error)) if error.code() == wire::ErrorCode::Overloaded));
 }
 
 #[test]

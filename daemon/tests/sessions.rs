@@ -5,7 +5,7 @@ mod support;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
-use support::{EICAR_MD5, Got, Peer, Scratch, config, eventually, lookup, ping, start, stop};
+use support::{EICAR_MD5, Got, Peer, Scratch, config, eventually, explain, lookup, ping, start, stop};
 use verdict_wire as wire;
 use wire::{Class, ErrorCode, KeyKind, Status};
 
@@ -115,6 +115,40 @@ fn describes_what_an_answer_names_and_refuses_another_generation() {
 }
 
 #[test]
+fn explains_how_a_url_is_read_what_was_asked_and_which_rules_match() {
+    let scratch = Scratch::new();
+    let daemon = start(&config(&scratch));
+    let mut peer = Peer::connect(daemon.tcp[0]);
+    let url = b"HTTP://user@SHARED.test:80/x/../bad.php?id=1";
+    peer.send(&[explain(1, KeyKind::Url, url), lookup(2, &[(KeyKind::Url, url)])].concat());
+    let Some(Got::Explanation { id: 1, explained }) = peer.receive() else { panic!("no explanation") };
+    let Some(Got::Answers { generation, answers, .. }) = peer.receive() else { panic!("no answers") };
+    assert_eq!((explained.generation, explained.canonical.as_str()), (generation, "http://shared.test/bad.php?id=1"));
+    assert_eq!(
+        explained.hosts.iter().map(|(host, asked)| (host.as_str(), asked.listed, asked.paths_asked)).collect::<Vec<_>>(),
+        [("shared.test", 1, 2)]
+    );
+    assert_eq!((explained.paths.clone(), explained.paths_exact), (vec!["/bad.php?id=1".into(), "/bad.php".into(), "/".into()], 2));
+    let [found] = explained.matches.as_slice() else { panic!("{explained:?}") };
+    assert_eq!((found.found.on(), found.found.path, found.found.answer), (wire::MatchOn::Url, 1, answers[0]));
+    assert!(found.found.flags().contains(wire::MatchFlags::WINS));
+
+    peer.send(&[explain(3, KeyKind::Ipv6, &"::ffff:192.0.2.9".parse::<std::net::Ipv6Addr>().unwrap().octets())].concat());
+    let Some(Got::Explanation { id: 3, explained }) = peer.receive() else { panic!("no explanation") };
+    assert_eq!(explained.canonical, "192.0.2.9", "a mapped address is an IPv4 address");
+    assert_eq!(explained.matches[0].found.network(), ([192, 0, 2, 0].into(), [192, 0, 2, 255].into()));
+
+    peer.send(&[explain(4, KeyKind::Url, b"http:///"), explain(5, KeyKind::Md5, &EICAR_MD5), explain(6, KeyKind::Md5, b"short")].concat());
+    let Some(Got::Explanation { id: 4, explained }) = peer.receive() else { panic!("no explanation") };
+    assert!(explained.status == Status::Unparseable && !explained.reason.is_empty() && explained.matches.is_empty());
+    let Some(Got::Explanation { id: 5, explained }) = peer.receive() else { panic!("no explanation") };
+    assert_eq!((explained.canonical.as_str(), explained.matches[0].found.on()), ("44d88612fea8a8f36de82e1278abb02f", wire::MatchOn::Key));
+    assert!(matches!(peer.receive(), Some(Got::Explanation { id: 6, explained }) if explained.status == Status::Unparseable));
+    assert_eq!(daemon.metrics.shards[0].frames_explain.get(), 5);
+    stop(daemon);
+}
+
+#[test]
 fn a_client_that_hashes_itself_gets_the_same_answers_until_the_generation_changes() {
     use verdict_simd::{Backend, Domain, HashKey, HashSchedule, seal};
     let scratch = Scratch::new();
@@ -131,8 +165,8 @@ fn a_client_that_hashes_itself_gets_the_same_answers_until_the_generation_change
         .map(|key| wire::HashedKey { lo: key.lo, hi: key.hi })
         .collect();
     frame.clear();
-    wire::encode_lookup_hashed(&mut frame, 2, generation, &keys, false).unwrap();
-    wire::encode_lookup_hashed(&mut frame, 3, generation ^ 1, &keys, false).unwrap();
+    wire::encode_lookup_hashed(&mut frame, 2, generation, &keys, wire::Place::EXACT).unwrap();
+    wire::encode_lookup_hashed(&mut frame, 3, generation ^ 1, &keys, wire::Place::EXACT).unwrap();
     peer.send(&frame);
     let Some(Got::Answers { answers, .. }) = peer.receive() else { panic!("no answers") };
     assert_eq!((answers[0].class(), answers[1].class()), (Class::Malicious, Class::Unknown));

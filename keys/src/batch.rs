@@ -19,10 +19,15 @@ use verdict_simd::{Backend, Domain, Hash128, HashSchedule, Key128, seal};
 pub enum Form {
     /// A URL or host: suffixes, then path expressions where a matched host entry says that they exist; its address, if it is one.
     Web,
-    /// One exact key: a digest, or a client's own hash of an exact expression.
+    /// One exact key: a digest.
     Exact,
-    /// One exact key of a suffix or prefix expression: only rules that reach below match.
-    Parent,
+    /// A client's own hash of one expression.
+    Hashed {
+        /// Its host is a suffix of the question's: only rules on names below it match.
+        suffix: bool,
+        /// Its path is a prefix of the question's: only rules on paths below it match.
+        prefix: bool,
+    },
     /// An address only.
     Address,
     /// Bytes that are no key; `Batch::reason` says why.
@@ -95,7 +100,7 @@ pub struct Batch {
     pub items: Vec<Item>,
     /// First-wave keys of all items.
     pub keys: Vec<Key128>,
-    /// The unsealed host hash of each first-wave key (unused for Exact and Parent).
+    /// The unsealed host hash of each first-wave key (unused for Exact and Hashed).
     pub hosts: Vec<Hash128>,
     /// Unsealed path hashes of all items.
     pub paths: Vec<Hash128>,
@@ -164,9 +169,9 @@ impl Batch {
         }
     }
 
-    /// A client's own key.
-    pub fn push_hashed(&mut self, key: Key128, parent: bool) {
-        self.push_exact(if parent { Form::Parent } else { Form::Exact }, key);
+    /// A client's own key; `suffix` and `prefix` as in [`Form::Hashed`].
+    pub fn push_hashed(&mut self, key: Key128, suffix: bool, prefix: bool) {
+        self.push_exact(Form::Hashed { suffix, prefix }, key);
     }
 
     /// A question of a kind that is not known: it gets an answer all the same.

@@ -59,9 +59,9 @@ pub fn lookup<'a>(out: &mut Vec<u8>, request_id: u32, questions: impl Iterator<I
     }
 }
 
-/// Appends a LOOKUP_HASHED frame for one generation; `parent` marks keys of suffix or prefix expressions.
-pub fn lookup_hashed(out: &mut Vec<u8>, request_id: u32, generation: u64, parent: bool, keys: &[[u8; 16]]) {
-    head(out, LOOKUP_HASHED, keys.len(), request_id, u32::from(parent), GENERATION_BYTES + 16 * keys.len());
+/// Appends a LOOKUP_HASHED frame for one generation; `place`: bit 0, their hosts are suffixes; bit 1, their paths are prefixes.
+pub fn lookup_hashed(out: &mut Vec<u8>, request_id: u32, generation: u64, place: u32, keys: &[[u8; 16]]) {
+    head(out, LOOKUP_HASHED, keys.len(), request_id, place, GENERATION_BYTES + 16 * keys.len());
     out.extend_from_slice(&generation.to_le_bytes());
     out.extend_from_slice(keys.as_flattened());
 }
@@ -181,7 +181,7 @@ mod tests {
     fn verdict_wire_reads_what_is_written_here() {
         let mut out = Vec::new();
         lookup(&mut out, 7, [(1u8, &b"http://example.org/"[..])].into_iter());
-        lookup_hashed(&mut out, 8, 5, true, &[[5; 16], [6; 16]]);
+        lookup_hashed(&mut out, 8, 5, 3, &[[5; 16], [6; 16]]);
         ping(&mut out, 9);
         let kinds: Vec<_> = verdict_wire::Frames::new(&out)
             .map(|frame| {

@@ -179,18 +179,21 @@ impl Oracle {
         }
     }
 
-    /// What a client's own key of the expression `host` + `path_query` must be answered; `parent` marks a suffix or prefix expression.
-    pub fn answer_expression(&self, host: &str, path_query: Option<&str>, parent: bool) -> Expected {
+    /// What a client's own key of the expression `host` + `path_query` must be answered; `place`: bit 0, the host is a suffix of the question's; bit 1, the path is a prefix.
+    pub fn answer_expression(&self, host: &str, path_query: Option<&str>, place: u32) -> Expected {
+        let (suffix, prefix) = (place & 1 != 0, place & 2 != 0);
         let mut matches = Vec::new();
         match path_query {
             None => {
                 if let Some((name, rules)) = self.hosts.get_key_value(host) {
-                    matches.extend(rules.iter().filter(|rule| rule.subdomains || !parent).map(|rule| host_match(rule, name)));
+                    matches.extend(rules.iter().filter(|rule| rule.subdomains || !suffix).map(|rule| host_match(rule, name)));
                 }
             }
             Some(path) => {
                 if let Some((name, rules)) = self.urls.get_key_value(host) {
-                    for rule in rules.iter().filter(|rule| rule.path_query == path && (!parent || (rule.prefix && rule.subdomains))) {
+                    for rule in
+                        rules.iter().filter(|rule| rule.path_query == path && (!prefix || rule.prefix) && (!suffix || rule.subdomains))
+                    {
                         let fit = Fit { this_path_only: !rule.prefix, this_host_only: !rule.subdomains, ..loosest() };
                         matches.push(Match { decision: rule.decision, fit, host: name, path: &rule.path_query });
                     }

@@ -54,7 +54,7 @@ pub struct Report {
 #[derive(Clone, Debug)]
 pub struct HashedQuestion {
     key: [u8; 16],
-    parent: bool,
+    place: u32,
     expected: Expected,
     text: String,
 }
@@ -80,11 +80,12 @@ impl Script {
     pub fn new(oracle: &Oracle, questions: Questions, mut hashed: Vec<HashedQuestion>, generation: u64, rng: &Rng) -> Self {
         let mut canonicalizer = Canonicalizer::new();
         let expected = questions.iter().map(|(kind, bytes)| oracle.answer(&mut canonicalizer, kind, bytes)).collect();
-        hashed.sort_by_key(|question| question.parent);
+        hashed.sort_by_key(|question| question.place);
         let mut rng = rng.fork("frames");
         let mut frames = cut(questions.len(), &mut rng, |range| fits(&questions, range)).into_iter().map(Ask::Plain).collect::<Vec<_>>();
-        let exact = hashed.partition_point(|question| !question.parent);
-        for part in [0..exact, exact..hashed.len()] {
+        for place in 0..4 {
+            let part =
+                hashed.partition_point(|question| question.place < place)..hashed.partition_point(|question| question.place <= place);
             let ranges = cut(part.len(), &mut rng, |_| true);
             frames.extend(ranges.into_iter().map(|range| Ask::Hashed(part.start + range.start..part.start + range.end)));
         }
@@ -99,7 +100,7 @@ impl Script {
             Ask::Plain(range) => frame::lookup(out, number as u32, range.clone().map(|index| self.questions.get(index))),
             Ask::Hashed(range) => {
                 let keys: Vec<[u8; 16]> = self.hashed[range.clone()].iter().map(|question| question.key).collect();
-                frame::lookup_hashed(out, number as u32, self.generation, self.hashed[range.start].parent, &keys);
+                frame::lookup_hashed(out, number as u32, self.generation, self.hashed[range.start].place, &keys);
             }
         }
     }
@@ -180,7 +181,7 @@ pub fn hashed_questions<B: Backend>(
     let mut rng = rng.fork("hashed questions");
     let mut hashed = Vec::with_capacity(count);
     while hashed.len() < count && !set.rules.is_empty() {
-        let parent = rng.one_in(3);
+        let place = rng.below(4) as u32;
         let (host, path) = match &set.rules[rng.below(set.rules.len())].0 {
             Subject::Host { host, .. } => (host.clone(), None),
             Subject::Url { host, path_query, .. } => (host.clone(), Some(path_query.clone())),
@@ -192,9 +193,9 @@ pub fn hashed_questions<B: Backend>(
             _ => (host, path),
         };
         let key = expression_key(backend, schedule, &host, path.as_deref());
-        let expected = oracle.answer_expression(&host, path.as_deref(), parent);
-        let text = format!("hashed{} {host}{}", if parent { " parent" } else { "" }, path.unwrap_or_default());
-        hashed.push(HashedQuestion { key, parent, expected, text });
+        let expected = oracle.answer_expression(&host, path.as_deref(), place);
+        let text = format!("hashed{} {host}{}", ["", " suffix", " prefix", " suffix prefix"][place as usize], path.unwrap_or_default());
+        hashed.push(HashedQuestion { key, place, expected, text });
     }
     hashed
 }

@@ -91,8 +91,8 @@ fn requests(set: &RuleSet, corpus: &Corpus, generation: u64, idna: bool, rng: &R
         frame::lookup(&mut out, at as u32, wanted[at..at + size].iter().copied());
         at += size;
     }
-    frame::lookup_hashed(&mut out, 9, generation, false, &[[7; 16]; 256]);
-    frame::lookup_hashed(&mut out, 10, generation, true, &[[9; 16]; 3]);
+    frame::lookup_hashed(&mut out, 9, generation, 0, &[[7; 16]; 256]);
+    frame::lookup_hashed(&mut out, 10, generation, 3, &[[9; 16]; 3]);
     out
 }
 

@@ -97,7 +97,7 @@ fn probe(criterion: &mut Criterion, name: &str, backend: Selected, snapshot: &Sn
     let mut chunks = keys.chunks_exact(size).cycle();
     measure(criterion, &format!("{name} ({})", backend.name()), size, || {
         batch.clear();
-        chunks.next().expect("a cycle").iter().for_each(|key| batch.push_hashed(*key, false));
+        chunks.next().expect("a cycle").iter().for_each(|key| batch.push_hashed(*key, false, false));
         lookup(backend, snapshot, &batch, &mut scratch, &mut verdicts);
         black_box(&verdicts);
     });

@@ -70,7 +70,7 @@ pub fn lookup<B: Backend>(backend: B, snapshot: &Snapshot, batch: &Batch, scratc
             *verdict = match item.form {
                 Form::Unparseable => Verdict::of_status(Status::Unparseable),
                 Form::Unsupported => Verdict::of_status(Status::Unsupported),
-                Form::Web | Form::Exact | Form::Parent | Form::Address => view.templates[best.id() as usize],
+                Form::Web | Form::Exact | Form::Hashed { .. } | Form::Address => view.templates[best.id() as usize],
             };
         }
         scratch.best = best;
@@ -88,6 +88,31 @@ pub fn matches<B: Backend>(backend: B, snapshot: &Snapshot, batch: &Batch, item:
     weights.sort_unstable();
     weights.dedup();
     weights.iter().rev().map(|weight| Match { verdict: view.templates[weight.id() as usize], on: weight.on(&view, &items[0]) }).collect()
+}
+
+/// What the tables are asked for one item, host by host: for explaining. Digests and clients' own keys have one "host", addresses none.
+///
+/// Panics if there is no such item.
+pub fn asked<B: Backend>(backend: B, snapshot: &Snapshot, batch: &Batch, item: usize, scratch: &mut Scratch) -> Vec<Asked> {
+    let view = snapshot.view();
+    let item = &batch.items[item];
+    scratch.probes.run(backend, &view, &batch.keys[item.hosts.range()]);
+    let mut asked = vec![Asked::default(); item.hosts.len as usize];
+    for hit in &scratch.probes.found {
+        let host = hit.key as usize;
+        let paths = paths_to_ask(item, host, hit.reference);
+        asked[host] = Asked { listed: true, paths: paths.max(asked[host].paths) };
+    }
+    asked
+}
+
+/// What was asked under one host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// The tables have an entry of this host, be it only that URL rules exist under it.
+    pub listed: bool,
+    /// So many of the item's paths, the first ones, are asked for under it.
+    pub paths: usize,
 }
 
 /// One rule that matches a question.
@@ -217,7 +242,7 @@ fn first_wave_weight(view: &View<'_>, item: &Item, host: usize, reference: u32) 
     let applies = match item.form {
         Form::Web => !leaf && (host == 0 || !own),
         Form::Exact => true,
-        Form::Parent => !own && !leaf,
+        Form::Hashed { suffix, prefix } => !(suffix && own) && !(prefix && leaf),
         Form::Address | Form::Unparseable | Form::Unsupported => false,
     };
     let rank = match (item.form, leaf) {

@@ -129,7 +129,7 @@ fn an_empty_snapshot_knows_nothing_and_says_so() {
     assert!(snapshot.inspect().to_string().contains("rules        0"));
     // No key at all has an entry, not even the one whose tag is that of an empty slot.
     let mut batch = Batch::with_capacity(1);
-    batch.push_hashed(verdict_simd::Key128 { lo: 0, hi: 0 }, false);
+    batch.push_hashed(verdict_simd::Key128 { lo: 0, hi: 0 }, false, false);
     let mut verdicts = [Verdict::default()];
     lookup(backend(), &snapshot, &batch, &mut Scratch::default(), &mut verdicts);
     assert_eq!(verdicts, [Verdict::default()]);

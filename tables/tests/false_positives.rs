@@ -35,7 +35,7 @@ fn hits(snapshot: &Snapshot, tag_mask: u64, probes: usize) -> usize {
     for _ in 0..probes / 4096 {
         batch.clear();
         for _ in 0..4096 {
-            batch.push_hashed(Key128 { lo: random.next() & tag_mask, hi: random.next() }, false);
+            batch.push_hashed(Key128 { lo: random.next() & tag_mask, hi: random.next() }, false, false);
         }
         lookup(backend(), snapshot, &batch, &mut scratch, &mut verdicts);
         hits += verdicts.iter().filter(|verdict| verdict.verdict_id() != 0).count();

@@ -9,20 +9,21 @@
 //! a pause that doubles up to `backoff_max`. After a timeout of a whole call the connection is dropped, so that a late reply cannot be taken
 //! for the answer to another question. Replies are matched by order *and* id; a server that mixes them up is an error, not a wrong verdict.
 
-use crate::frame::{Frame, VERSION_MAX, VERSION_MIN, next_frame};
+mod connection;
+mod endpoint;
+mod error;
+
+use crate::frame::{VERSION_MAX, VERSION_MIN};
 use crate::{
-    Answer, ClientHello, Description, EncodeError, ErrorCode, FRAME_BYTES_MAX, HashKey, HashedKey, IDS_MAX, KEY_BYTES_MAX, KEYS_MAX,
-    KeyKind, Limits, LookupWriter, Malformed, Profile, Reply, encode_describe, encode_hello, encode_lookup, encode_lookup_hashed,
-    encode_ping,
+    Answer, ClientHello, Description, EncodeError, Explained, FRAME_BYTES_MAX, HashKey, HashedKey, IDS_MAX, KEY_BYTES_MAX, KEYS_MAX,
+    KeyKind, Limits, LookupWriter, Place, Profile, Reply, encode_describe, encode_explain, encode_hello, encode_lookup,
+    encode_lookup_hashed, encode_ping,
 };
+use connection::{Connection, Expected, Stream, bound};
+pub use endpoint::{Endpoint, EndpointError};
+pub use error::ClientError;
 use std::collections::VecDeque;
-use std::fmt;
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::str::FromStr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Requests of one long `lookup` that are under way at a time: enough to keep a server busy, few enough that its replies always fit
 /// into socket buffers, so that two sides never wait for each other to read.
@@ -31,60 +32,6 @@ const FRAMES_UNDER_WAY: usize = 4;
 const OUTBOX_BYTES: usize = 64 << 10;
 /// How often a long `lookup` asks frames again because the generation changed under it.
 const GENERATION_ROUNDS: usize = 4;
-
-/// Where a server listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Endpoint {
-    /// `host:port`; a name is resolved at every connect.
-    Tcp(String),
-    /// The path of a Unix socket.
-    Unix(PathBuf),
-}
-
-/// Text that names no endpoint.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no endpoint: write tcp:HOST:PORT, HOST:PORT, unix:/PATH or /PATH")]
-pub struct EndpointError {
-    /// What was given.
-    pub text: String,
-}
-
-impl Endpoint {
-    /// `tcp:127.0.0.1:7700`, `127.0.0.1:7700`, `[::1]:7700`, `unix:/run/verdictd/verdictd.sock`, `/run/verdictd/verdictd.sock`.
-    pub fn parse(text: &str) -> Result<Self, EndpointError> {
-        let wrong = || EndpointError { text: text.to_owned() };
-        if let Some(path) = text.strip_prefix("unix:") {
-            return if path.is_empty() { Err(wrong()) } else { Ok(Self::Unix(path.into())) };
-        }
-        if text.starts_with('/') {
-            return Ok(Self::Unix(text.into()));
-        }
-        let address = text.strip_prefix("tcp:").unwrap_or(text);
-        let (host, port) = address.rsplit_once(':').ok_or_else(wrong)?;
-        let bare_ipv6 = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
-        if host.is_empty() || bare_ipv6 || port.parse::<u16>().is_err() {
-            return Err(wrong());
-        }
-        Ok(Self::Tcp(address.to_owned()))
-    }
-}
-
-impl FromStr for Endpoint {
-    type Err = EndpointError;
-
-    fn from_str(text: &str) -> Result<Self, EndpointError> {
-        Self::parse(text)
-    }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => write!(f, "tcp:{address}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
 
 /// How long to wait, and how often to try.
 #[derive(Clone, Debug)]
@@ -119,79 +66,6 @@ impl Default for ClientOptions {
             backoff_max: Duration::from_secs(1),
             name: concat!("verdict-wire/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
-    }
-}
-
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// No connection after `connect_attempts`.
-    #[error("cannot connect to {endpoint}: {error}")]
-    Connect {
-        /// Where to.
-        endpoint: Endpoint,
-        /// The last attempt's error.
-        error: io::Error,
-    },
-    /// No reply, or no room to write, in time.
-    #[error("timed out {0}")]
-    TimedOut(&'static str),
-    /// The server closed the connection; what was in flight is unanswered.
-    #[error("the server closed the connection{}", if *.mid_frame { " in the middle of a frame" } else { "" })]
-    Closed {
-        /// A reply had begun.
-        mid_frame: bool,
-    },
-    /// The connection broke.
-    #[error("the connection broke: {0}")]
-    Io(#[source] io::Error),
-    /// The server refused the request.
-    #[error("refused, {code}: {message} (detail {detail}, generation {generation:016x})")]
-    Refused {
-        /// Why.
-        code: ErrorCode,
-        /// The offending value.
-        detail: u32,
-        /// The generation that is served.
-        generation: u64,
-        /// For people.
-        message: String,
-    },
-    /// The server's bytes are not the protocol.
-    #[error("the reply is malformed: {0}")]
-    Malformed(#[from] Malformed),
-    /// A reply longer than FRAME_BYTES_MAX, or shorter than a header.
-    #[error("the reply's length of {frame_bytes} bytes cannot be")]
-    BadLength {
-        /// As the server wrote it.
-        frame_bytes: u32,
-    },
-    /// A reply to another request than the oldest one in flight.
-    #[error("a reply with id {got} where {expected} was due")]
-    WrongRequestId {
-        /// The oldest request in flight.
-        expected: u32,
-        /// What came.
-        got: u32,
-    },
-    /// A reply of another kind or count than the request asks for.
-    #[error("the reply does not fit its request: {0}")]
-    Mismatch(&'static str),
-    /// The request cannot be written.
-    #[error("the request cannot be written: {0}")]
-    Encode(#[from] EncodeError),
-    /// A whole call while pipelined requests are unanswered, or `receive` with none.
-    #[error("{0} requests are in flight")]
-    InFlight(usize),
-    /// The generation changed more often than a long lookup could follow.
-    #[error("the generation kept changing during the lookup")]
-    Unsettled,
-}
-
-impl ClientError {
-    /// The connection broke under the request: a new one may answer.
-    const fn broken(&self) -> bool {
-        matches!(self, Self::Closed { .. } | Self::Io(_))
     }
 }
 
@@ -316,10 +190,10 @@ impl Client {
     }
 
     /// One answer per key that the caller hashed with the hash key of `generation`; refused as stale if another one is served.
-    /// `parent`: the keys are of suffix or prefix expressions. Any number of keys.
-    pub fn lookup_hashed(&mut self, generation: u64, keys: &[HashedKey], parent: bool) -> Result<Answers, ClientError> {
+    /// `place`: where their expressions stand in their questions. Any number of keys.
+    pub fn lookup_hashed(&mut self, generation: u64, keys: &[HashedKey], place: Place) -> Result<Answers, ClientError> {
         let spans = self.spans(keys.len(), crate::FRAME_HEADER_BYTES + 8, |_| size_of::<HashedKey>());
-        self.ask_spans(keys.len(), &spans, |out, id, (from, to)| encode_lookup_hashed(out, id, generation, &keys[from..to], parent))
+        self.ask_spans(keys.len(), &spans, |out, id, (from, to)| encode_lookup_hashed(out, id, generation, &keys[from..to], place))
     }
 
     /// What stands behind verdict ids of `generation`, in order; refused as stale if another one is served. Any number of ids.
@@ -342,6 +216,18 @@ impl Client {
             described.append(&mut part);
         }
         Ok(described)
+    }
+
+    /// How the server reads one key, what it asks its tables, which rules match, and which of them wins. A key longer than KEY_BYTES_MAX
+    /// cannot be asked.
+    pub fn explain(&mut self, kind: KeyKind, key: &[u8]) -> Result<Explained, ClientError> {
+        self.once_more(|client| {
+            let id = client.send_explain(kind.raw(), key)?;
+            client.receive_for(id, |reply| match reply {
+                Reply::Explanation(explanation) => Some(explanation.to_owned()),
+                _ => None,
+            })
+        })
     }
 
     /// The generation served now. `payload`: at most 64 bytes, which must come back.
@@ -379,13 +265,18 @@ impl Client {
     }
 
     /// Queues one LOOKUP_HASHED frame and returns its request id.
-    pub fn send_lookup_hashed(&mut self, generation: u64, keys: &[HashedKey], parent: bool) -> Result<u32, ClientError> {
-        self.send(|out, id| encode_lookup_hashed(out, id, generation, keys, parent).map(|()| Expected::Answers(keys.len())))
+    pub fn send_lookup_hashed(&mut self, generation: u64, keys: &[HashedKey], place: Place) -> Result<u32, ClientError> {
+        self.send(|out, id| encode_lookup_hashed(out, id, generation, keys, place).map(|()| Expected::Answers(keys.len())))
     }
 
     /// Queues one DESCRIBE frame and returns its request id.
     pub fn send_describe(&mut self, generation: u64, ids: &[u32]) -> Result<u32, ClientError> {
         self.send(|out, id| encode_describe(out, id, generation, ids).map(|()| Expected::Descriptions(ids.len())))
+    }
+
+    /// Queues an EXPLAIN of one key and returns its request id. The kind is a raw number, as in LOOKUP.
+    pub fn send_explain(&mut self, kind: u8, key: &[u8]) -> Result<u32, ClientError> {
+        self.send(|out, id| encode_explain(out, id, kind, key).map(|()| Expected::Explanation))
     }
 
     /// Queues a PING and returns its request id.
@@ -550,261 +441,6 @@ impl Client {
                     attempt += 1;
                 }
             }
-        }
-    }
-}
-
-/// What the reply to a request must be, if it is no ERROR.
-#[derive(Clone, Copy)]
-enum Expected {
-    Hello,
-    Answers(usize),
-    Descriptions(usize),
-    Pong,
-}
-
-impl Expected {
-    fn check(self, reply: &Reply<'_>) -> Result<(), ClientError> {
-        match (self, reply) {
-            (_, Reply::Error(_)) | (Self::Hello, Reply::Hello(_)) | (Self::Pong, Reply::Pong(_)) => Ok(()),
-            (Self::Answers(count), Reply::Answers(list)) if list.answers.len() == count => Ok(()),
-            (Self::Descriptions(count), Reply::Descriptions(list)) if list.len() == count => Ok(()),
-            (Self::Answers(_), Reply::Answers(_)) => Err(ClientError::Mismatch("not as many answers as keys")),
-            (Self::Descriptions(_), Reply::Descriptions(_)) => Err(ClientError::Mismatch("not as many descriptions as ids")),
-            _ => Err(ClientError::Mismatch("a reply of another kind")),
-        }
-    }
-}
-
-/// One connection and its buffers. `dead` once its bytes can no longer be trusted to line up; then nothing is in flight.
-struct Connection {
-    stream: Stream,
-    outbox: Vec<u8>,
-    /// Received bytes are `inbox[taken..filled]`; the rest is room.
-    inbox: Vec<u8>,
-    taken: usize,
-    filled: usize,
-    waiting: VecDeque<(u32, Expected)>,
-    /// As the socket has it; set again only where it changes.
-    read_timeout: Option<Option<Duration>>,
-    dead: bool,
-}
-
-impl Connection {
-    fn new(stream: Stream) -> Self {
-        Self {
-            stream,
-            outbox: Vec::new(),
-            inbox: vec![0; 16 << 10],
-            taken: 0,
-            filled: 0,
-            waiting: VecDeque::new(),
-            read_timeout: None,
-            dead: false,
-        }
-    }
-
-    fn flush(&mut self) -> Result<(), ClientError> {
-        if self.outbox.is_empty() {
-            return Ok(());
-        }
-        let written = self.stream.write_all(&self.outbox);
-        self.outbox.clear();
-        written.map_err(|error| {
-            self.bury(if timed_out(&error) { ClientError::TimedOut("writing the request") } else { ClientError::Io(error) })
-        })
-    }
-
-    fn bury(&mut self, error: ClientError) -> ClientError {
-        self.dead = true;
-        self.waiting.clear();
-        self.outbox.clear();
-        error
-    }
-
-    fn receive(&mut self, timeout: Option<Duration>) -> Result<(u32, Reply<'_>), ClientError> {
-        self.flush()?;
-        let end = match self.complete_frame(timeout) {
-            Ok(end) => end,
-            Err(error @ ClientError::TimedOut(_)) => return Err(error),
-            Err(error) => return Err(self.bury(error)),
-        };
-        let frame = next_frame(&self.inbox[self.taken..end]);
-        self.taken = end;
-        let due = self.waiting.pop_front();
-        // `bury` would borrow the whole of self while the reply borrows the inbox.
-        let checked = check_reply(frame, due);
-        let closing = matches!(&checked, Ok((_, Reply::Error(error))) if error.closing);
-        if checked.is_err() || closing {
-            self.dead = true;
-            self.waiting.clear();
-            self.outbox.clear();
-        }
-        checked
-    }
-
-    /// Reads until `inbox[taken..]` starts with a whole frame, and returns where that ends.
-    fn complete_frame(&mut self, timeout: Option<Duration>) -> Result<usize, ClientError> {
-        let mut deadline = None;
-        loop {
-            let received = &self.inbox[self.taken..self.filled];
-            match next_frame(received) {
-                Ok(Some(frame)) => return Ok(self.taken + frame.bytes()),
-                Ok(None) => {}
-                Err(_) => {
-                    let frame_bytes = received.first_chunk::<4>().map_or(0, |length| u32::from_le_bytes(*length));
-                    return Err(ClientError::BadLength { frame_bytes });
-                }
-            }
-            self.make_room();
-            let late = ClientError::TimedOut("waiting for the reply");
-            // The whole wait is bounded, not each read: a peer that trickles does not move the deadline.
-            let left = match (timeout, deadline) {
-                (None, _) => None,
-                (Some(timeout), None) => {
-                    deadline = Some(Instant::now() + timeout);
-                    Some(timeout)
-                }
-                (Some(_), Some(deadline)) => match deadline.saturating_duration_since(Instant::now()) {
-                    Duration::ZERO => return Err(late),
-                    left => Some(left),
-                },
-            };
-            if self.read_timeout != Some(left) {
-                self.stream.set_read_timeout(left).map_err(ClientError::Io)?;
-                self.read_timeout = Some(left);
-            }
-            match self.stream.read(&mut self.inbox[self.filled..]) {
-                Ok(0) => return Err(ClientError::Closed { mid_frame: self.filled > self.taken }),
-                Ok(bytes) => self.filled += bytes,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if timed_out(&error) => return Err(late),
-                Err(error) => return Err(ClientError::Io(error)),
-            }
-        }
-    }
-
-    /// Room for the frame that has begun, at least one byte.
-    fn make_room(&mut self) {
-        if self.taken > 0 {
-            self.inbox.copy_within(self.taken..self.filled, 0);
-            self.filled -= self.taken;
-            self.taken = 0;
-        }
-        let wanted = crate::bytes_wanted(&self.inbox[..self.filled]).max(self.filled + 1);
-        if self.inbox.len() < wanted {
-            self.inbox.resize(wanted, 0);
-        }
-    }
-}
-
-fn check_reply<'a>(
-    frame: Result<Option<Frame<'a>>, crate::Refusal>,
-    due: Option<(u32, Expected)>,
-) -> Result<(u32, Reply<'a>), ClientError> {
-    let (Ok(Some(frame)), Some((expected_id, expected))) = (frame, due) else {
-        return Err(ClientError::Mismatch("no request is in flight"));
-    };
-    let reply = frame.reply()?;
-    let got = frame.header.request_id;
-    let for_connection = matches!(&reply, Reply::Error(error) if error.closing && got == 0);
-    if got != expected_id && !for_connection {
-        return Err(ClientError::WrongRequestId { expected: expected_id, got });
-    }
-    expected.check(&reply)?;
-    Ok((got, reply))
-}
-
-fn timed_out(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
-}
-
-/// Zero means without a bound.
-fn bound(timeout: Duration) -> Option<Duration> {
-    (!timeout.is_zero()).then_some(timeout)
-}
-
-enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-impl Stream {
-    fn connect(endpoint: &Endpoint, options: &ClientOptions) -> io::Result<Self> {
-        match endpoint {
-            Endpoint::Tcp(address) => {
-                let stream = connect_tcp(address, bound(options.connect_timeout))?;
-                stream.set_nodelay(options.nodelay)?;
-                stream.set_write_timeout(bound(options.write_timeout))?;
-                Ok(Self::Tcp(stream))
-            }
-            Endpoint::Unix(path) => {
-                let stream = UnixStream::connect(path)?;
-                stream.set_write_timeout(bound(options.write_timeout))?;
-                Ok(Self::Unix(stream))
-            }
-        }
-    }
-
-    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.set_read_timeout(timeout),
-            Self::Unix(stream) => stream.set_read_timeout(timeout),
-        }
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.read(buffer),
-            Self::Unix(stream) => stream.read(buffer),
-        }
-    }
-
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.write_all(bytes),
-            Self::Unix(stream) => stream.write_all(bytes),
-        }
-    }
-}
-
-/// The first address of the name that answers; the timeout is for each.
-fn connect_tcp(address: &str, timeout: Option<Duration>) -> io::Result<TcpStream> {
-    let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
-    for address in address.to_socket_addrs()? {
-        let connected = match timeout {
-            Some(timeout) => TcpStream::connect_timeout(&address, timeout),
-            None => TcpStream::connect(address),
-        };
-        match connected {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn endpoints_are_read_in_every_documented_form() {
-        let check = |text: &str, shown: &str| assert_eq!(Endpoint::parse(text).map(|e| e.to_string()), Ok(shown.to_owned()));
-        check("tcp:127.0.0.1:7700", "tcp:127.0.0.1:7700");
-        check("127.0.0.1:7700", "tcp:127.0.0.1:7700");
-        check("localhost:7700", "tcp:localhost:7700");
-        check("[::1]:7700", "tcp:[::1]:7700");
-        check("unix:/run/v.sock", "unix:/run/v.sock");
-        check("/run/v.sock", "unix:/run/v.sock");
-        check("unix:v.sock", "unix:v.sock");
-    }
-
-    #[test]
-    fn text_that_is_no_endpoint_is_refused_with_the_forms_that_are() {
-        for text in ["", "unix:", "7700", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", ":7700", "::1:7700", "tcp:"] {
-            let error = Endpoint::parse(text).expect_err(text).to_string();
-            assert!(error.contains("HOST:PORT"), "{error}");
         }
     }
 }

@@ -46,6 +46,14 @@ closed! {
         Network = 7 "network",
         /// A file's digest.
         File = 8 "file",
+        /// A text anywhere in the host.
+        HostSubstring = 9 "host-substring",
+        /// A text anywhere in host, path and query.
+        UrlSubstring = 10 "url-substring",
+        /// A whole token of the host.
+        HostToken = 11 "host-token",
+        /// A whole token of host, path and query.
+        UrlToken = 12 "url-token",
     }
 }
 

@@ -32,11 +32,17 @@ pub const KEY_BYTES_MAX: usize = 8192;
 pub const IDS_MAX: usize = 256;
 /// Bytes of a client's or server's name.
 pub const NAME_BYTES_MAX: usize = 64;
+/// Matches of one EXPLANATION.
+pub const MATCHES_MAX: usize = 64;
+/// Bytes of the canonical text of one EXPLANATION.
+pub const CANONICAL_BYTES_MAX: usize = 32768;
 /// Bytes that a PING carries.
 pub const PING_BYTES_MAX: usize = 64;
 
-/// Request flag of LOOKUP_HASHED: the keys are of suffix or prefix expressions, so only rules that reach below them match.
-pub const REQUEST_PARENT: u32 = 1 << 0;
+/// Request flag of LOOKUP_HASHED: the host of each key is a suffix of its question's host, so only rules on names below it match.
+pub const REQUEST_SUFFIX: u32 = 1 << 0;
+/// Request flag of LOOKUP_HASHED: the path of each key is a prefix of its question's path, so only rules on paths below it match.
+pub const REQUEST_PREFIX: u32 = 1 << 1;
 /// Reply flag: the server closes the connection after this frame.
 pub const REPLY_CLOSING: u32 = 1 << 0;
 /// Reply flag: the server is draining; finish and connect elsewhere.
@@ -81,6 +87,8 @@ closed! {
         Describe = 0x04 "DESCRIBE",
         /// Client: up to PING_BYTES_MAX bytes to echo.
         Ping = 0x05 "PING",
+        /// Client: how is one key read, and which rules match it?
+        Explain = 0x06 "EXPLAIN",
         /// Server: version, limits, hash key and profile.
         HelloReply = 0x81 "HELLO_REPLY",
         /// Server: one answer per key, in order.
@@ -89,6 +97,8 @@ closed! {
         Descriptions = 0x84 "DESCRIPTIONS",
         /// Server: the bytes of the PING.
         Pong = 0x85 "PONG",
+        /// Server: canonical form, expressions and matches of one key.
+        Explanation = 0x86 "EXPLANATION",
         /// Server: why a request has no other reply.
         Error = 0xFF "ERROR",
     }

@@ -16,6 +16,10 @@ closed! {
         GsbV4 = 1 "gsb-v4",
         /// Every host suffix and path prefix within the profile's bounds.
         Full = 2 "full",
+        /// Safe Browsing v5: suffixes from the registrable domain on, by the public suffix list of the generation.
+        GsbV5 = 3 "gsb-v5",
+        /// The exact host; the exact path with and without query.
+        Exact = 4 "exact",
     }
 }
 

@@ -1,11 +1,11 @@
 //! verdict-wire: the binary protocol of verdictd, without I/O, and a small blocking client.
 //!
 //! ```text
-//!  bytes ─► Frames ─► Frame ─► request() ─► Request { Hello, Lookup, LookupHashed, Describe, Ping }      server side
-//!  Vec<u8> ◄─ encode_answers · encode_hello_reply · DescriptionsWriter · encode_pong · encode_refusal
+//!  bytes ─► Frames ─► Frame ─► request() ─► Request { Hello, Lookup, LookupHashed, Describe, Explain, Ping }      server side
+//!  Vec<u8> ◄─ encode_answers · encode_hello_reply · DescriptionsWriter · encode_explanation · encode_pong · encode_refusal
 //!
-//!  Vec<u8> ◄─ LookupWriter · encode_hello · encode_lookup_hashed · encode_describe · encode_ping         client side
-//!  bytes ─► Frames ─► Frame ─► reply() ─► Reply { Hello, Answers, Descriptions, Pong, Error }
+//!  Vec<u8> ◄─ LookupWriter · encode_hello · encode_lookup_hashed · encode_describe · encode_explain · encode_ping         client side
+//!  bytes ─► Frames ─► Frame ─► reply() ─► Reply { Hello, Answers, Descriptions, Explanation, Pong, Error }
 //! ```
 //! Decoding borrows from the caller's buffer and allocates nothing; encoding appends to the caller's `Vec` and allocates only where
 //! its capacity is short. No byte of a peer makes anything here panic. PROTOCOL.md describes the bytes for people of other languages;
@@ -21,6 +21,7 @@ mod client;
 mod closed;
 mod describe;
 mod error;
+mod explain;
 mod frame;
 mod hello;
 mod reply;
@@ -33,14 +34,17 @@ pub use describe::{
     SOURCE_BYTES_MAX, SourceNames,
 };
 pub use error::{EncodeError, ErrorCode, ErrorReply, MESSAGE_BYTES_MAX, Malformed, Refusal, encode_error, encode_refusal};
+pub use explain::{
+    Explained, ExplainedMatch, Explanation, ExplanationFlags, HostAsked, MATCH_BYTES, MatchFlags, MatchOn, RuleMatch, encode_explanation,
+};
 pub use frame::{
-    FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Frame, FrameHeader, FrameKind, Frames, IDS_MAX, KEY_BYTES_MAX, KEYS_MAX, Limits, NAME_BYTES_MAX,
-    PING_BYTES_MAX, REPLY_CLOSING, REPLY_DRAINING, REQUEST_PARENT, VERSION, VERSION_MAX, VERSION_MIN, bytes_wanted, mark_reply, next_frame,
-    next_frame_within,
+    CANONICAL_BYTES_MAX, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Frame, FrameHeader, FrameKind, Frames, IDS_MAX, KEY_BYTES_MAX, KEYS_MAX,
+    Limits, MATCHES_MAX, NAME_BYTES_MAX, PING_BYTES_MAX, REPLY_CLOSING, REPLY_DRAINING, REQUEST_PREFIX, REQUEST_SUFFIX, VERSION,
+    VERSION_MAX, VERSION_MIN, bytes_wanted, mark_reply, next_frame, next_frame_within,
 };
 pub use hello::{ClientHello, HashKey, Profile, Scheme, ServerHello, encode_hello, encode_hello_reply};
 pub use reply::{Pong, Reply, encode_pong};
 pub use request::{
-    Describe, HashedKey, HashedKeys, HashedLookup, IdList, KEY_HEAD_BYTES, KeyHead, KeyKind, KeyList, LookupWriter, Request,
-    encode_describe, encode_lookup, encode_lookup_hashed, encode_ping,
+    Describe, HashedKey, HashedKeys, HashedLookup, IdList, KEY_HEAD_BYTES, KeyHead, KeyKind, KeyList, LookupWriter, Place, Request,
+    encode_describe, encode_explain, encode_lookup, encode_lookup_hashed, encode_ping,
 };

@@ -6,6 +6,7 @@
 use crate::answer::AnswerList;
 use crate::describe::DescriptionList;
 use crate::error::{ErrorReply, Malformed};
+use crate::explain::Explanation;
 use crate::frame::{FRAME_HEADER_BYTES, Frame, FrameKind, PING_BYTES_MAX, VERSION_MAX, VERSION_MIN, begin_frame, finish_frame, read};
 use crate::hello::ServerHello;
 
@@ -18,6 +19,8 @@ pub enum Reply<'a> {
     Answers(AnswerList<'a>),
     /// To DESCRIBE.
     Descriptions(DescriptionList<'a>),
+    /// To EXPLAIN.
+    Explanation(Explanation<'a>),
     /// To PING.
     Pong(Pong<'a>),
     /// To anything.
@@ -43,6 +46,7 @@ impl<'a> Frame<'a> {
             Some(FrameKind::HelloReply) => ServerHello::decode(self).map(Reply::Hello),
             Some(FrameKind::Answers) => AnswerList::decode(self).map(Reply::Answers),
             Some(FrameKind::Descriptions) => DescriptionList::decode(self).map(Reply::Descriptions),
+            Some(FrameKind::Explanation) => Explanation::decode(self).map(Reply::Explanation),
             Some(FrameKind::Pong) => Pong::decode(self).map(Reply::Pong),
             Some(FrameKind::Error) => ErrorReply::decode(self).map(Reply::Error),
             _ => Err(Malformed::new(4, "no reply of that kind")),

@@ -5,6 +5,7 @@
 //!  LOOKUP_HASHED  │ generation u64 │ count × │ lo u64 │ hi u64 │
 //!  DESCRIBE       │ generation u64 │ count × │ id u32 │
 //!  PING           │ 0..=64 bytes │
+//!  EXPLAIN        one key, as in LOOKUP
 //! ```
 //! A frame is validated once, wholly, by `Frame::request`; the lists it returns then walk the same bytes without a way to fail. A key of an
 //! unknown kind is not an error of the frame: that one answer says unsupported. Keys that were hashed, and verdict ids, mean something in
@@ -13,8 +14,8 @@
 use crate::closed::closed;
 use crate::error::{EncodeError, ErrorCode, Malformed, Refusal};
 use crate::frame::{
-    FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Frame, FrameKind, IDS_MAX, KEY_BYTES_MAX, KEYS_MAX, PING_BYTES_MAX, REQUEST_PARENT, VERSION_MAX,
-    VERSION_MIN, begin_frame, finish_frame, read,
+    FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Frame, FrameKind, IDS_MAX, KEY_BYTES_MAX, KEYS_MAX, PING_BYTES_MAX, REQUEST_PREFIX,
+    REQUEST_SUFFIX, VERSION_MAX, VERSION_MIN, begin_frame, finish_frame, read,
 };
 use crate::hello::ClientHello;
 use bytemuck::{Pod, Zeroable};
@@ -85,6 +86,13 @@ pub enum Request<'a> {
     Describe(Describe<'a>),
     /// Bytes to echo.
     Ping(&'a [u8]),
+    /// One key to explain: its raw kind and its bytes.
+    Explain {
+        /// A `KeyKind`, or a number that gets the status unsupported.
+        kind: u8,
+        /// The key.
+        key: &'a [u8],
+    },
 }
 
 impl<'a> Frame<'a> {
@@ -107,11 +115,11 @@ impl<'a> Frame<'a> {
                 KeyList::decode(self).map(Request::Lookup).map_err(|e| e.refusal(id))
             }
             FrameKind::LookupHashed => {
-                self.only(REQUEST_PARENT)?;
+                self.only(REQUEST_SUFFIX | REQUEST_PREFIX)?;
                 self.count(KEYS_MAX)?;
                 let (generation, keys) = self.generation_and(HASHED_KEY_BYTES)?;
-                let parent = self.header.flags & REQUEST_PARENT != 0;
-                Ok(Request::LookupHashed(HashedLookup { request_id: id, generation, parent, keys: HashedKeys { bytes: keys } }))
+                let place = Place::of_flags(self.header.flags);
+                Ok(Request::LookupHashed(HashedLookup { request_id: id, generation, place, keys: HashedKeys { bytes: keys } }))
             }
             FrameKind::Describe => {
                 self.only(0)?;
@@ -126,6 +134,12 @@ impl<'a> Frame<'a> {
                     return Err(Malformed::new(FRAME_HEADER_BYTES + PING_BYTES_MAX, "a PING carries too much").refusal(id));
                 }
                 Ok(Request::Ping(self.body))
+            }
+            FrameKind::Explain => {
+                self.only(0)?;
+                self.count(1)?;
+                let (kind, key) = KeyList::one(self).map_err(|e| e.refusal(id))?;
+                Ok(Request::Explain { kind, key })
             }
             _ => Err(unsupported),
         }
@@ -198,6 +212,11 @@ impl<'a> KeyList<'a> {
         }
         Ok(Self { rest: body, left: frame.header.count.into() })
     }
+
+    /// The only key of a frame whose count is 1.
+    fn one(frame: &Frame<'a>) -> Result<(u8, &'a [u8]), Malformed> {
+        Self::decode(frame)?.next().ok_or(Malformed::new(6, "not one key"))
+    }
 }
 
 impl<'a> Iterator for KeyList<'a> {
@@ -220,12 +239,37 @@ impl<'a> Iterator for KeyList<'a> {
 
 impl ExactSizeIterator for KeyList<'_> {}
 
+/// Where the expression of a pre-hashed key stands in its question: what a rule must reach to match there. The two request flags.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// Its host is a suffix of the question's host, not that host itself.
+    pub suffix: bool,
+    /// Its path is a prefix of the question's path, not that path itself.
+    pub prefix: bool,
+}
+
+impl Place {
+    /// The very host, URL or digest that is asked about.
+    pub const EXACT: Self = Self { suffix: false, prefix: false };
+    /// All four, in the order of their flags.
+    pub const ALL: [Self; 4] =
+        [Self::EXACT, Self { suffix: true, prefix: false }, Self { suffix: false, prefix: true }, Self { suffix: true, prefix: true }];
+
+    const fn of_flags(flags: u32) -> Self {
+        Self { suffix: flags & REQUEST_SUFFIX != 0, prefix: flags & REQUEST_PREFIX != 0 }
+    }
+
+    const fn flags(self) -> u32 {
+        (self.suffix as u32 * REQUEST_SUFFIX) | (self.prefix as u32 * REQUEST_PREFIX)
+    }
+}
+
 /// A LOOKUP_HASHED. Its keys were made with the hash key of one generation and are noise to any other.
 #[derive(Clone, Debug)]
 pub struct HashedLookup<'a> {
     request_id: u32,
     generation: u64,
-    parent: bool,
+    place: Place,
     keys: HashedKeys<'a>,
 }
 
@@ -235,9 +279,9 @@ impl<'a> HashedLookup<'a> {
         self.generation
     }
 
-    /// The keys are of suffix or prefix expressions.
-    pub const fn parent(&self) -> bool {
-        self.parent
+    /// Where the expressions of the keys stand in their questions.
+    pub const fn place(&self) -> Place {
+        self.place
     }
 
     /// The keys, if they are of the generation that is `served`; else they could only miss, and the refusal says so.
@@ -390,18 +434,17 @@ pub fn encode_lookup<'k>(out: &mut Vec<u8>, request_id: u32, keys: impl IntoIter
     writer.finish().map(drop)
 }
 
-/// Appends a LOOKUP_HASHED. `generation`: whose hash key made the keys. `parent`: they are of suffix or prefix expressions.
+/// Appends a LOOKUP_HASHED. `generation`: whose hash key made the keys. `place`: where all their expressions stand.
 pub fn encode_lookup_hashed(
     out: &mut Vec<u8>,
     request_id: u32,
     generation: u64,
     keys: &[HashedKey],
-    parent: bool,
+    place: Place,
 ) -> Result<(), EncodeError> {
     check_count(keys.len(), KEYS_MAX)?;
     out.reserve(FRAME_HEADER_BYTES + GENERATION_BYTES + size_of_val(keys));
-    let flags = if parent { REQUEST_PARENT } else { 0 };
-    let start = begin_frame(out, FrameKind::LookupHashed, keys.len() as u16, request_id, flags);
+    let start = begin_frame(out, FrameKind::LookupHashed, keys.len() as u16, request_id, place.flags());
     out.extend_from_slice(&generation.to_le_bytes());
     out.extend_from_slice(bytemuck::cast_slice(keys));
     finish_frame(out, start);
@@ -415,6 +458,18 @@ pub fn encode_describe(out: &mut Vec<u8>, request_id: u32, generation: u64, ids:
     let start = begin_frame(out, FrameKind::Describe, ids.len() as u16, request_id, 0);
     out.extend_from_slice(&generation.to_le_bytes());
     out.extend_from_slice(bytemuck::cast_slice(ids));
+    finish_frame(out, start);
+    Ok(())
+}
+
+/// Appends an EXPLAIN of one key.
+pub fn encode_explain(out: &mut Vec<u8>, request_id: u32, kind: u8, key: &[u8]) -> Result<(), EncodeError> {
+    if key.len() > KEY_BYTES_MAX {
+        return Err(EncodeError::KeyTooLong { bytes: key.len() });
+    }
+    let start = begin_frame(out, FrameKind::Explain, 1, request_id, 0);
+    out.extend_from_slice(bytemuck::bytes_of(&KeyHead { kind, zero: 0, key_bytes: key.len() as u16 }));
+    out.extend_from_slice(key);
     finish_frame(out, start);
     Ok(())
 }

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use verdict_wire::{
-    Answer, Categories, Class, Client, ClientError, ClientOptions, Description, DescriptionsWriter, Endpoint, ErrorCode, Flags, Frames,
-    HashKey, HashedKey, KEY_BYTES_MAX, KEYS_MAX, KeyKind, Limits, Profile, Reply, Request, Scheme, ServerHello, Status, answers_in_place,
-    encode_answers, encode_error, encode_hello_reply, encode_pong, encode_refusal, mark_reply,
+    Answer, Categories, Class, Client, ClientError, ClientOptions, Description, DescriptionsWriter, Endpoint, ErrorCode, Explanation,
+    Flags, Frames, HashKey, HashedKey, HostAsked, KEY_BYTES_MAX, KEYS_MAX, KeyKind, Limits, MatchFlags, MatchOn, Place, Profile, Reply,
+    Request, RuleMatch, Scheme, ServerHello, Status, answers_in_place, encode_answers, encode_error, encode_explanation,
+    encode_hello_reply, encode_pong, encode_refusal, mark_reply,
 };
 
 const GENERATION: u64 = 0x1122_3344_5566_7788;
@@ -105,6 +106,22 @@ fn honest(id: u32, request: Request<'_>, out: &mut Vec<u8>) {
             }
             Err(refusal) => encode_refusal(out, GENERATION, &refusal),
         },
+        Request::Explain { kind, key } => {
+            let canonical = format!("key-{kind}-{}", key.len());
+            let explanation = Explanation {
+                generation: GENERATION,
+                status: 0,
+                flags: 0,
+                canonical: &canonical,
+                path_at: canonical.len() as u16,
+                hosts: &[HostAsked { at: 4_u16.to_le_bytes(), paths_asked: 0, listed: 1 }],
+                path_ends: &[],
+                paths_exact: 0,
+                reason: "",
+                matches: &[RuleMatch { on: MatchOn::Host.raw(), flags: MatchFlags::WINS.0, ..RuleMatch::default() }],
+            };
+            encode_explanation(out, id, &explanation);
+        }
         Request::Ping(payload) => encode_pong(out, id, GENERATION, payload),
     }
 }
@@ -138,12 +155,18 @@ fn every_whole_call_is_answered() {
     assert_eq!(answers.answers[0], Answer::new(Class::Malicious, b'a', Categories::TEST, Flags::NONE, 9));
     assert_eq!((answers.answers[1].score(), answers.answers[2].status()), (b'b', Status::Unparseable));
 
-    let hashed = client.lookup_hashed(GENERATION, &[HashedKey { lo: 77, hi: 5 }], true).expect("hashed");
+    let hashed = client.lookup_hashed(GENERATION, &[HashedKey { lo: 77, hi: 5 }], Place::ALL[3]).expect("hashed");
     assert_eq!((hashed.answers[0].score(), hashed.answers[0].id()), (77, 5));
 
     let described = client.describe(GENERATION, &[7, 8]).expect("describe");
     assert_eq!(described[0].sources, ["first", "second"]);
     assert!(!described[0].description.is_absent() && described[1].description.is_absent());
+
+    let explained = client.explain(KeyKind::Host, b"abc").expect("explain");
+    assert_eq!((explained.generation, explained.canonical.as_str()), (GENERATION, "key-2-3"));
+    assert_eq!((explained.hosts[0].0.as_str(), explained.matches[0].found.on()), ("2-3", MatchOn::Host));
+    let too_long = client.explain(KeyKind::Url, &[b'x'; KEY_BYTES_MAX + 1]);
+    assert!(matches!(too_long, Err(ClientError::Encode(_))), "{too_long:?}");
 
     assert_eq!(client.ping(b"echo").expect("ping"), GENERATION);
     assert_eq!(client.connects(), 1);
@@ -175,7 +198,7 @@ fn long_lookups_are_spread_over_frames_and_stay_in_order() {
     assert_eq!((too_long[0].status(), too_long[1].score()), (Status::Unparseable, b'y'));
 
     let hashed: Vec<_> = (0..2 * KEYS_MAX as u64 + 1).map(|index| HashedKey { lo: index % 200, hi: index % 9999 }).collect();
-    let answers = client.lookup_hashed(GENERATION, &hashed, false).expect("many hashed").answers;
+    let answers = client.lookup_hashed(GENERATION, &hashed, Place::EXACT).expect("many hashed").answers;
     assert!(answers.iter().zip(&hashed).all(|(answer, key)| u64::from(answer.id()) == key.hi) && answers.len() == hashed.len());
 
     let ids: Vec<u32> = (0..700).collect();
@@ -277,7 +300,7 @@ fn replies_of_pipelined_requests_come_in_their_order() {
 #[test]
 fn an_error_reply_costs_its_own_request_only() {
     let mut client = honest_client();
-    let stale = client.lookup_hashed(GENERATION + 1, &[HashedKey::default()], false);
+    let stale = client.lookup_hashed(GENERATION + 1, &[HashedKey::default()], Place::EXACT);
     assert!(matches!(stale, Err(ClientError::Refused { code: ErrorCode::StaleGeneration, generation: GENERATION, .. })), "{stale:?}");
     assert!(matches!(client.describe(0, &[1]), Err(ClientError::Refused { code: ErrorCode::StaleGeneration, .. })));
     let id = client.send_describe(3, &[1]).expect("send");

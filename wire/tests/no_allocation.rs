@@ -16,9 +16,10 @@ fn requests() -> Vec<u8> {
     let mut out = Vec::new();
     encode_hello(&mut out, 1, &ClientHello { version_min: 1, version_max: 3, name: "client" }).expect("a HELLO");
     encode_lookup(&mut out, 2, (0..KEYS_MAX).map(|_| (1, b"http://a.example/".as_slice()))).expect("a LOOKUP");
-    encode_lookup_hashed(&mut out, 3, GENERATION, &[HashedKey { lo: 1, hi: 2 }; 100], true).expect("a LOOKUP_HASHED");
-    encode_lookup_hashed(&mut out, 4, GENERATION + 1, &[HashedKey { lo: 1, hi: 2 }; 100], false).expect("a stale one");
+    encode_lookup_hashed(&mut out, 3, GENERATION, &[HashedKey { lo: 1, hi: 2 }; 100], Place::ALL[3]).expect("a LOOKUP_HASHED");
+    encode_lookup_hashed(&mut out, 4, GENERATION + 1, &[HashedKey { lo: 1, hi: 2 }; 100], Place::EXACT).expect("a stale one");
     encode_describe(&mut out, 5, GENERATION, &[7; 20]).expect("a DESCRIBE");
+    encode_explain(&mut out, 8, 1, b"http://a.example/").expect("an EXPLAIN");
     encode_ping(&mut out, 6, b"payload").expect("a PING");
     out.extend_from_slice(&[16, 0, 0, 0, 0x77, 1, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0]); // no such kind
     out
@@ -66,6 +67,23 @@ fn answer(id: u32, request: Request<'_>, out: &mut Vec<u8>) -> Result<(), Refusa
             let mut writer = DescriptionsWriter::new(out, id, GENERATION, ids.len());
             ids.for_each(|id| writer.push(Description { id, ..Description::default() }, ["a source", "another"]));
         }
+        Request::Explain { .. } => {
+            let (canonical, matches) = ("http://a.example/", [RuleMatch::default(); 3]);
+            let (hosts, path_ends) = (&[HostAsked::default()], &[[17, 0]]);
+            let explanation = Explanation {
+                generation: GENERATION,
+                status: 0,
+                flags: 0,
+                canonical,
+                path_at: 16,
+                hosts,
+                path_ends,
+                paths_exact: 1,
+                reason: "",
+                matches: &matches,
+            };
+            encode_explanation(out, id, &explanation);
+        }
         Request::Ping(payload) => encode_pong(out, id, GENERATION, payload),
     }
     Ok(())
@@ -101,7 +119,7 @@ fn warm_buffers_are_all_that_serving_needs() {
 
     assert!(quiet, "every round allocated");
     assert_eq!(out, expected);
-    assert_eq!(things, 1 + KEYS_MAX + 100 + 1 + 40 + 1 + 1);
+    assert_eq!(things, 1 + KEYS_MAX + 100 + 1 + 40 + 1 + 1 + 1);
 
     let counted = Region::new(ALLOCATOR);
     std::hint::black_box(vec![0_u8; 100]);

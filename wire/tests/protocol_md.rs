@@ -53,6 +53,9 @@ fn numbers_and_names_are_those_of_the_code() {
     check_numbers("table: ErrorCode", ErrorCode::ALL.iter().map(|code| (code.raw().into(), code.name())));
     check_numbers("bits: Categories", Categories::ALL.iter().map(|(_, bit, name)| (*bit as usize, *name)));
     check_numbers("bits: Flags", Flags::ALL.iter().map(|(_, bit, name)| (*bit as usize, *name)));
+    check_numbers("table: MatchOn", MatchOn::ALL.iter().map(|on| (on.raw().into(), on.name())));
+    check_numbers("bits: MatchFlags", MatchFlags::ALL.iter().map(|(_, bit, name)| (*bit as usize, *name)));
+    check_numbers("bits: ExplanationFlags", ExplanationFlags::ALL.iter().map(|(_, bit, name)| (*bit as usize, *name)));
     check_numbers("bits: DescriptionFlags", DescriptionFlags::ALL.iter().map(|(_, bit, name)| (*bit as usize, *name)));
 }
 
@@ -70,6 +73,8 @@ fn limits_flags_and_versions_are_those_of_the_code() {
             ("KEYS_MAX", KEYS_MAX),
             ("KEY_BYTES_MAX", KEY_BYTES_MAX),
             ("IDS_MAX", IDS_MAX),
+            ("MATCHES_MAX", MATCHES_MAX),
+            ("CANONICAL_BYTES_MAX", CANONICAL_BYTES_MAX),
             ("NAME_BYTES_MAX", NAME_BYTES_MAX),
             ("PING_BYTES_MAX", PING_BYTES_MAX),
             ("MESSAGE_BYTES_MAX", MESSAGE_BYTES_MAX),
@@ -80,7 +85,12 @@ fn limits_flags_and_versions_are_those_of_the_code() {
     let bit = |flag: u32| flag.trailing_zeros() as usize;
     check(
         "flags",
-        &[("REQUEST_PARENT", bit(REQUEST_PARENT)), ("REPLY_CLOSING", bit(REPLY_CLOSING)), ("REPLY_DRAINING", bit(REPLY_DRAINING))],
+        &[
+            ("REQUEST_SUFFIX", bit(REQUEST_SUFFIX)),
+            ("REQUEST_PREFIX", bit(REQUEST_PREFIX)),
+            ("REPLY_CLOSING", bit(REPLY_CLOSING)),
+            ("REPLY_DRAINING", bit(REPLY_DRAINING)),
+        ],
     );
     check("versions", &[("VERSION", VERSION.into()), ("VERSION_MIN", VERSION_MIN.into()), ("VERSION_MAX", VERSION_MAX.into())]);
 }
@@ -113,6 +123,8 @@ fn layouts_are_those_of_the_structs() {
     check_layout!(KeyHead { kind, zero, key_bytes });
     check_layout!(HashedKey { lo, hi });
     check_layout!(Answer { outcome, score, categories, flags, id });
+    check_layout!(HostAsked { at, paths_asked, listed });
+    check_layout!(RuleMatch { on, flags, host, path, at, bytes, answer, first, last });
     check_layout!(Description {
         id,
         class,
@@ -129,7 +141,7 @@ fn layouts_are_those_of_the_structs() {
     });
 }
 
-/// The structs of these three are private; what the encoders write is compared field by field.
+/// The structs of these four are private; what the encoders write is compared field by field.
 #[test]
 fn layouts_are_those_of_the_encoders() {
     let field = |frame: &[u8], fields: &[(String, usize)], name: &str, bytes: usize| {
@@ -173,6 +185,38 @@ fn layouts_are_those_of_the_encoders() {
     assert_eq!((fields.len(), frame.len()), (14, 16 + 64 + 7));
 
     frame.clear();
+    let (hosts, ends) = ([HostAsked::default(); 3], [[9, 0]; 4]);
+    let explanation = Explanation {
+        generation: 31,
+        status: 2,
+        flags: 1,
+        canonical: "aaaaaaaaa",
+        path_at: 6,
+        hosts: &hosts,
+        path_ends: &ends,
+        paths_exact: 2,
+        reason: "five!",
+        matches: &[],
+    };
+    encode_explanation(&mut frame, 1, &explanation);
+    let fields = layout("EXPLANATION", 24);
+    for (name, bytes, value) in [
+        ("generation", 8, 31),
+        ("status", 1, 2),
+        ("flags", 1, 1),
+        ("canonical_bytes", 2, 9),
+        ("reason_bytes", 2, 5),
+        ("path_at", 2, 6),
+        ("hosts", 1, 3),
+        ("paths", 1, 4),
+        ("paths_exact", 1, 2),
+        ("zero", 5, 0),
+    ] {
+        assert_eq!(field(&frame, &fields, name, bytes), value, "EXPLANATION {name}");
+    }
+    assert_eq!((fields.len(), frame.len()), (10, 16 + 24 + 12 + 8 + 9 + 5));
+
+    frame.clear();
     encode_error(&mut frame, 1, 21, ErrorCode::Overloaded, 23, "four", false);
     let fields = layout("ERROR", 16);
     for (name, bytes, value) in [("generation", 8, 21), ("code", 2, 7), ("message_bytes", 2, 4), ("detail", 4, 23)] {
@@ -197,7 +241,18 @@ fn examples_are_the_vectors_they_name() {
         assert_eq!(common::parse_hex(&hex).expect(name), common::vector(name).bytes, "PROTOCOL.md, example {name}");
         names.push(name);
     }
-    for wanted in ["hello", "hello-reply", "lookup-every-kind", "lookup-hashed", "answers", "describe", "descriptions", "error"] {
+    for wanted in [
+        "hello",
+        "hello-reply",
+        "lookup-every-kind",
+        "lookup-hashed",
+        "answers",
+        "describe",
+        "descriptions",
+        "explain",
+        "explanation",
+        "error",
+    ] {
         assert!(names.contains(&wanted), "PROTOCOL.md has no example {wanted}");
     }
 }
@@ -206,8 +261,11 @@ fn examples_are_the_vectors_they_name() {
 fn sections_that_the_code_refers_to_exist() {
     let text = protocol();
     let mut references = 0;
-    for entry in std::fs::read_dir(common::crate_path("src")).expect("src") {
-        let path = entry.expect("entry").path();
+    for path in ["src", "src/client"].into_iter().flat_map(|folder| std::fs::read_dir(common::crate_path(folder)).expect("a folder")) {
+        let path = path.expect("entry").path();
+        if path.is_dir() {
+            continue;
+        }
         let code = std::fs::read_to_string(&path).expect("a source");
         for reference in code.split("PROTOCOL.md section ").skip(1) {
             let number: String = reference.chars().take_while(char::is_ascii_digit).collect();

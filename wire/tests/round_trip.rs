@@ -37,12 +37,13 @@ proptest! {
     }
 
     #[test]
-    fn a_hashed_lookup_says_its_keys_to_its_own_generation_only(id: u32, generation: u64, other: u64, parent: bool, keys in vec(any::<(u64, u64)>(), 1..200)) {
+    fn a_hashed_lookup_says_its_keys_to_its_own_generation_only(id: u32, generation: u64, other: u64, suffix: bool, prefix: bool, keys in vec(any::<(u64, u64)>(), 1..200)) {
         let keys: Vec<_> = keys.into_iter().map(|(lo, hi)| HashedKey { lo, hi }).collect();
         let mut out = Vec::new();
-        encode_lookup_hashed(&mut out, id, generation, &keys, parent).expect("within limits");
+        let place = Place { suffix, prefix };
+        encode_lookup_hashed(&mut out, id, generation, &keys, place).expect("within limits");
         let Ok(Request::LookupHashed(lookup)) = one_frame(&out).request() else { return Err(TestCaseError::fail("not a hashed lookup")) };
-        prop_assert_eq!((lookup.generation(), lookup.parent()), (generation, parent));
+        prop_assert_eq!((lookup.generation(), lookup.place()), (generation, place));
         for served in [generation, other, 0] {
             match lookup.keys(served) {
                 Ok(list) => {
@@ -187,9 +188,9 @@ fn what_cannot_be_written_leaves_nothing_behind() {
     check(&out, result, EncodeError::TooManyKeys { count: KEYS_MAX + 1, max: KEYS_MAX });
     let result = encode_lookup(&mut out, 1, vec![(1, longest); 128]);
     check(&out, result, EncodeError::FrameTooLarge);
-    let result = encode_lookup_hashed(&mut out, 1, 1, &[], false);
+    let result = encode_lookup_hashed(&mut out, 1, 1, &[], Place::EXACT);
     check(&out, result, EncodeError::NoKeys);
-    let result = encode_lookup_hashed(&mut out, 1, 1, &vec![HashedKey::default(); KEYS_MAX + 1], false);
+    let result = encode_lookup_hashed(&mut out, 1, 1, &vec![HashedKey::default(); KEYS_MAX + 1], Place::EXACT);
     check(&out, result, EncodeError::TooManyKeys { count: KEYS_MAX + 1, max: KEYS_MAX });
     let result = encode_describe(&mut out, 1, 1, &[0; IDS_MAX + 1]);
     check(&out, result, EncodeError::TooManyKeys { count: IDS_MAX + 1, max: IDS_MAX });

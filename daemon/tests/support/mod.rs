@@ -121,6 +121,7 @@ pub enum Got {
     Pong { id: u32, payload: Vec<u8> },
     Hello { id: u32, generation: u64, hash_key: wire::HashKey },
     Descriptions { id: u32, sources: Vec<Vec<String>>, classes: Vec<wire::Class> },
+    Explanation { id: u32, explained: wire::Explained },
     Error { id: u32, code: wire::ErrorCode, closing: bool },
 }
 
@@ -181,6 +182,7 @@ fn got(frame: &wire::Frame<'_>) -> Got {
             }
             Got::Descriptions { id, sources, classes }
         }
+        Reply::Explanation(explanation) => Got::Explanation { id, explained: explanation.to_owned() },
         Reply::Error(error) => Got::Error { id, code: error.code(), closing: flags & wire::REPLY_CLOSING != 0 },
     }
 }
@@ -188,6 +190,12 @@ fn got(frame: &wire::Frame<'_>) -> Got {
 pub fn lookup(id: u32, keys: &[(KeyKind, &[u8])]) -> Vec<u8> {
     let mut frame = Vec::new();
     wire::encode_lookup(&mut frame, id, keys.iter().map(|(kind, key)| (kind.raw(), *key))).unwrap();
+    frame
+}
+
+pub fn explain(id: u32, kind: KeyKind, key: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    wire::encode_explain(&mut frame, id, kind.raw(), key).unwrap();
     frame
 }
 

@@ -160,7 +160,7 @@ impl<'a> Bench<'a> {
             }
         } else {
             for keys in material.keys.chunks_exact(batch) {
-                pool.push(batch, |out| frame::lookup_hashed(out, 0, material.generation, false, keys));
+                pool.push(batch, |out| frame::lookup_hashed(out, 0, material.generation, 0, keys));
             }
         }
         pool

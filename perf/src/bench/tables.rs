@@ -122,7 +122,7 @@ fn table_of(backend: Selected, digests: &[[u8; 16]]) -> io::Result<(Snapshot, us
 fn batches(keys: &[Key128], size: usize) -> Vec<Batch> {
     let batch_of = |keys: &[Key128]| {
         let mut batch = Batch::with_capacity(keys.len());
-        keys.iter().for_each(|key| batch.push_hashed(*key, false));
+        keys.iter().for_each(|key| batch.push_hashed(*key, false, false));
         batch
     };
     keys.chunks(size).map(batch_of).collect()

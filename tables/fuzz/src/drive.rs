@@ -180,7 +180,7 @@ fn questions(snapshot: &Snapshot, batch: &mut Batch) {
     push(Kind::Ipv6, &[0; 16]);
     push(Kind::Ipv6, &[0xFF; 16]);
     for hi in [0, 1, u64::MAX / 2, u64::MAX] {
-        batch.push_hashed(Key128 { lo: 0, hi }, false);
-        batch.push_hashed(Key128 { lo: u64::MAX, hi }, true);
+        batch.push_hashed(Key128 { lo: 0, hi }, false, false);
+        batch.push_hashed(Key128 { lo: u64::MAX, hi }, true, true);
     }
 }

@@ -1,8 +1,8 @@
 //! Decodes a frame and encodes what it said; shared by the fuzz targets and the tests.
 
 use verdict_wire::{
-    ClientHello, DescriptionsWriter, ErrorCode, Frame, Reply, Request, encode_answers, encode_describe, encode_error, encode_hello,
-    encode_hello_reply, encode_lookup, encode_lookup_hashed, encode_ping, encode_pong,
+    ClientHello, DescriptionsWriter, ErrorCode, Frame, Reply, Request, encode_answers, encode_describe, encode_error, encode_explain,
+    encode_explanation, encode_hello, encode_hello_reply, encode_lookup, encode_lookup_hashed, encode_ping, encode_pong,
 };
 
 /// The request in `frame`, written again; `None` if it is refused.
@@ -17,12 +17,13 @@ pub fn request_again(frame: &Frame<'_>) -> Option<Vec<u8>> {
         Request::LookupHashed(lookup) => {
             // 0 names no generation, so such keys are never handed out.
             let keys: Vec<_> = lookup.keys(lookup.generation()).ok()?.collect();
-            encode_lookup_hashed(&mut out, id, lookup.generation(), &keys, lookup.parent())
+            encode_lookup_hashed(&mut out, id, lookup.generation(), &keys, lookup.place())
         }
         Request::Describe(describe) => {
             let ids: Vec<_> = describe.ids(describe.generation()).ok()?.collect();
             encode_describe(&mut out, id, describe.generation(), &ids)
         }
+        Request::Explain { kind, key } => encode_explain(&mut out, id, kind, key),
         Request::Ping(payload) => encode_ping(&mut out, id, payload),
     }
     .expect("what was decoded can be encoded");
@@ -42,6 +43,7 @@ pub fn reply_again(frame: &Frame<'_>) -> Option<Vec<u8>> {
                 writer.push(description, sources);
             }
         }
+        Reply::Explanation(explanation) => encode_explanation(&mut out, id, &explanation),
         Reply::Pong(pong) => encode_pong(&mut out, id, pong.generation, pong.payload),
         Reply::Error(error) => {
             let code = ErrorCode::from_raw(error.code_raw)?;

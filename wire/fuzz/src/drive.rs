@@ -86,7 +86,8 @@ pub enum Op {
         generation: u64,
         keys: Vec<(u64, u64)>,
         repeat: u16,
-        parent: bool,
+        suffix: bool,
+        prefix: bool,
     },
     Describe {
         request_id: u32,
@@ -116,6 +117,21 @@ pub enum Op {
         generation: u64,
         descriptions: Vec<(u32, u8, u16, Vec<String>)>,
         repeat: u8,
+    },
+    Explain {
+        request_id: u32,
+        kind: u8,
+        key: Vec<u8>,
+    },
+    Explanation {
+        request_id: u32,
+        generation: u64,
+        canonical: Vec<u8>,
+        /// Repeats the canonical text, to reach its limit with few bytes.
+        repeat: u16,
+        places: [u8; 4],
+        matches: Vec<(u8, u8, u8, u8, [u8; 8])>,
+        reason: String,
     },
     Pong {
         request_id: u32,
@@ -233,11 +249,12 @@ fn step(op: &Op, requests: &mut Pipe, replies: &mut Pipe) {
             let count = usize::from(*count) % (KEYS_MAX + 2);
             requests.write(|out| encode_lookup(out, *request_id, (0..count).map(|_| (*kind, key.as_slice()))));
         }
-        Op::LookupHashed { request_id, generation, keys, repeat, parent } => {
+        Op::LookupHashed { request_id, generation, keys, repeat, suffix, prefix } => {
             let repeat = usize::from(*repeat) % (KEYS_MAX + 2);
             let keys: Vec<_> = keys.iter().cycle().take(keys.len() + repeat).map(|&(lo, hi)| HashedKey { lo, hi }).collect();
             let generation = (*generation).max(1);
-            requests.write(|out| encode_lookup_hashed(out, *request_id, generation, &keys, *parent));
+            let place = Place { suffix: *suffix, prefix: *prefix };
+            requests.write(|out| encode_lookup_hashed(out, *request_id, generation, &keys, place));
         }
         Op::Describe { request_id, generation, ids, repeat } => {
             let repeat = usize::from(*repeat) % (IDS_MAX + 2);
@@ -289,6 +306,44 @@ fn step(op: &Op, requests: &mut Pipe, replies: &mut Pipe) {
                     let description = Description { id: *id, class: *class, flags: *flags, ..Description::default() };
                     writer.push(description, sources.iter().map(String::as_str));
                 }
+                Ok(())
+            });
+        }
+        Op::Explain { request_id, kind, key } => requests.write(|out| encode_explain(out, *request_id, *kind, key)),
+        Op::Explanation { request_id, generation, canonical, repeat, places, matches, reason } => {
+            let canonical: String = canonical
+                .iter()
+                .cycle()
+                .take(canonical.len() * (1 + usize::from(*repeat) % 99))
+                .map(|byte| char::from(b'!' + byte % 94))
+                .collect();
+            let [host, path, asked, exact] = *places;
+            let path_at = usize::from(path).min(canonical.len());
+            let hosts = [HostAsked { at: (u16::from(host).min(path_at as u16)).to_le_bytes(), paths_asked: asked % 3, listed: asked % 2 }];
+            let ends = [(canonical.len().min(usize::from(u16::MAX)) as u16).to_le_bytes(), (path_at as u16).to_le_bytes()];
+            let matches: Vec<RuleMatch> = matches
+                .iter()
+                .cycle()
+                .take(matches.len() * (1 + usize::from(*repeat) % 9))
+                .map(|&(on, flags, host, path, [outcome, score, c0, c1, bits, id @ ..])| {
+                    let answer = Answer { outcome, score, categories: [c0, c1], flags: bits, id };
+                    RuleMatch { on, flags, host: host % 1, path: path % 2, answer, ..RuleMatch::default() }
+                })
+                .collect();
+            let explanation = Explanation {
+                generation: *generation,
+                status: asked,
+                flags: 0,
+                canonical: &canonical,
+                path_at: path_at as u16,
+                hosts: &hosts,
+                path_ends: &ends,
+                paths_exact: exact % 3,
+                reason,
+                matches: &matches,
+            };
+            replies.write(|out| {
+                encode_explanation(out, *request_id, &explanation);
                 Ok(())
             });
         }

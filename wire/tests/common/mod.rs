@@ -9,7 +9,10 @@ pub mod again;
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use verdict_wire::{Answer, Description, ErrorCode, Frame, Frames, KeyKind, Reply, Request, SourceNames};
+use verdict_wire::{
+    Answer, Description, ErrorCode, Explained, ExplainedMatch, Frame, Frames, HostAsked, KeyKind, MatchOn, Place, Reply, Request,
+    SourceNames,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -201,7 +204,12 @@ fn tell_request(id: u32, request: &Request<'_>) -> String {
         }
         Request::LookupHashed(lookup) => {
             let keys = lookup.keys(lookup.generation()).expect("the generation it names");
-            let how = if lookup.parent() { "parent" } else { "exact" };
+            let how = match lookup.place() {
+                Place { suffix: false, prefix: false } => "exact",
+                Place { suffix: true, prefix: false } => "suffix",
+                Place { suffix: false, prefix: true } => "prefix",
+                Place { suffix: true, prefix: true } => "suffix prefix",
+            };
             let told = match keys.len() {
                 0..=TOLD_MAX => keys.map(|key| format!("{:016x}{:016x}", key.hi, key.lo)).collect::<Vec<_>>().join(" "),
                 count => format!("{count} keys"),
@@ -218,6 +226,10 @@ fn tell_request(id: u32, request: &Request<'_>) -> String {
                 count => format!("DESCRIBE id {id} generation {:016x}: {count} ids", describe.generation()),
             }
         }
+        Request::Explain { kind, key } => match key.len() {
+            0..=KEY_BYTES_TOLD_MAX => format!("EXPLAIN id {id} kind {kind} key {:?}", String::from_utf8_lossy(key)),
+            bytes => format!("EXPLAIN id {id} kind {kind}: {bytes} bytes"),
+        },
         Request::Ping(payload) => format!("PING id {id} payload {}", hex(payload)),
     }
 }
@@ -255,6 +267,7 @@ fn tell_reply(id: u32, reply: &Reply<'_>) -> String {
             let told: Vec<_> = list.clone().map(|(description, sources)| tell_description(&description, sources)).collect();
             format!("DESCRIPTIONS id {id} generation {:016x}: {}", list.generation, told.join("; "))
         }
+        Reply::Explanation(explanation) => format!("EXPLANATION id {id} {}", tell_explanation(&explanation.to_owned())),
         Reply::Pong(pong) => format!("PONG id {id} generation {:016x} payload {}", pong.generation, hex(pong.payload)),
         Reply::Error(error) => {
             let code = match ErrorCode::from_raw(error.code_raw) {
@@ -265,6 +278,35 @@ fn tell_reply(id: u32, reply: &Reply<'_>) -> String {
             format!("ERROR id {id} generation {:016x} {code} {} {:?}{closing}", error.generation, error.detail, error.message)
         }
     }
+}
+
+fn tell_explanation(explained: &Explained) -> String {
+    let Explained { generation, status, flags, canonical, hosts, paths, paths_exact, reason, matches } = explained;
+    let canonical = match canonical.len() {
+        0..=KEY_BYTES_TOLD_MAX => format!("{canonical:?}"),
+        bytes => format!("{bytes} bytes"),
+    };
+    let mut told = format!("generation {generation:016x} {status} flags {flags} canonical {canonical} reason {reason:?} hosts");
+    for (host, HostAsked { paths_asked, listed, .. }) in hosts {
+        write!(told, " {host}({listed} {paths_asked})").expect("a String takes all");
+    }
+    write!(told, " paths {paths_exact} of {}", paths.join(" ")).expect("a String takes all");
+    if matches.len() > TOLD_MAX {
+        write!(told, "; {} matches", matches.len()).expect("a String takes all");
+        return told;
+    }
+    for ExplainedMatch { found, signature } in matches {
+        let (first, last) = found.network();
+        let on = match found.on() {
+            MatchOn::Host => format!("host {}", found.host),
+            MatchOn::Url => format!("url {} {}", found.host, found.path),
+            MatchOn::Network => format!("network {first} {last}"),
+            MatchOn::Signature => format!("signature {signature:?}"),
+            on => on.to_string(),
+        };
+        write!(told, "; {on} {} {}", found.flags(), found.answer).expect("a String takes all");
+    }
+    told
 }
 
 fn tell_description(description: &Description, sources: SourceNames<'_>) -> String {
