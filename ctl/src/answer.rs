@@ -80,6 +80,10 @@ fn rule_phrase(kind: RuleKind) -> &'static str {
         RuleKind::UrlPrefixBelow => "path rule with subdomains",
         RuleKind::Network => "address rule",
         RuleKind::File => "hash rule",
+        RuleKind::HostSubstring => "signature in the host",
+        RuleKind::UrlSubstring => "signature in the URL",
+        RuleKind::HostToken => "token signature in the host",
+        RuleKind::UrlToken => "token signature in the URL",
     }
 }
 

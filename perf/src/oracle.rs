@@ -628,11 +628,11 @@ mod tests {
             (url("b.example", "/e", false, false), malicious(4)),
         ];
         let oracle = oracle(FULL, rules);
-        let score = |host, path, parent| oracle.answer_expression(host, path, parent).score;
-        assert_eq!((score("a.example", None, false), score("a.example", None, true)), (1, 0));
-        assert_eq!((score("b.example", None, false), score("b.example", None, true)), (2, 2));
-        assert_eq!((score("b.example", Some("/d/"), false), score("b.example", Some("/d/"), true)), (3, 3));
-        assert_eq!((score("b.example", Some("/e"), false), score("b.example", Some("/e"), true)), (4, 0));
-        assert_eq!(score("x.b.example", None, false), 0);
+        let score = |host, path, place| oracle.answer_expression(host, path, place).score;
+        assert_eq!((score("a.example", None, 0), score("a.example", None, 3)), (1, 0));
+        assert_eq!((score("b.example", None, 0), score("b.example", None, 3)), (2, 2));
+        assert_eq!((score("b.example", Some("/d/"), 0), score("b.example", Some("/d/"), 3)), (3, 3));
+        assert_eq!((score("b.example", Some("/e"), 0), score("b.example", Some("/e"), 3)), (4, 0));
+        assert_eq!(score("x.b.example", None, 0), 0);
     }
 }

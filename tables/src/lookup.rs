@@ -242,7 +242,7 @@ fn first_wave_weight(view: &View<'_>, item: &Item, host: usize, reference: u32) 
     let applies = match item.form {
         Form::Web => !leaf && (host == 0 || !own),
         Form::Exact => true,
-        Form::Hashed { suffix, prefix } => !(suffix && own) && !(prefix && leaf),
+        Form::Hashed { suffix, prefix } => !(suffix && own || prefix && leaf),
         Form::Address | Form::Unparseable | Form::Unsupported => false,
     };
     let rank = match (item.form, leaf) {

@@ -35,7 +35,7 @@ fn a_rule(random: &mut Random) -> OwnedRule {
     let subdomains = subdomains && host.ends_with("test");
     match random.below(6) {
         0 => OwnedRule::Host { host, subdomains },
-        1 => OwnedRule::Net { network: "192.0.2.0".parse().unwrap(), bits: 24 + random.below(9) as u8 & 0xF8 },
+        1 => OwnedRule::Net { network: "192.0.2.0".parse().unwrap(), bits: *random.pick(&[24, 28, 32]) },
         2 | 3 => OwnedRule::Url { host, path_query: directory(random, 4), prefix: true, subdomains },
         _ => OwnedRule::Url { host, path_query: path(random, 4) + &query(random), prefix: false, subdomains },
     }

@@ -5,8 +5,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use verdict_wire::{
-    Answer, Categories, Class, Description, DescriptionFlags, DescriptionsWriter, ErrorCode, Flags, Frame, HashKey, KeyKind, Limits,
-    Profile, Request, RuleKind, Scheme, ServerHello, Status,
+    Answer, Categories, Class, Description, DescriptionFlags, DescriptionsWriter, ErrorCode, Explanation, Flags, Frame, HashKey, HostAsked,
+    KeyKind, Limits, MatchFlags, MatchOn, Profile, Request, RuleKind, RuleMatch, Scheme, ServerHello, Status,
 };
 
 /// What the fake daemon says.
@@ -142,8 +142,28 @@ fn reply(book: &Book, frame: &Frame<'_>, out: &mut Vec<u8>) {
                 }
             }
         }
+        Request::Explain { kind, key } => explain(book, id, kind, key, out),
         Request::Ping(payload) => verdict_wire::encode_pong(out, id, generation, payload),
     }
+}
+
+/// Reads every key as the host that it spells; the answer of the book is that of a rule on that host and names below it.
+fn explain(book: &Book, id: u32, kind: u8, key: &[u8], out: &mut Vec<u8>) {
+    let canonical = String::from_utf8_lossy(key).into_owned();
+    let found = RuleMatch { on: MatchOn::Host.raw(), flags: MatchFlags::WINS.0, answer: answer(book, kind, key), ..RuleMatch::default() };
+    let explanation = Explanation {
+        generation: book.generation,
+        status: 0,
+        flags: 0,
+        canonical: &canonical,
+        path_at: canonical.len() as u16,
+        hosts: &[HostAsked { at: [0; 2], paths_asked: 0, listed: (found.answer.id() != 0).into() }],
+        path_ends: &[],
+        paths_exact: 0,
+        reason: "",
+        matches: if found.answer.id() == 0 { &[] } else { std::slice::from_ref(&found) },
+    };
+    verdict_wire::encode_explanation(out, id, &explanation);
 }
 
 fn answer(book: &Book, kind: u8, key: &[u8]) -> Answer {
