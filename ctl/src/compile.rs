@@ -15,7 +15,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use verdict_intel::{Config, Feed, FeedReport, Format, Rejected, Report, Sink};
+use verdict_intel::{Config, Feed, FeedReport, Format, Rejected, Report, Sink, Suffixes};
 use verdict_keys::Scheme;
 use verdict_tables::Class;
 
@@ -56,6 +56,10 @@ pub struct Arguments {
     /// Which expressions questions are asked by [default: of feeds.toml, else full]
     #[arg(long, value_enum)]
     profile: Option<ProfileChoice>,
+    /// The public suffix list that says which names are nobody's, as publicsuffix.org writes it [default: of feeds.toml; else, for gsb-v5,
+    /// /usr/share/publicsuffix/public_suffix_list.dat of the Debian package publicsuffix]
+    #[arg(long, value_name = "FILE")]
+    public_suffix_list: Option<PathBuf>,
     /// One JSON document
     #[arg(long)]
     json: bool,
@@ -77,6 +81,10 @@ enum ProfileChoice {
     Full,
     /// The expressions of Safe Browsing v4.
     GsbV4,
+    /// The expressions of Safe Browsing v5: by the public suffix list.
+    GsbV5,
+    /// The exact host with the exact path, with and without its query; no names or paths below.
+    Exact,
 }
 
 fn parse_format(text: &str) -> Result<Format, String> {
@@ -155,8 +163,14 @@ fn config(arguments: &Arguments) -> Result<Config, Failure> {
         config.snapshot.scheme = match profile {
             ProfileChoice::Full => Scheme::Full,
             ProfileChoice::GsbV4 => Scheme::GsbV4,
+            ProfileChoice::GsbV5 => Scheme::GsbV5,
+            ProfileChoice::Exact => Scheme::Exact,
         };
     }
+    if let Some(path) = &arguments.public_suffix_list {
+        config.snapshot.suffixes = Suffixes::read(path).map_err(|why| Failure::Input(text::visible(why.as_bytes())))?;
+    }
+    config.snapshot.complete().map_err(|why| Failure::Input(text::visible(why.as_bytes())))?;
     config.snapshot.as_of_s = arguments.as_of.unwrap_or(config.snapshot.as_of_s);
     Ok(config)
 }

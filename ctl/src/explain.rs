@@ -76,7 +76,7 @@ struct MatchJson {
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failure> {
     let question = Question::new(arguments.key.as_bytes(), arguments.kind)?;
     let snapshot = arguments.snapshot.as_deref().map(snapshot::load).transpose()?;
-    let profile = snapshot.as_ref().map_or(Profile::FULL_MAX, |snapshot| *snapshot.profile());
+    let profile = snapshot.as_ref().map_or(Profile::FULL_MAX, |snapshot| snapshot.profile().clone());
     let mut reading = read(&question, &profile);
     if let Some(snapshot) = &snapshot {
         let backend = verdict_simd::detect().map_err(|error| Failure::Usage(error.to_string()))?;

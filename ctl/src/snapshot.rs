@@ -6,7 +6,7 @@ use crate::text;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::Path;
-use verdict_keys::{Profile, Scheme};
+use verdict_keys::Profile;
 use verdict_tables::{Error, Snapshot, Stats};
 
 /// Reads the file and verifies every byte of it. A corrupt file names section and offset.
@@ -15,14 +15,6 @@ pub fn load(path: &Path) -> Result<Snapshot, Failure> {
         let told = format!("{}: {}", text::path(path), text::visible(error.to_string().as_bytes()));
         if matches!(error, Error::Io(_)) { Failure::Input(told) } else { Failure::Data(told) }
     })
-}
-
-/// The scheme's name, as `--profile` and feeds.toml write it.
-pub fn scheme_name(scheme: Scheme) -> &'static str {
-    match scheme {
-        Scheme::GsbV4 => "gsb-v4",
-        Scheme::Full => "full",
-    }
 }
 
 /// What a snapshot is, as JSON: a promise, keys are added and never renamed.
@@ -84,7 +76,7 @@ impl Facts {
     pub fn new(path: &Path, snapshot: &Snapshot) -> Self {
         let Stats { file_bytes, rules, slots, buckets, shards, load, verdicts, intervals4, intervals6, sections, .. } = snapshot.stats();
         let bytes_per_slot = snapshot.stats().bytes_per_slot();
-        let Profile { scheme, host_labels_max, path_prefixes_max } = *snapshot.profile();
+        let &Profile { scheme, host_labels_max, path_prefixes_max, .. } = snapshot.profile();
         Self {
             file: text::path(path),
             generation: format!("{:016x}", snapshot.generation()),
@@ -92,7 +84,7 @@ impl Facts {
             version: verdict_tables::layout::VERSION,
             file_bytes,
             as_of: (snapshot.as_of_s() != 0).then(|| date::from_seconds(snapshot.as_of_s())),
-            profile: ProfileJson { scheme: scheme_name(scheme), host_labels_max, path_prefixes_max },
+            profile: ProfileJson { scheme: scheme.name(), host_labels_max, path_prefixes_max },
             rules: rules.iter().map(|(_, count)| count).sum(),
             rules_by_kind: rules.into_iter().map(|(kind, rules)| Count { kind: kind.name(), rules }).collect(),
             table: TableJson { slots, buckets, shards, load, bytes_per_slot },

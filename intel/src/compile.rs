@@ -69,6 +69,9 @@ pub fn compile_to<B: Backend>(backend: B, config: &Config, path: &Path, sink: &m
 fn finish<T>(config: &Config, sink: &mut dyn Sink, build: impl FnOnce(Builder) -> Result<T, Error>) -> Result<(T, Report), Box<Refused>> {
     let started = Instant::now();
     let mut builder = Builder::new(config.snapshot.scheme, &config.snapshot.secret, config.snapshot.as_of_s);
+    if let Some(list) = config.snapshot.suffixes.list() {
+        builder.public_suffixes(list.clone());
+    }
     let (mut report, mut errors) = (Report::default(), Vec::new());
     let mut feeds: Vec<&Feed> = config.feeds.iter().collect();
     feeds.sort_by(|one, other| one.name.cmp(&other.name));

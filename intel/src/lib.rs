@@ -33,6 +33,7 @@ mod reason;
 mod refang;
 mod report;
 pub mod scan;
+pub mod suffixes;
 
 pub use compile::{Outcome, Refused, compile, compile_to, plan, vote};
 pub use config::{Action, Config, Feed, Mistake, Mistakes};
@@ -42,3 +43,4 @@ pub use reason::Reason;
 pub use refang::refang;
 pub use report::{FeedReport, Rejected, Report, Sink};
 pub use scan::{Counts, Kinds};
+pub use suffixes::Suffixes;

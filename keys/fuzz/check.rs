@@ -2,14 +2,23 @@
 
 #![allow(dead_code)] // each user takes its own part
 
-use verdict_keys::{Batch, Canonicalizer, Digest, Expressions, Form, Kind, Profile, Question, rule};
+use std::sync::Arc;
+use verdict_keys::{Batch, Canonicalizer, Digest, Expressions, Form, Kind, Profile, Question, SuffixList, rule};
 use verdict_simd::{Backend, HashKey, HashSchedule, Key128, available, seal};
+
+/// By a list with a rule of each kind, under which fuzzed hosts are likely to fall.
+pub fn gsb_v5() -> Profile {
+    let list = "!www.example.com\n*.example.com\ncom\nexample\nhtml.com\n";
+    Profile::gsb_v5(Arc::new(SuffixList::from_normal(list).expect("a list in normal form")))
+}
 
 /// The first byte chooses the profile, the rest is the question.
 pub fn any_bytes(data: &[u8]) {
     let Some((&choice, raw)) = data.split_first() else { return };
     let profile = match choice {
-        0..=127 => Profile::GSB_V4,
+        0..=95 => Profile::GSB_V4,
+        96..=111 => Profile::EXACT,
+        112..=127 => gsb_v5(),
         _ => Profile::full(usize::from(choice >> 3 & 15), usize::from(choice & 15)),
     };
     canonical_form_is_its_own(raw);

@@ -184,7 +184,7 @@ impl Batch {
         if let Some(fast) = fast::url(backend, bytes) {
             self.fast_count += 1;
             parts = fast.parts;
-            starts = host_starts_of_mask(fast.dots, profile);
+            starts = host_starts_of_mask(parts.host, fast.dots, profile);
             (ends, full_paths) = path_ends_of_mask(fast.slashes, parts.path_query, parts.path_bytes, profile);
         } else {
             parts = self.canonicalizer.url_parts(bytes)?;
@@ -202,7 +202,7 @@ impl Batch {
         if let Some(fast) = fast::host_alone(backend, bytes) {
             self.fast_count += 1;
             parts = fast.parts;
-            starts = host_starts_of_mask(fast.dots, profile);
+            starts = host_starts_of_mask(parts.host, fast.dots, profile);
         } else {
             parts = self.canonicalizer.host_parts(bytes)?;
             starts = host_starts(parts.host, parts.address.is_some(), profile);

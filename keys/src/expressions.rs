@@ -1,12 +1,13 @@
 //! From a canonical URL to the expressions it is asked by: which pieces of host and path, as positions, so that strings and hashes agree.
 //!
 //! ```text
-//! hosts  a.b.example.com          starts  0 2 4        the exact host, then suffixes, longest first
+//! hosts  a.b.example.com          starts  0 2 4        the exact host, then suffixes, longest first; under gsb-v5 from example.com upwards
 //! paths  /1/2.html?p              ends    11 9 3 1     with query, without, then prefixes, longest first
 //! ```
 //! An expression is one host with one path; equal ones appear once (`/1/` is the exact path or a prefix, not both).
 
-use crate::{CanonicalUrl, HOST_LABELS_MAX, Host, PATH_PREFIXES_MAX, Profile};
+use crate::suffix::GSB_V5_HOSTS;
+use crate::{CanonicalUrl, HOST_LABELS_MAX, Host, PATH_PREFIXES_MAX, Profile, SuffixList};
 use arrayvec::ArrayVec;
 
 /// The exact host and its suffixes.
@@ -18,7 +19,10 @@ pub(crate) const PATHS_MAX: usize = PATH_PREFIXES_MAX + 2;
 #[inline]
 pub(crate) fn host_starts(host: &[u8], is_address: bool, profile: &Profile) -> ArrayVec<u32, HOSTS_MAX> {
     let mut starts = ArrayVec::new();
-    if !is_address {
+    if is_address {
+    } else if let Some(suffixes) = &profile.suffixes {
+        push_registrable(host, suffixes, &mut starts);
+    } else {
         let labels_max = usize::from(profile.host_labels_max).min(HOST_LABELS_MAX);
         let mut labels = 0;
         for (at, &byte) in host.iter().enumerate().rev() {
@@ -35,6 +39,15 @@ pub(crate) fn host_starts(host: &[u8], is_address: bool, profile: &Profile) -> A
     }
     starts.push(0);
     starts
+}
+
+/// The registrable name and up to three longer ones, as Safe Browsing v5 asks; not the exact host, which follows anyway.
+fn push_registrable(host: &[u8], suffixes: &SuffixList, starts: &mut ArrayVec<u32, HOSTS_MAX>) {
+    let Some(mut start) = suffixes.registrable_start(host) else { return };
+    while start > 0 && starts.len() < GSB_V5_HOSTS {
+        starts.push(start as u32);
+        start = host[..start - 1].iter().rposition(|&byte| byte == b'.').map_or(0, |dot| dot + 1);
+    }
 }
 
 /// Where the path texts end, shortest first: prefixes, the exact path, the exact path with its query. The second value counts the exact ones.
@@ -59,9 +72,12 @@ pub(crate) fn path_ends(path_query: &[u8], path_bytes: usize, profile: &Profile)
     (ends, 2)
 }
 
-/// As [`host_starts`], from a mask of dots.
+/// As [`host_starts`], from a mask of dots; an address has none.
 #[inline]
-pub(crate) fn host_starts_of_mask(mut dots: u128, profile: &Profile) -> ArrayVec<u32, HOSTS_MAX> {
+pub(crate) fn host_starts_of_mask(host: &[u8], mut dots: u128, profile: &Profile) -> ArrayVec<u32, HOSTS_MAX> {
+    if profile.suffixes.is_some() {
+        return host_starts(host, dots == 0, profile);
+    }
     let mut starts = ArrayVec::new();
     let suffixes_max = usize::from(profile.host_labels_max).min(HOST_LABELS_MAX) - 1;
     // The rightmost dot begins a single label, which is never asked for; the next one a suffix of two.
@@ -131,6 +147,7 @@ impl<'a> Expressions<'a> {
 mod tests {
     use super::*;
     use crate::Canonicalizer;
+    use std::sync::Arc;
 
     fn check(profile: Profile, url: &str, want_hosts: &[&str], want_paths: &[&str], full_paths: usize) {
         let mut canonicalizer = Canonicalizer::new();
@@ -143,20 +160,40 @@ mod tests {
 
     #[test]
     fn safe_browsing_asks_for_hosts_of_the_last_five_labels() {
-        let gsb = Profile::GSB_V4;
-        check(gsb, "http://a.b.c.d.e.f.g/", &["a.b.c.d.e.f.g", "c.d.e.f.g", "d.e.f.g", "e.f.g", "f.g"], &["/"], 1);
-        check(gsb, "http://a.b.c.d.e/", &["a.b.c.d.e", "b.c.d.e", "c.d.e", "d.e"], &["/"], 1);
-        check(gsb, "http://b/", &["b"], &["/"], 1);
+        let gsb = || Profile::GSB_V4;
+        check(gsb(), "http://a.b.c.d.e.f.g/", &["a.b.c.d.e.f.g", "c.d.e.f.g", "d.e.f.g", "e.f.g", "f.g"], &["/"], 1);
+        check(gsb(), "http://a.b.c.d.e/", &["a.b.c.d.e", "b.c.d.e", "c.d.e", "d.e"], &["/"], 1);
+        check(gsb(), "http://b/", &["b"], &["/"], 1);
     }
 
     #[test]
     fn safe_browsing_asks_for_two_exact_paths_and_four_prefixes() {
-        let gsb = Profile::GSB_V4;
-        check(gsb, "http://a.b/1/2.html?param=1/2", &["a.b"], &["/1/2.html?param=1/2", "/1/2.html", "/1/", "/"], 2);
-        check(gsb, "http://a.b/1/2/3/4/5/", &["a.b"], &["/1/2/3/4/5/", "/1/2/3/", "/1/2/", "/1/", "/"], 1);
-        check(gsb, "http://a.b/1/?q", &["a.b"], &["/1/?q", "/1/", "/"], 2);
-        check(gsb, "http://a.b/?", &["a.b"], &["/"], 1);
-        check(gsb, "http://a.b/?q", &["a.b"], &["/?q", "/"], 2);
+        let gsb = || Profile::GSB_V4;
+        check(gsb(), "http://a.b/1/2.html?param=1/2", &["a.b"], &["/1/2.html?param=1/2", "/1/2.html", "/1/", "/"], 2);
+        check(gsb(), "http://a.b/1/2/3/4/5/", &["a.b"], &["/1/2/3/4/5/", "/1/2/3/", "/1/2/", "/1/", "/"], 1);
+        check(gsb(), "http://a.b/1/?q", &["a.b"], &["/1/?q", "/1/", "/"], 2);
+        check(gsb(), "http://a.b/?", &["a.b"], &["/"], 1);
+        check(gsb(), "http://a.b/?q", &["a.b"], &["/?q", "/"], 2);
+    }
+
+    #[test]
+    fn safe_browsing_v5_asks_from_the_registrable_name_upwards() {
+        let list = SuffixList::from_normal("*.ck\nck\nco.uk\ncom\nuk\n").expect("a list");
+        let gsb = &Profile::gsb_v5(Arc::new(list));
+        check(gsb.clone(), "http://a.b.c.d.e.f.com/", &["a.b.c.d.e.f.com", "c.d.e.f.com", "d.e.f.com", "e.f.com", "f.com"], &["/"], 1);
+        check(gsb.clone(), "http://a.b.c.co.uk/1/?q", &["a.b.c.co.uk", "b.c.co.uk", "c.co.uk"], &["/1/?q", "/1/", "/"], 2);
+        check(gsb.clone(), "http://c.co.uk/", &["c.co.uk"], &["/"], 1);
+        check(gsb.clone(), "http://co.uk/", &["co.uk"], &["/"], 1);
+        check(gsb.clone(), "http://b.a.any.ck/", &["b.a.any.ck", "a.any.ck"], &["/"], 1);
+        check(gsb.clone(), "http://www.unlisted/", &["www.unlisted"], &["/"], 1);
+        check(gsb.clone(), "http://localhost/", &["localhost"], &["/"], 1);
+        check(gsb.clone(), "http://192.0.2.1/", &["192.0.2.1"], &["/"], 1);
+    }
+
+    #[test]
+    fn the_exact_profile_asks_for_what_is_written_and_nothing_else() {
+        check(Profile::EXACT, "http://a.b.example/1/2?q", &["a.b.example"], &["/1/2?q", "/1/2"], 2);
+        check(Profile::EXACT, "http://a.b.example/1/", &["a.b.example"], &["/1/"], 1);
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod prefix;
 mod profile;
 mod question;
 pub mod rule;
+mod suffix;
 mod unparseable;
 
 pub use batch::{Address, Batch, Form, Item, Span};
@@ -31,6 +32,7 @@ pub use prefix::Prefix;
 pub use profile::{HOST_LABELS_MAX, PATH_PREFIXES_MAX, Profile, Scheme};
 pub use question::{Key, Question};
 pub use rule::Unreachable;
+pub use suffix::{SuffixError, SuffixList, SuffixPart};
 pub use unparseable::Unparseable;
 
 /// Longer URLs are unparseable, as a result of its own. Holds for what comes in and for its canonical form, `http://` included.

@@ -1,6 +1,7 @@
 //! The examples of docs/canonicalisation.md hold.
 
-use verdict_keys::{Canonicalizer, Expressions, Profile};
+use std::sync::Arc;
+use verdict_keys::{Canonicalizer, Expressions, Profile, SuffixList};
 
 const DOCUMENT: &str = include_str!("../../docs/canonicalisation.md");
 
@@ -21,11 +22,15 @@ fn the_examples_of_the_document_hold() {
 
 #[test]
 fn the_expressions_of_the_document_hold() {
-    let line = DOCUMENT.lines().find(|line| line.contains("under gsb-v4: hosts")).expect("the example");
-    let quoted: Vec<&str> = line.split('`').skip(1).step_by(2).collect();
-    let mut canonicalizer = Canonicalizer::new();
-    let url = canonicalizer.url(quoted[0].as_bytes()).expect("a URL");
-    let expressions = Expressions::new(&url, &Profile::GSB_V4);
-    let got: Vec<&str> = expressions.hosts.iter().chain(&expressions.paths).copied().collect();
-    assert_eq!(got, quoted[1..]);
+    let suffixes = Arc::new(SuffixList::from_normal("co.uk\nuk\n").expect("a list in normal form"));
+    for profile in [Profile::GSB_V4, Profile::gsb_v5(suffixes), Profile::EXACT] {
+        let under = format!("under {}: hosts", profile.scheme.name());
+        let line = DOCUMENT.lines().find(|line| line.contains(&under)).expect("the example");
+        let quoted: Vec<&str> = line.split('`').skip(1).step_by(2).collect();
+        let mut canonicalizer = Canonicalizer::new();
+        let url = canonicalizer.url(quoted[0].as_bytes()).expect("a URL");
+        let expressions = Expressions::new(&url, &profile);
+        let got: Vec<&str> = expressions.hosts.iter().chain(&expressions.paths).copied().collect();
+        assert_eq!(got, quoted[1..]);
+    }
 }

@@ -71,6 +71,8 @@ fn profile() -> impl Strategy<Value = Profile> {
     prop_oneof![
         Just(Profile::GSB_V4),
         Just(Profile::FULL_MAX),
+        Just(Profile::EXACT),
+        Just(check::gsb_v5()),
         (2..=16usize, 1..=16usize).prop_map(|(hosts, paths)| Profile::full(hosts, paths))
     ]
 }

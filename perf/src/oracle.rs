@@ -11,7 +11,7 @@
 //! Precedence: override > allow > malicious > suspicious > clean > unknown. Within a class: a URL with its query, the URL without,
 //! the longer path prefix, the host (an address after a name); then the longer host.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
 
 use verdict_keys::{Canonicalizer, Digest, Host, Kind, Profile, Scheme};
@@ -93,6 +93,8 @@ struct UrlRule {
 /// All rules, by string.
 pub struct Oracle {
     profile: Profile,
+    /// Of the public suffix list, as it writes them.
+    suffix_rules: HashSet<String>,
     hosts: HashMap<String, Vec<HostRule>>,
     urls: HashMap<String, Vec<UrlRule>>,
     nets: BTreeMap<(bool, u8), HashMap<u128, Decision>>,
@@ -106,7 +108,9 @@ impl Oracle {
         for (subject, vote) in &set.rules {
             votes.entry(subject).or_default().push(*vote);
         }
-        let mut oracle = Oracle { profile, hosts: HashMap::new(), urls: HashMap::new(), nets: BTreeMap::new(), files: HashMap::new() };
+        let suffix_rules = profile.suffixes.iter().flat_map(|list| list.text().lines().map(str::to_owned)).collect();
+        let mut oracle =
+            Oracle { profile, suffix_rules, hosts: HashMap::new(), urls: HashMap::new(), nets: BTreeMap::new(), files: HashMap::new() };
         for (subject, votes) in votes {
             oracle.insert(subject, merge(&votes));
         }
@@ -242,7 +246,8 @@ impl Oracle {
     fn asks_prefix(&self, prefix: &str) -> bool {
         let depth = prefix.matches('/').count();
         match self.profile.scheme {
-            Scheme::GsbV4 => depth <= 4,
+            Scheme::GsbV4 | Scheme::GsbV5 => depth <= 4,
+            Scheme::Exact => false,
             Scheme::Full => depth <= usize::from(self.profile.path_prefixes_max),
         }
     }
@@ -254,6 +259,11 @@ impl Oracle {
             return suffixes;
         }
         let labels_max = match self.profile.scheme {
+            Scheme::GsbV5 => {
+                suffixes.extend(self.registrable_and_longer(text));
+                return suffixes;
+            }
+            Scheme::Exact => 1,
             Scheme::GsbV4 => 5,
             Scheme::Full => usize::from(self.profile.host_labels_max),
         };
@@ -266,6 +276,25 @@ impl Oracle {
             rest = below;
         }
         suffixes
+    }
+
+    /// Under Safe Browsing v5: the registrable name and up to three longer ones, by the list's own algorithm, longest first; not the host itself.
+    fn registrable_and_longer<'t>(&self, host: &'t str) -> Vec<&'t str> {
+        let names: Vec<&str> = host.match_indices('.').map(|(dot, _)| &host[dot + 1..]).collect();
+        let is_rule = |rule: &str| self.suffix_rules.contains(rule);
+        let at = |name: &str| std::iter::once(host).chain(names.iter().copied()).position(|other| other == name);
+        let exception = std::iter::once(host).chain(names.iter().copied()).find(|name| is_rule(&format!("!{name}")));
+        let by_rule = std::iter::once(host)
+            .chain(names.iter().copied())
+            .find(|name| is_rule(name) || name.split_once('.').is_some_and(|(_, parent)| is_rule(&format!("*.{parent}"))));
+        let public = match (exception, by_rule) {
+            (Some(name), _) => at(name).map(|index| index + 1),
+            (None, Some(name)) => at(name),
+            (None, None) => Some(names.len()),
+        };
+        // `names[i]` is the host without its first i + 1 labels; one label more than the public suffix is registrable.
+        let shortest = public.unwrap_or(0).saturating_sub(1);
+        names[..shortest].iter().rev().take(4).rev().copied().collect()
     }
 
     /// All prefixes around an address.
@@ -370,7 +399,7 @@ mod tests {
     use super::*;
     use crate::data::vote;
 
-    const FULL: Profile = Profile { scheme: Scheme::Full, host_labels_max: 8, path_prefixes_max: 8 };
+    const FULL: Profile = Profile { scheme: Scheme::Full, host_labels_max: 8, path_prefixes_max: 8, suffixes: None };
 
     fn host(host: &str, subdomains: bool) -> Subject {
         Subject::Host { host: host.into(), subdomains }
@@ -614,7 +643,7 @@ mod tests {
 
     #[test]
     fn what_the_profile_never_asks_is_never_found() {
-        let narrow = Profile { scheme: Scheme::Full, host_labels_max: 2, path_prefixes_max: 1 };
+        let narrow = Profile { scheme: Scheme::Full, host_labels_max: 2, path_prefixes_max: 1, suffixes: None };
         let rules = vec![(host("b.a.example", true), malicious(1)), (url("a.example", "/d/", true, true), malicious(2))];
         scores_under(narrow, rules, &[("b.a.example", 1), ("c.b.a.example", 0), ("http://a.example/d/", 2), ("http://a.example/d/x", 0)]);
     }

@@ -353,7 +353,7 @@ mod tests {
     use verdict_keys::{Profile, Scheme};
 
     fn oracle() -> Oracle {
-        let profile = Profile { scheme: Scheme::Full, host_labels_max: 8, path_prefixes_max: 8 };
+        let profile = Profile { scheme: Scheme::Full, host_labels_max: 8, path_prefixes_max: 8, suffixes: None };
         let rules = vec![(
             Subject::Host { host: "bad.example".into(), subdomains: true },
             crate::data::vote(0, verdict_tables::Class::Malicious, 9, 1),

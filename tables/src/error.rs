@@ -1,5 +1,7 @@
 //! What can go wrong, sorted by whose fault it is.
 
+use verdict_keys::Unreachable;
+
 /// Why a snapshot was not made or not accepted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -16,6 +18,9 @@ pub enum Error {
     /// No question under this profile would ever find all that the rule says.
     #[error("unreachable rule: {0}")]
     Unreachable(Unreachable),
+    /// gsb-v5 asks for registrable names, which nobody knows without a list.
+    #[error("gsb-v5 needs a public suffix list")]
+    NoSuffixList,
     /// More different verdicts than ids.
     #[error("more than {max} different verdicts")]
     TooManyVerdicts {
@@ -63,30 +68,6 @@ pub enum Error {
         expected: String,
         /// What does.
         got: String,
-    },
-}
-
-/// What makes a rule unreachable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unreachable {
-    /// Suffixes of one label are never asked for.
-    #[error("names below a single label are never asked for")]
-    SingleLabel,
-    /// Suffixes this long are never asked for.
-    #[error("names below a host of {labels} labels are never asked for: at most {max}")]
-    HostLabels {
-        /// Labels of the rule's host.
-        labels: usize,
-        /// Bound of the profile.
-        max: usize,
-    },
-    /// Prefixes this deep are never asked for.
-    #[error("paths below {depth} levels are never asked for: at most {max}")]
-    PathDepth {
-        /// Slashes of the rule's path.
-        depth: usize,
-        /// Bound of the profile.
-        max: usize,
     },
 }
 

@@ -1,9 +1,9 @@
 //! The bytes of a snapshot file. FORMAT.md tells the same with all meanings.
 //!
 //! ```text
-//! 0        256                1088        4096                         multiple of 4096
+//! 0        256                1152        4096                         multiple of 4096
 //! +--------+------------------+--- 0 ... --+----------+-----+----------+----
-//! | Header | 13 SectionEntry  |            | section  | 0.. | section  | ...
+//! | Header | 14 SectionEntry  |            | section  | 0.. | section  | ...
 //! +--------+------------------+------------+----------+-----+----------+----
 //!   |        kind, element size, offset,     ^ each starts at a multiple of 4096, in the order of its kind;
 //!   |        bytes, count, SHA-256             between them zeros
@@ -22,7 +22,7 @@ const _: () = assert!(cfg!(target_endian = "little"), "snapshots are viewed in p
 /// First bytes of a snapshot; the line feed catches text-mode copies.
 pub const MAGIC: [u8; 8] = *b"VERDICT\n";
 /// Version of everything in this file.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Size of the header page and alignment of sections, in bytes. Fixed by the format, not by the machine.
 pub const PAGE: usize = 4096;
 
@@ -114,23 +114,25 @@ pub enum Section {
     Sources = 6,
     /// UTF-8; sources own spans of it.
     Strings = 7,
+    /// The public suffix list in normal form; empty unless the scheme asks by it.
+    PublicSuffixes = 8,
     /// `u32`: how many starts are below each of the 65,537 multiples of 2^16.
-    Index4 = 8,
+    Index4 = 9,
     /// `u32` first address of each IPv4 interval.
-    Starts4 = 9,
+    Starts4 = 10,
     /// `u32` verdict id of each IPv4 interval.
-    Verdicts4 = 10,
+    Verdicts4 = 11,
     /// `u32`: how many starts are below each of the 65,537 multiples of 2^112.
-    Index6 = 11,
+    Index6 = 12,
     /// `Start6` first address of each IPv6 interval.
-    Starts6 = 12,
+    Starts6 = 13,
     /// `u32` verdict id of each IPv6 interval.
-    Verdicts6 = 13,
+    Verdicts6 = 14,
 }
 
 impl Section {
     /// All of them, in file order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Seeds,
         Self::Buckets,
         Self::Templates,
@@ -138,6 +140,7 @@ impl Section {
         Self::SourceSets,
         Self::Sources,
         Self::Strings,
+        Self::PublicSuffixes,
         Self::Index4,
         Self::Starts4,
         Self::Verdicts4,
@@ -154,7 +157,7 @@ impl Section {
     /// Size of one element in bytes.
     pub const fn element_bytes(self) -> usize {
         match self {
-            Self::Seeds | Self::Strings => 1,
+            Self::Seeds | Self::Strings | Self::PublicSuffixes => 1,
             Self::SourceSets => 2,
             Self::Index4 | Self::Starts4 | Self::Verdicts4 | Self::Index6 | Self::Verdicts6 => 4,
             Self::Templates => size_of::<Verdict>(),
@@ -175,6 +178,7 @@ impl Section {
             Self::SourceSets => "source sets",
             Self::Sources => "sources",
             Self::Strings => "strings",
+            Self::PublicSuffixes => "public suffixes",
             Self::Index4 => "ipv4 index",
             Self::Starts4 => "ipv4 starts",
             Self::Verdicts4 => "ipv4 verdicts",

@@ -28,9 +28,10 @@ mod view;
 
 pub use build::{Builder, Built, Phase, Progress, SOURCES_MAX, VOTES_MAX};
 pub use describe::Description;
-pub use error::{Error, Unreachable};
+pub use error::Error;
 pub use inspect::{Inspection, Stats};
 pub use lookup::{Asked, Match, On, Scratch, asked, lookup, matches};
 pub use rule::{RULE_BYTES_MAX, Rule, RuleKind, Source, Vote};
 pub use snapshot::Snapshot;
 pub use verdict::{Class, Status, VERDICTS_MAX, Verdict, category, flag};
+pub use verdict_keys::Unreachable;

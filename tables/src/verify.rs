@@ -12,9 +12,10 @@
 //! So no index of a lookup can be out of range, whoever computed the checksums.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
-use verdict_keys::{Profile, Scheme};
+use verdict_keys::{Profile, Scheme, SuffixList};
 use verdict_simd::Bucket;
 
 use crate::error::Error;
@@ -40,13 +41,17 @@ pub(crate) fn verify(bytes: &[u8]) -> Result<Verified, Error> {
     let Some(page) = bytes.first_chunk::<PAGE>() else {
         return Err(Error::corrupt("header", bytes.len() as u64, format!("{PAGE} bytes"), format!("{} bytes", bytes.len())));
     };
-    let verified = verify_header(page, bytes.len() as u64)?;
+    let mut verified = verify_header(page, bytes.len() as u64)?;
     verify_contents(bytes, page, &verified.spans)?;
-    verify_structure(&View::new(bytes, &verified))?;
+    let view = View::new(bytes, &verified);
+    verify_structure(&view)?;
+    verified.profile.suffixes = verify_suffixes(verified.profile.scheme, &view)?;
+    debug_assert!(verified.profile.is_valid());
     Ok(verified)
 }
 
-/// Checks the first page alone, against the length of the whole file: what can be said before reading the rest.
+/// Checks the first page alone, against the length of the whole file: what can be said before reading the rest. The profile is still without its
+/// public suffix list, which has to be verified first.
 pub(crate) fn verify_header(page: &[u8; PAGE], file_bytes: u64) -> Result<Verified, Error> {
     let header: Header = bytemuck::pod_read_unaligned(&page[..size_of::<Header>()]);
     require("header", 0, header.magic == MAGIC, "the magic bytes of a snapshot", format_args!("{:02x?}", header.magic))?;
@@ -67,10 +72,10 @@ pub(crate) fn verify_header(page: &[u8; PAGE], file_bytes: u64) -> Result<Verifi
 
 fn verify_profile(header: &Header) -> Result<Profile, Error> {
     let Ok(scheme) = Scheme::try_from(header.scheme) else {
-        return Err(Error::Unsupported { what: "scheme", got: header.scheme.into(), known: Scheme::Full as u64 });
+        return Err(Error::Unsupported { what: "scheme", got: header.scheme.into(), known: Scheme::Exact as u64 });
     };
-    let profile = Profile { scheme, host_labels_max: header.host_labels_max, path_prefixes_max: header.path_prefixes_max };
-    require("header", 41, profile.is_valid(), "bounds of the scheme", format_args!("{profile:?}"))?;
+    let profile = Profile { scheme, host_labels_max: header.host_labels_max, path_prefixes_max: header.path_prefixes_max, suffixes: None };
+    require("header", 41, profile.has_valid_bounds(), "bounds of the scheme", format_args!("{profile:?}"))?;
     Ok(profile)
 }
 
@@ -242,6 +247,21 @@ fn verify_sources(view: &View<'_>) -> Result<(), Error> {
         require("sources", at as u64, sound, "spans of UTF-8", format_args!("{source:?}"))?;
     }
     Ok(())
+}
+
+/// The list that the scheme asks by, read once for all lookups; other schemes have none.
+fn verify_suffixes(scheme: Scheme, view: &View<'_>) -> Result<Option<Arc<SuffixList>>, Error> {
+    const NAME: &str = Section::PublicSuffixes.name();
+    let at = view.spans[Section::PublicSuffixes.index()].start as u64;
+    if scheme != Scheme::GsbV5 {
+        require(NAME, at, view.suffixes.is_empty(), "no list under this scheme", view.suffixes.len())?;
+        return Ok(None);
+    }
+    let Ok(text) = str::from_utf8(view.suffixes) else {
+        return Err(Error::corrupt(NAME, at, "ASCII", "something else"));
+    };
+    let list = SuffixList::from_normal(text).map_err(|error| Error::corrupt(NAME, at, "a list in normal form", error))?;
+    Ok(Some(Arc::new(list)))
 }
 
 fn verify_lpm<S>(

@@ -19,6 +19,7 @@ pub(crate) struct View<'a> {
     pub(crate) source_sets: &'a [u16],
     pub(crate) sources: &'a [SourceEntry],
     pub(crate) strings: &'a [u8],
+    pub(crate) suffixes: &'a [u8],
     pub(crate) lpm4: Lpm<'a, u32>,
     pub(crate) lpm6: Lpm<'a, Start6>,
     pub(crate) slots: u64,
@@ -43,6 +44,7 @@ impl<'a> View<'a> {
             source_sets: bytemuck::cast_slice(of(Section::SourceSets)),
             sources: bytemuck::cast_slice(of(Section::Sources)),
             strings: of(Section::Strings),
+            suffixes: of(Section::PublicSuffixes),
             lpm4: Lpm {
                 index: bytemuck::cast_slice(of(Section::Index4)),
                 starts: bytemuck::cast_slice(of(Section::Starts4)),

@@ -158,6 +158,28 @@ fn lie(kind: Section, element: u64, offset: usize, value: &[u8]) -> Error {
 }
 
 #[test]
+fn a_suffix_list_out_of_form_or_out_of_place_is_refused() {
+    let truth = common::builder(Scheme::GsbV5, &[]).build(backend()).unwrap().bytes;
+    Snapshot::from_bytes(&truth).unwrap();
+    let list = section(&truth, Section::PublicSuffixes);
+    let refused_with = |at: usize, value: &[u8]| {
+        let mut bytes = truth.clone();
+        bytes[at..at + value.len()].copy_from_slice(value);
+        fix_checksums(&mut bytes);
+        match refused(&bytes) {
+            Error::Corrupt { section, .. } => assert_eq!(section, Section::PublicSuffixes.name()),
+            other => panic!("{other}"),
+        }
+    };
+    for wrong in [b" ", b"z", b"\n", b"\xFF", b"A"] {
+        refused_with(list.offset as usize, wrong);
+    }
+    refused_with((list.offset + list.bytes - 1) as usize, b"x");
+    // The bounds of another scheme, which asks without a list.
+    refused_with(40, &[Scheme::Exact as u8, 1, 0]);
+}
+
+#[test]
 fn lies_with_true_checksums_are_refused() {
     let check = |kind: Section, element, offset, value: &[u8]| match lie(kind, element, offset, value) {
         Error::Corrupt { section, offset, .. } => assert_eq!(section, kind.name(), "offset {offset}"),
@@ -237,13 +259,17 @@ fn header_fields_out_of_range_are_refused_with_true_checksums() {
         }
     };
     check(0, b"v", "header");
-    check(8, &[2], "version");
+    check(8, &[1], "version");
+    check(8, &[3], "version");
     check(12, &[1], "header");
     check(16, &[1], "file");
     check(24, &[1], "flags");
     check(24 + 7, &[0x80], "flags");
     check(40, &[0], "scheme");
-    check(40, &[3], "scheme");
+    check(40, &[5], "scheme");
+    check(40, &[Scheme::GsbV4 as u8], "header");
+    check(40, &[Scheme::GsbV5 as u8], "header");
+    check(40, &[Scheme::Exact as u8], "header");
     check(41, &[17], "header");
     check(41, &[1], "header");
     check(42, &[0], "header");

@@ -4,7 +4,7 @@ mod common;
 
 use common::{OwnedRule, Random, SOURCES, backend, random_vote};
 use sha2::{Digest as _, Sha256};
-use verdict_keys::{Batch, Digest, Kind, Scheme};
+use verdict_keys::{Batch, Digest, Kind, Profile, Scheme};
 use verdict_simd::Portable;
 use verdict_tables::{Builder, Class, Error, Phase, Rule, Scratch, Snapshot, Source, Unreachable, Verdict, Vote, lookup};
 
@@ -108,8 +108,8 @@ fn the_golden_snapshot_has_not_changed() {
     assert_eq!(snapshot.generation(), GOLDEN_GENERATION);
 }
 
-const GOLDEN_SHA256: &str = "1013d260d8d60dbc7deffc22b5d887dae780d7d96c6f74966121b9d270e062d7";
-const GOLDEN_GENERATION: u64 = 1_308_938_454_382_298_871;
+const GOLDEN_SHA256: &str = "576342aff64623caec79920ca29367b8b1fa900615a55fbb2dc85e187e9a23a4";
+const GOLDEN_GENERATION: u64 = 7_003_818_051_507_344_522;
 
 #[test]
 fn an_empty_snapshot_knows_nothing_and_says_so() {
@@ -161,16 +161,31 @@ fn rules_that_no_question_could_find_are_refused_with_the_reason() {
         Rule::Url { host: "a.test", path_query, prefix: true, subdomains: false }
     }
     check(Scheme::GsbV4, host(&labels(5), true), None);
-    check(Scheme::GsbV4, host(&labels(6), true), Some(Unreachable::HostLabels { labels: 6, max: 5 }));
+    check(Scheme::GsbV4, host(&labels(6), true), Some(Unreachable::Labels { labels: 6, max: 5 }));
     check(Scheme::GsbV4, host(&labels(60), false), None);
     check(Scheme::Full, host(&labels(16), true), None);
-    check(Scheme::Full, host(&labels(17), true), Some(Unreachable::HostLabels { labels: 17, max: 16 }));
+    check(Scheme::Full, host(&labels(17), true), Some(Unreachable::Labels { labels: 17, max: 16 }));
     check(Scheme::Full, host("localhost", true), Some(Unreachable::SingleLabel));
     check(Scheme::Full, host("localhost", false), None);
     check(Scheme::GsbV4, prefix("/1/2/3/"), None);
-    check(Scheme::GsbV4, prefix("/1/2/3/4/"), Some(Unreachable::PathDepth { depth: 5, max: 4 }));
+    check(Scheme::GsbV4, prefix("/1/2/3/4/"), Some(Unreachable::Depth { depth: 5, max: 4 }));
     check(Scheme::Full, prefix(&format!("/{}", "x/".repeat(15))), None);
-    check(Scheme::Full, prefix(&format!("/{}", "x/".repeat(16))), Some(Unreachable::PathDepth { depth: 17, max: 16 }));
+    check(Scheme::Full, prefix(&format!("/{}", "x/".repeat(16))), Some(Unreachable::Depth { depth: 17, max: 16 }));
+}
+
+#[test]
+fn gsb_v5_asks_by_the_list_it_was_given_and_refuses_to_do_without() {
+    let vote = random_vote(&mut Random(9));
+    let mut builder = Builder::new(Scheme::GsbV5, b"", 0);
+    builder.source(SOURCES[0]);
+    let listed = Rule::Host { host: "a.test", subdomains: false };
+    assert!(matches!(builder.add(listed, Vote { source: 0, ..vote }), Err(Error::NoSuffixList)));
+    assert!(matches!(builder.build(backend()), Err(Error::NoSuffixList)));
+    let snapshot = common::snapshot(Scheme::GsbV5, &[]);
+    assert_eq!(snapshot.profile(), &Profile::gsb_v5(common::suffixes()));
+    assert_eq!(common::snapshot(Scheme::GsbV4, &[]).profile(), &Profile::GSB_V4, "without the list that nobody needs");
+    let refused = |host| common::builder(Scheme::GsbV5, &[]).add(Rule::Host { host, subdomains: true }, vote).is_err();
+    assert!(refused("d0.test") && refused("l0.d1.test") && !refused("l1.d1.test") && !refused("a.test"));
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //!
 //! ```toml
 //! [snapshot]
-//! profile = "full"                # or "gsb-v4": what questions the table is asked by
+//! profile = "full"                # or "gsb-v4", "gsb-v5", "exact": what questions the table is asked by
+//! public_suffix_list = "psl.dat"  # below which names strangers register; for host rules, and for gsb-v5
 //! secret_file = "hash.secret"     # mixed into the hash key, so that nobody outside can aim at it
 //! as_of = 2026-06-01T00:00:00Z    # what moment the data describes
 //!
@@ -34,6 +35,7 @@ mod walk;
 use crate::format::Format;
 use crate::limits::CONFIG_BYTES_MAX;
 use crate::read::table::Columns;
+use crate::suffixes::Suffixes;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use toml::de::DeTable;
@@ -57,6 +59,8 @@ pub struct Snapshot {
     pub scheme: Scheme,
     /// Contents of `secret_file`, without a final line end. Default empty.
     pub secret: Vec<u8>,
+    /// Contents of `public_suffix_list`. Default none: see [`Snapshot::complete`].
+    pub suffixes: Suffixes,
     /// `as_of` in unix seconds; 0 if not given.
     pub as_of_s: u64,
 }
@@ -141,7 +145,17 @@ impl std::fmt::Display for Mistakes {
 
 impl Default for Snapshot {
     fn default() -> Self {
-        Snapshot { scheme: Scheme::Full, secret: Vec::new(), as_of_s: 0 }
+        Snapshot { scheme: Scheme::Full, secret: Vec::new(), suffixes: Suffixes::default(), as_of_s: 0 }
+    }
+}
+
+impl Snapshot {
+    /// Finds what the profile needs and nobody named: the distribution's public suffix list, for gsb-v5.
+    pub fn complete(&mut self) -> Result<(), String> {
+        if self.scheme == Scheme::GsbV5 && self.suffixes.list().is_none() {
+            self.suffixes = Suffixes::of_distribution()?;
+        }
+        Ok(())
     }
 }
 
@@ -227,7 +241,7 @@ fn name_of_file(path: &Path) -> String {
 }
 
 const NAME_BYTES_MAX: usize = 64;
-fn read_at_most(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
+pub(crate) fn read_at_most(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
     file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
@@ -278,7 +292,7 @@ mod tests {
             "#,
         )
         .unwrap();
-        assert_eq!(config.snapshot, Snapshot { scheme: Scheme::GsbV4, secret: Vec::new(), as_of_s: 1_780_272_000 });
+        assert_eq!(config.snapshot, Snapshot { scheme: Scheme::GsbV4, as_of_s: 1_780_272_000, ..Snapshot::default() });
         let partner = Feed {
             format: Some(Format::Csv),
             class: Some(Class::Suspicious),
@@ -312,7 +326,12 @@ mod tests {
         let lines: Vec<usize> = parse(text).unwrap_err().mistakes.iter().map(|mistake| mistake.line).collect();
         assert_eq!(lines, [2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 14, 18, 18, 18, 20, 22, 23]);
         let shown = parse(text).unwrap_err().to_string();
-        assert!(shown.starts_with("feeds.toml:2: unknown key \"profil\" in [snapshot] (known: profile, secret_file, as_of)\n"), "{shown}");
+        assert!(
+            shown.starts_with(
+                "feeds.toml:2: unknown key \"profil\" in [snapshot] (known: profile, secret_file, public_suffix_list, as_of)\n"
+            ),
+            "{shown}"
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::categories;
 use crate::date;
 use crate::format::Format;
 use crate::limits::{FEEDS_MAX, SECRET_BYTES_MAX};
+use crate::suffixes::Suffixes;
 use std::collections::HashSet;
 use std::path::Path;
 use toml::Spanned;
@@ -95,13 +96,14 @@ impl<'t> Walk<'t> {
 
     fn snapshot(&mut self, table: &DeTable<'_>) -> Snapshot {
         let mut snapshot = Snapshot::default();
-        self.each(table, "[snapshot]", &["profile", "secret_file", "as_of"], |walk, key, value| match key {
+        self.each(table, "[snapshot]", &["profile", "secret_file", "public_suffix_list", "as_of"], |walk, key, value| match key {
             "profile" => {
-                if let Some(scheme) = walk.word(value, "profile", &[("full", Scheme::Full), ("gsb-v4", Scheme::GsbV4)]) {
+                if let Some(scheme) = walk.word(value, "profile", &Scheme::ALL.map(|scheme| (scheme.name(), scheme))) {
                     snapshot.scheme = scheme;
                 }
             }
             "secret_file" => snapshot.secret = walk.secret(value),
+            "public_suffix_list" => snapshot.suffixes = walk.suffixes(value),
             _ => {
                 let text = match value.get_ref() {
                     DeValue::String(text) => text.to_string(),
@@ -136,6 +138,14 @@ impl<'t> Walk<'t> {
                 Vec::new()
             }
         }
+    }
+
+    fn suffixes(&mut self, value: &Value<'_>) -> Suffixes {
+        let Some(path) = self.string(value, "public_suffix_list") else { return Suffixes::default() };
+        Suffixes::read(&self.directory.join(&path)).unwrap_or_else(|why| {
+            self.mistake(value, why);
+            Suffixes::default()
+        })
     }
 
     fn feed(&mut self, table: &DeTable<'_>, place: &Value<'_>) -> Option<Feed> {

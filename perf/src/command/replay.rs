@@ -88,7 +88,7 @@ pub fn run(options: &Options, rng: &Rng) -> io::Result<()> {
     }
 
     let started = Instant::now();
-    let oracle = Oracle::new(&set, *snapshot.profile());
+    let oracle = Oracle::new(&set, snapshot.profile().clone());
     let asked = questions::about(&set, &corpus.benign, options.questions, rng);
     let hashed = replay::hashed_questions(backend, snapshot.schedule(), &oracle, &set, options.questions / 10, rng);
     drop(snapshot);

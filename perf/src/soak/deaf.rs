@@ -54,7 +54,7 @@ pub fn run<B: Backend>(backend: B, binary: &Path, peers: usize, rng: &Rng) -> io
     let corpus = Corpus::generated(20_000, &rng.fork("deaf"));
     let mut set = RuleSet::from_corpus(&corpus);
     let built = set.compile(backend, verdict_keys::Scheme::Full).map_err(io::Error::other)?;
-    let profile = *verdict_tables::Snapshot::from_bytes(&built.bytes).map_err(io::Error::other)?.profile();
+    let profile = verdict_tables::Snapshot::from_bytes(&built.bytes).map_err(io::Error::other)?.profile().clone();
     let oracle = Oracle::new(&set, profile);
     let questions = questions::about(&set, &corpus.benign, 500, rng);
     let limits = format!("write_deadline_ms = {WRITE_DEADLINE_MS}\n");

@@ -70,7 +70,7 @@ pub fn run<B: Backend>(backend: B, binary: &Path, size: Size, rng: &Rng) -> io::
     let corpus = Corpus::generated(20_000, &rng.fork("hostile"));
     let mut set = RuleSet::from_corpus(&corpus);
     let built = set.compile(backend, verdict_keys::Scheme::Full).map_err(io::Error::other)?;
-    let profile = *verdict_tables::Snapshot::from_bytes(&built.bytes).map_err(io::Error::other)?.profile();
+    let profile = verdict_tables::Snapshot::from_bytes(&built.bytes).map_err(io::Error::other)?.profile().clone();
     let oracle = Oracle::new(&set, profile);
     let questions = questions::about(&set, &corpus.benign, 5_000, rng);
     process::raise_descriptor_limit(size.connections as u64 + 512);

@@ -21,6 +21,7 @@ pub(super) struct Sections {
     pub(super) source_sets: Vec<u16>,
     pub(super) sources: Vec<SourceEntry>,
     pub(super) strings: Vec<u8>,
+    pub(super) suffixes: Vec<u8>,
     pub(super) v4: Intervals<u32>,
     pub(super) v6: Intervals<Start6>,
 }
@@ -35,6 +36,7 @@ impl Sections {
             Section::SourceSets => bytemuck::cast_slice(&self.source_sets),
             Section::Sources => bytemuck::cast_slice(&self.sources),
             Section::Strings => &self.strings,
+            Section::PublicSuffixes => &self.suffixes,
             Section::Index4 => bytemuck::cast_slice(&self.v4.index),
             Section::Starts4 => bytemuck::cast_slice(&self.v4.starts),
             Section::Verdicts4 => bytemuck::cast_slice(&self.v4.ids),

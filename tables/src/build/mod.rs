@@ -21,13 +21,15 @@ mod slots;
 
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use bytemuck::Zeroable;
 use hashbrown::HashMap;
-use verdict_keys::{HOST_LABELS_MAX, PATH_PREFIXES_MAX, Profile, Scheme};
+use verdict_keys::rule::{host_labels, path_depth};
+use verdict_keys::{Profile, Scheme, SuffixList, Unreachable};
 use verdict_simd::{Backend, HashSchedule};
 
-use crate::error::{Error, Unreachable};
+use crate::error::Error;
 use crate::layout::{Header, MAGIC, PAGE, SourceEntry, VERSION};
 use crate::rule::{RULE_BYTES_MAX, Rule, RuleKind, Source, Vote, address_of, embedded_v4};
 use crate::verdict::{VERDICTS_MAX, category};
@@ -76,6 +78,8 @@ pub type Progress = Box<dyn FnMut(Phase, u64, u64) + Send>;
 /// Makes a snapshot. Same set of (rule, vote), in any order, however often: same bytes.
 pub struct Builder {
     scheme: Scheme,
+    /// What questions can reach at most; unknown until gsb-v5 has its list.
+    widest: Option<Profile>,
     secret: Vec<u8>,
     as_of_s: u64,
     arena: Arena,
@@ -109,6 +113,12 @@ impl Builder {
     pub fn new(scheme: Scheme, secret: &[u8], as_of_s: u64) -> Self {
         Self {
             scheme,
+            widest: match scheme {
+                Scheme::GsbV4 => Some(Profile::GSB_V4),
+                Scheme::Full => Some(Profile::FULL_MAX),
+                Scheme::Exact => Some(Profile::EXACT),
+                Scheme::GsbV5 => None,
+            },
             secret: secret.to_vec(),
             as_of_s,
             arena: Arena::default(),
@@ -120,6 +130,13 @@ impl Builder {
             threads: parallel::threads(),
             tag_mask: u64::MAX,
             progress: Box::new(|_, _, _| ()),
+        }
+    }
+
+    /// The list by which gsb-v5 finds registrable names; to be set before the first rule. Other schemes ask without it.
+    pub fn public_suffixes(&mut self, suffixes: Arc<SuffixList>) {
+        if self.scheme == Scheme::GsbV5 {
+            self.widest = Some(Profile::gsb_v5(suffixes));
         }
     }
 
@@ -163,13 +180,12 @@ impl Builder {
     pub fn add(&mut self, rule: Rule<'_>, vote: Vote) -> Result<(), Error> {
         self.check_vote(&vote)?;
         let rule = normal_form(rule)?;
-        let reach = Reach::of(&rule);
-        reach.check(self.scheme)?;
+        let (labels, depth) = reach(&rule, self.widest.as_ref().ok_or(Error::NoSuffixList)?).map_err(Error::Unreachable)?;
         if self.votes() >= VOTES_MAX {
             return Err(Error::TooManyRules { max: VOTES_MAX });
         }
-        self.host_labels = self.host_labels.max(reach.labels.unwrap_or(0));
-        self.path_prefixes = self.path_prefixes.max(reach.depth.unwrap_or(0));
+        self.host_labels = self.host_labels.max(labels);
+        self.path_prefixes = self.path_prefixes.max(depth);
         self.arena.push(&rule, &vote);
         Ok(())
     }
@@ -211,6 +227,7 @@ impl Builder {
         if self.too_many_sources {
             return Err(Error::TooManySources { max: SOURCES_MAX });
         }
+        let profile = self.profile()?;
         let (root, rules, records, sources) = self.merge_votes()?;
         for salt in 0..SALTS {
             let hash_key = seed::hash_key(&root, salt);
@@ -236,7 +253,7 @@ impl Builder {
                 shard_buckets: placement.geometry.shard_buckets,
                 slots: total,
                 rules: self.count_by_kind(&rules),
-                ..self.header()
+                ..self.header(&profile)
             };
             (self.progress)(Phase::Write, 0, 1);
             let v4 = lpm::flatten4(keyed.prefixes4, &records.templates);
@@ -244,19 +261,26 @@ impl Builder {
             let Records { records, templates, source_sets, .. } = records;
             let (sources, strings) = sources;
             let (seeds, buckets) = (placement.seeds, placement.buckets);
-            let image = Image::new(header, Sections { seeds, buckets, templates, records, source_sets, sources, strings, v4, v6 });
+            let suffixes = profile.suffixes.map_or(Vec::new(), |list| list.text().into());
+            let image =
+                Image::new(header, Sections { seeds, buckets, templates, records, source_sets, sources, strings, suffixes, v4, v6 });
             (self.progress)(Phase::Write, 1, 1);
             return Ok(image);
         }
         Err(Error::Unplaceable { slots: rules.len(), tries: SALTS })
     }
 
+    /// As far as the rules reach, where the scheme leaves that open.
+    fn profile(&self) -> Result<Profile, Error> {
+        match (self.scheme, &self.widest) {
+            (Scheme::Full, _) => Ok(Profile::full(self.host_labels, self.path_prefixes)),
+            (_, Some(widest)) => Ok(widest.clone()),
+            (_, None) => Err(Error::NoSuffixList),
+        }
+    }
+
     /// The part of the header that does not depend on where things lie.
-    fn header(&self) -> Header {
-        let profile = match self.scheme {
-            Scheme::GsbV4 => Profile::GSB_V4,
-            Scheme::Full => Profile::full(self.host_labels, self.path_prefixes),
-        };
+    fn header(&self, profile: &Profile) -> Header {
         Header {
             magic: MAGIC,
             version: VERSION,
@@ -419,40 +443,19 @@ fn check_path(path_query: &str, prefix: bool) -> Result<(), Error> {
     Err(Error::MalformedRule(problem))
 }
 
-/// How far the questions of a profile must reach for this rule to be found wherever it applies.
-struct Reach {
-    /// Labels of the host, where names below it match too.
-    labels: Option<usize>,
-    /// Slashes of the path, where paths below it match too.
-    depth: Option<usize>,
-}
-
-impl Reach {
-    fn of(rule: &Rule<'_>) -> Self {
-        let labels = match rule {
-            Rule::Host { host, subdomains: true } | Rule::Url { host, subdomains: true, .. } => Some(host.split('.').count()),
-            _ => None,
-        };
-        let depth = match rule {
-            Rule::Url { path_query, prefix: true, .. } => Some(path_query.bytes().filter(|byte| *byte == b'/').count()),
-            _ => None,
-        };
-        Self { labels, depth }
+/// How far the questions of a full profile must reach for this rule to be found wherever it applies: labels of the host, slashes of the path.
+/// Refuses a rule that questions under `profile` cannot reach.
+fn reach(rule: &Rule<'_>, profile: &Profile) -> Result<(usize, usize), Unreachable> {
+    let (mut labels, mut depth) = (0, 0);
+    if let Rule::Host { host, subdomains: true } | Rule::Url { host, subdomains: true, .. } = rule {
+        profile.reaches_subdomains(host, false)?; // an address has no subdomains: normal_form
+        labels = host_labels(host);
     }
-
-    fn check(&self, scheme: Scheme) -> Result<(), Error> {
-        let (labels_max, depth_max) = match scheme {
-            Scheme::GsbV4 => (usize::from(Profile::GSB_V4.host_labels_max), usize::from(Profile::GSB_V4.path_prefixes_max)),
-            Scheme::Full => (HOST_LABELS_MAX, PATH_PREFIXES_MAX),
-        };
-        let problem = match (self.labels, self.depth) {
-            (Some(1), _) => Unreachable::SingleLabel,
-            (Some(labels), _) if labels > labels_max => Unreachable::HostLabels { labels, max: labels_max },
-            (_, Some(depth)) if depth > depth_max => Unreachable::PathDepth { depth, max: depth_max },
-            _ => return Ok(()),
-        };
-        Err(Error::Unreachable(problem))
+    if let Rule::Url { path_query, prefix: true, .. } = rule {
+        profile.reaches_prefix(path_query)?;
+        depth = path_depth(path_query);
     }
+    Ok((labels, depth))
 }
 
 /// Kinds in the order of `Header::rules`.

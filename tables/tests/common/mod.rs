@@ -4,8 +4,9 @@
 pub mod oracle;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use verdict_keys::{Batch, Digest, Kind, Scheme};
+use verdict_keys::{Batch, Digest, Kind, Scheme, SuffixList};
 use verdict_simd::{Selected, detect};
 use verdict_tables::{Builder, Class, Rule, Scratch, Snapshot, Source, Verdict, Vote, category, lookup};
 
@@ -89,8 +90,14 @@ pub fn random_vote(random: &mut Random) -> Vote {
     }
 }
 
+/// Under which the hosts of the tests fall in every way: rules of one, two and three labels, a wildcard and an exception.
+pub fn suffixes() -> Arc<SuffixList> {
+    Arc::new(SuffixList::from_normal("!l1.d1.test\n*.d1.test\nd0.test\nl0.d2.test\ntest\n").expect("a list in normal form"))
+}
+
 pub fn builder(scheme: Scheme, votes: &[(OwnedRule, Vote)]) -> Builder {
     let mut builder = Builder::new(scheme, b"test secret", 1_700_000_000);
+    builder.public_suffixes(suffixes());
     for source in SOURCES {
         builder.source(source);
     }

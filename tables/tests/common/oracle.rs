@@ -211,7 +211,26 @@ fn specificity(rule: &OwnedRule, question: &Question, profile: &Profile) -> Opti
 fn host_applies(host: &str, subdomains: bool, asked: &str, profile: &Profile) -> bool {
     let labels = host.split('.').count();
     let below = asked.strip_suffix(host).is_some_and(|rest| rest.ends_with('.'));
-    asked == host || subdomains && below && (2..=usize::from(profile.host_labels_max)).contains(&labels)
+    let reached = match &profile.suffixes {
+        Some(list) => (1..=4).contains(&labels_above_suffix(host, asked, list.text())),
+        None => (2..=usize::from(profile.host_labels_max)).contains(&labels),
+    };
+    asked == host || subdomains && below && reached
+}
+
+/// How many labels of `host` are none of `asked`'s public suffix: every rule of the list held against the name.
+fn labels_above_suffix(host: &str, asked: &str, list: &str) -> usize {
+    let labels: Vec<&str> = asked.rsplit('.').collect();
+    let matches = |rule: &&str| {
+        let rule: Vec<&str> = rule.trim_start_matches('!').rsplit('.').collect();
+        rule.len() <= labels.len() && rule.iter().zip(&labels).all(|(rule, label)| rule == label || *rule == "*")
+    };
+    let matching: Vec<&str> = list.lines().filter(matches).collect();
+    let suffix = match matching.iter().find(|rule| rule.starts_with('!')) {
+        Some(exception) => exception.split('.').count() - 1,
+        None => matching.iter().map(|rule| rule.split('.').count()).max().unwrap_or(1),
+    };
+    host.split('.').count().saturating_sub(suffix)
 }
 
 fn address(question: &Question) -> Option<IpAddr> {
