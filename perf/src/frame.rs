@@ -190,7 +190,7 @@ mod tests {
                 (frame.header.kind, frame.header.count, frame.header.request_id, frame.header.flags)
             })
             .collect();
-        assert_eq!(kinds, [(LOOKUP, 1, 7, 0), (LOOKUP_HASHED, 2, 8, 1), (PING, 0, 9, 0)]);
+        assert_eq!(kinds, [(LOOKUP, 1, 7, 0), (LOOKUP_HASHED, 2, 8, 3), (PING, 0, 9, 0)]);
     }
 
     #[test]
