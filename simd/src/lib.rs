@@ -12,6 +12,7 @@
 
 mod field;
 mod hash;
+mod kernel;
 mod portable;
 mod prefetch;
 mod select;
@@ -29,6 +30,7 @@ mod x86_64 {
 #[cfg(target_arch = "aarch64")]
 pub use aarch64::neon::Neon;
 pub use hash::{BLOCK_BYTES, Domain, Hash128, HashKey, HashSchedule, Key128, seal};
+pub use kernel::Kernel;
 pub use portable::Portable;
 pub use prefetch::prefetch;
 pub use select::{BackendUnavailable, Selected, WithBackend, available, detect};
@@ -89,6 +91,11 @@ pub trait Backend: Copy + Send + Sync + 'static {
     fn pair(self, schedule: &HashSchedule, host: Hash128, paths: &[Hash128], keys: &mut [Key128]);
     /// Bit `s` of `hits[i]` is set where `buckets[at[i]].tags[s] == tags[i]`. An empty slot may match: its ref is 0. Bits 5..8 are zero.
     fn probe(self, buckets: &[Bucket], at: &[u32], tags: &[u64], hits: &mut [u8]);
+    /// Runs `kernel`, compiled with this backend's instructions.
+    #[inline]
+    fn compiled<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.run()
+    }
 }
 
 /// The contracts that every backend asserts at its door, in one place.

@@ -4,7 +4,7 @@
 use crate::Avx2;
 #[cfg(target_arch = "aarch64")]
 use crate::Neon;
-use crate::{Backend, Bucket, Domain, Hash128, HashSchedule, Key128, Portable, UrlBlock};
+use crate::{Backend, Bucket, Domain, Hash128, HashSchedule, Kernel, Key128, Portable, UrlBlock};
 
 /// The backend chosen at start: one branch per coarse kernel call. [`detect`] makes it.
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +82,11 @@ impl Backend for Selected {
     #[inline]
     fn probe(self, buckets: &[Bucket], at: &[u32], tags: &[u64], hits: &mut [u8]) {
         each!(self, backend => backend.probe(buckets, at, tags, hits))
+    }
+
+    #[inline]
+    fn compiled<K: Kernel>(self, kernel: K) -> K::Output {
+        each!(self, backend => backend.compiled(kernel))
     }
 }
 

@@ -14,7 +14,7 @@
 //! a short end is loaded as the 16 bytes that end (or begin) there and shuffled into place, and slices below 16 bytes go through `short`.
 
 use crate::{
-    BLOCK_BYTES, Backend, Bucket, Domain, Hash128, HashSchedule, Key128, UrlBlock, door,
+    BLOCK_BYTES, Backend, Bucket, Domain, Hash128, HashSchedule, Kernel, Key128, UrlBlock, door,
     hash::{PAD, POWERS},
     seal,
     short::short,
@@ -28,7 +28,10 @@ pub struct Avx2(());
 impl Avx2 {
     /// Asks the CPU, through the standard library's cache.
     pub fn detect() -> Option<Self> {
-        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("pclmulqdq")).then_some(Self(()))
+        let vectors = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("pclmulqdq");
+        // On every CPU with AVX2; asked for all the same, because `compiled` uses them.
+        let bits = is_x86_feature_detected!("popcnt") && is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("bmi2");
+        (vectors && bits).then_some(Self(()))
     }
 }
 
@@ -73,6 +76,17 @@ impl Backend for Avx2 {
         // SAFETY: `self` exists, so `Avx2::detect` has seen every feature that the kernel enables.
         unsafe { probe(buckets, at, tags, hits) }
     }
+
+    #[inline]
+    fn compiled<K: Kernel>(self, kernel: K) -> K::Output {
+        // SAFETY: `self` exists, so `Avx2::detect` has seen every feature that `compiled` enables.
+        unsafe { compiled(kernel) }
+    }
+}
+
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+fn compiled<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run()
 }
 
 // ---- hash ----
