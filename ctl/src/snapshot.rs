@@ -31,8 +31,6 @@ pub struct Facts {
     rules_by_kind: Vec<Count>,
     table: TableJson,
     verdicts: u64,
-    intervals_ipv4: u64,
-    intervals_ipv6: u64,
     sections: Vec<Bytes>,
     sources: Vec<SourceJson>,
 }
@@ -74,7 +72,7 @@ struct SourceJson {
 impl Facts {
     /// Of a verified snapshot.
     pub fn new(path: &Path, snapshot: &Snapshot) -> Self {
-        let Stats { file_bytes, rules, slots, buckets, shards, load, verdicts, intervals4, intervals6, sections, .. } = snapshot.stats();
+        let Stats { file_bytes, rules, slots, buckets, shards, load, verdicts, sections, .. } = snapshot.stats();
         let bytes_per_slot = snapshot.stats().bytes_per_slot();
         let &Profile { scheme, host_labels_max, path_prefixes_max, .. } = snapshot.profile();
         Self {
@@ -89,8 +87,6 @@ impl Facts {
             rules_by_kind: rules.into_iter().map(|(kind, rules)| Count { kind: kind.name(), rules }).collect(),
             table: TableJson { slots, buckets, shards, load, bytes_per_slot },
             verdicts,
-            intervals_ipv4: intervals4,
-            intervals_ipv6: intervals6,
             sections: sections.into_iter().map(|(section, bytes)| Bytes { section, bytes }).collect(),
             sources: snapshot
                 .sources()
@@ -123,7 +119,6 @@ impl Facts {
             text::grouped(*slots),
             text::grouped(*buckets)
         )?;
-        writeln!(out, "intervals   IPv4 {}, IPv6 {}", text::grouped(self.intervals_ipv4), text::grouped(self.intervals_ipv6))?;
         writeln!(out, "verdicts    {}", text::grouped(self.verdicts))?;
         writeln!(out, "sections")?;
         for Bytes { section, bytes } in &self.sections {

@@ -29,10 +29,6 @@ pub struct Stats {
     pub verdicts: u64,
     /// Sources that voted.
     pub sources: u64,
-    /// Flat IPv4 intervals, covered or not.
-    pub intervals4: u64,
-    /// Flat IPv6 intervals, covered or not.
-    pub intervals6: u64,
     /// Name and bytes of each section, in file order.
     pub sections: Vec<(&'static str, u64)>,
 }
@@ -64,8 +60,6 @@ impl Snapshot {
             load: header.slots as f64 / (view.table.buckets.len() * SLOTS) as f64,
             verdicts: view.templates.len() as u64 - 1,
             sources: view.sources.len() as u64,
-            intervals4: view.lpm4.starts.len() as u64,
-            intervals6: view.lpm6.starts.len() as u64,
             sections: Section::ALL.into_iter().map(|section| (section.name(), view.spans[section.index()].len() as u64)).collect(),
         }
     }

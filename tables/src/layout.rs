@@ -1,9 +1,9 @@
 //! The bytes of a snapshot file. FORMAT.md tells the same with all meanings.
 //!
 //! ```text
-//! 0        256                1152        4096                         multiple of 4096
+//! 0        256                1216        4096                         multiple of 4096
 //! +--------+------------------+--- 0 ... --+----------+-----+----------+----
-//! | Header | 14 SectionEntry  |            | section  | 0.. | section  | ...
+//! | Header | 15 SectionEntry  |            | section  | 0.. | section  | ...
 //! +--------+------------------+------------+----------+-----+----------+----
 //!   |        kind, element size, offset,     ^ each starts at a multiple of 4096, in the order of its kind;
 //!   |        bytes, count, SHA-256             between them zeros
@@ -116,23 +116,25 @@ pub enum Section {
     Strings = 7,
     /// The public suffix list in normal form; empty unless the scheme asks by it.
     PublicSuffixes = 8,
-    /// `u32`: how many starts are below each of the 65,537 multiples of 2^16.
-    Index4 = 9,
-    /// `u32` first address of each IPv4 interval.
-    Starts4 = 10,
-    /// `u32` verdict id of each IPv4 interval.
-    Verdicts4 = 11,
-    /// `u32`: how many starts are below each of the 65,537 multiples of 2^112.
-    Index6 = 12,
-    /// `Start6` first address of each IPv6 interval.
-    Starts6 = 13,
-    /// `u32` verdict id of each IPv6 interval.
-    Verdicts6 = 14,
+    /// `u32` entries of the IPv4 trie's root: 256 or 65,536; an id, or a node.
+    Root4 = 9,
+    /// `u32` words: the nodes of the IPv4 trie.
+    Nodes4 = 10,
+    /// `[u64; 8]`: the nodes of the IPv6 tree over the upper 64 bits, the root first.
+    Tree6 = 11,
+    /// `u32` verdict id of each IPv6 interval, or the block that divides it.
+    Verdicts6 = 12,
+    /// `u32` first interval of each block, and the end of the last.
+    Blocks6 = 13,
+    /// `u64` lower half of the last address of each interval of the blocks.
+    LongEnds6 = 14,
+    /// `u32` verdict id of each interval of the blocks.
+    LongVerdicts6 = 15,
 }
 
 impl Section {
     /// All of them, in file order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Seeds,
         Self::Buckets,
         Self::Templates,
@@ -141,12 +143,13 @@ impl Section {
         Self::Sources,
         Self::Strings,
         Self::PublicSuffixes,
-        Self::Index4,
-        Self::Starts4,
-        Self::Verdicts4,
-        Self::Index6,
-        Self::Starts6,
+        Self::Root4,
+        Self::Nodes4,
+        Self::Tree6,
         Self::Verdicts6,
+        Self::Blocks6,
+        Self::LongEnds6,
+        Self::LongVerdicts6,
     ];
 
     /// Place in `ALL`.
@@ -159,9 +162,10 @@ impl Section {
         match self {
             Self::Seeds | Self::Strings | Self::PublicSuffixes => 1,
             Self::SourceSets => 2,
-            Self::Index4 | Self::Starts4 | Self::Verdicts4 | Self::Index6 | Self::Verdicts6 => 4,
+            Self::Root4 | Self::Nodes4 | Self::Verdicts6 | Self::Blocks6 | Self::LongVerdicts6 => 4,
+            Self::LongEnds6 => 8,
+            Self::Tree6 => 64,
             Self::Templates => size_of::<Verdict>(),
-            Self::Starts6 => size_of::<Start6>(),
             Self::Sources => size_of::<SourceEntry>(),
             Self::Records => size_of::<Record>(),
             Self::Buckets => size_of::<Bucket>(),
@@ -179,18 +183,16 @@ impl Section {
             Self::Sources => "sources",
             Self::Strings => "strings",
             Self::PublicSuffixes => "public suffixes",
-            Self::Index4 => "ipv4 index",
-            Self::Starts4 => "ipv4 starts",
-            Self::Verdicts4 => "ipv4 verdicts",
-            Self::Index6 => "ipv6 index",
-            Self::Starts6 => "ipv6 starts",
+            Self::Root4 => "ipv4 root",
+            Self::Nodes4 => "ipv4 nodes",
+            Self::Tree6 => "ipv6 tree",
             Self::Verdicts6 => "ipv6 verdicts",
+            Self::Blocks6 => "ipv6 blocks",
+            Self::LongEnds6 => "ipv6 long ends",
+            Self::LongVerdicts6 => "ipv6 long verdicts",
         }
     }
 }
-
-/// Entries of `Index4` and `Index6`, where not empty.
-pub const LPM_INDEX: usize = (1 << 16) + 1;
 
 /// What DESCRIBE tells of a verdict: everything that the 8 bytes of an answer leave out.
 #[repr(C)]
@@ -247,31 +249,6 @@ pub struct SourceEntry {
 }
 
 const _: () = assert!(size_of::<SourceEntry>() == 16);
-
-/// First address of an IPv6 interval.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Pod, Zeroable)]
-pub struct Start6 {
-    /// Upper 64 bits of the address.
-    pub high: u64,
-    /// Lower 64 bits of the address.
-    pub low: u64,
-}
-
-const _: () = assert!(size_of::<Start6>() == 16);
-
-impl Start6 {
-    /// The address as one number.
-    pub const fn value(self) -> u128 {
-        (self.high as u128) << 64 | self.low as u128
-    }
-}
-
-impl From<u128> for Start6 {
-    fn from(value: u128) -> Self {
-        Self { high: (value >> 64) as u64, low: value as u64 }
-    }
-}
 
 /// The upper 8 bits of a slot's `u32`; the lower 24 are a verdict id, 0 where the slot only says that paths exist.
 pub mod slot {

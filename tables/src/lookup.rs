@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! wave 1   the exact host and its suffixes, digests, clients' keys ── all keys of a block probed together
-//! LPM      addresses
+//! LPM      all addresses of the block together
 //! wave 2   only under hosts whose slot says that paths exist: pair(host, path) ── probed together
 //! each     match becomes a weight; the heaviest of an item wins; its template is the answer
 //! ```
@@ -23,6 +23,7 @@ use verdict_keys::{Address, Batch, Form, Item};
 use verdict_simd::{Backend, Key128, prefetch};
 
 use crate::layout::slot;
+use crate::lpm::gather::Addresses;
 use crate::snapshot::Snapshot;
 use crate::table::Table;
 use crate::verdict::{Status, Verdict};
@@ -39,6 +40,7 @@ const SEEDS_NEAR_BYTES: usize = 256 << 10;
 #[derive(Default)]
 pub struct Scratch {
     probes: Probes,
+    addresses: Addresses,
     legs: Vec<Leg>,
     keys: Vec<Key128>,
     best: Vec<Weight>,
@@ -166,21 +168,14 @@ fn match_block<B: Backend>(
     scratch: &mut Scratch,
     mut found: impl FnMut(usize, Weight),
 ) {
-    let Scratch { probes, legs, keys, .. } = scratch;
+    let Scratch { probes, addresses, legs, keys, .. } = scratch;
+    addresses.run(backend, view, items, |item, id| found(item, Weight::new(view, id, Rank::Address, 0, 0)));
     let first_wave = key_range(items);
     probes.run(backend, view, &batch.keys[first_wave.clone()]);
     legs.clear();
     keys.clear();
     let mut hits = probes.found.iter().peekable();
     for (index, item) in items.iter().enumerate() {
-        let address = match item.address {
-            Address::None => 0,
-            Address::V4(address) => view.lpm4.lookup(address),
-            Address::V6(address) => view.lpm6.lookup(address),
-        };
-        if address != 0 {
-            found(index, Weight::new(view, address, Rank::Address, 0, 0));
-        }
         // Keys of this item, within the wave. An item without keys ends where it begins, before any hit that is left.
         let from = (item.hosts.at as usize).saturating_sub(first_wave.start);
         let end = if item.hosts.len == 0 { 0 } else { from + item.hosts.len as usize };

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! What a lookup may then rely on: seed groups and buckets are as many as the geometry can name; every verdict id has a template and a record;
-//! LPM indices ascend, stay within the starts, and the first start is 0; spans of sources and strings lie inside their pools, strings are UTF-8.
+//! every entry of the IPv4 trie is an id or the next whole node, at most three deep; the IPv6 tree is the one that its leaves ask for; spans of sources and strings lie inside their pools, strings are UTF-8.
 //! So no index of a lookup can be out of range, whoever computed the checksums.
 
 use std::ops::Range;
@@ -19,7 +19,9 @@ use verdict_keys::{Profile, Scheme, SuffixList};
 use verdict_simd::Bucket;
 
 use crate::error::Error;
-use crate::layout::{Header, LPM_INDEX, MAGIC, PAGE, Record, SHA256_AT, Section, SectionEntry, VERSION, slot};
+use crate::layout::{Header, MAGIC, PAGE, Record, SHA256_AT, Section, SectionEntry, VERSION, slot};
+use crate::lpm::tree6::{LONG, Levels};
+use crate::lpm::trie4::POSITION;
 use crate::rule::RuleKind;
 use crate::table::{ONE_SHARD_SHIFT, SHARD_SHIFT};
 use crate::verdict::{Class, VERDICTS_MAX, Verdict, flag};
@@ -124,15 +126,24 @@ fn verify_geometry(header: &Header, spans: &Spans) -> Result<(), Error> {
     let templates = count(Section::Templates);
     require("templates", 0, (1..=u64::from(VERDICTS_MAX) + 1).contains(&templates), "1 to 2^24", templates)?;
     equal("records", 0, templates, count(Section::Records))?;
-    for [index, starts, ids] in
-        [[Section::Index4, Section::Starts4, Section::Verdicts4], [Section::Index6, Section::Starts6, Section::Verdicts6]]
-    {
-        let intervals = count(starts);
-        require(starts.name(), 0, intervals <= u64::from(u32::MAX), "fewer than 2^32 intervals", intervals)?;
-        equal(ids.name(), 0, intervals, count(ids))?;
-        equal(index.name(), 0, if intervals == 0 { 0 } else { LPM_INDEX as u64 }, count(index))?;
-    }
-    Ok(())
+    verify_addresses(count)
+}
+
+/// Counts of the address sections against each other.
+fn verify_addresses(count: impl Fn(Section) -> u64) -> Result<(), Error> {
+    let root = count(Section::Root4);
+    require(Section::Root4.name(), 0, [0, 1 << 8, 1 << 16].contains(&root), "no entry, 256, or 65536", root)?;
+    let nodes = count(Section::Nodes4);
+    require(Section::Nodes4.name(), 0, nodes <= if root == 0 { 0 } else { u64::from(POSITION) }, "words that a root reaches", nodes)?;
+    let intervals = count(Section::Verdicts6);
+    require(Section::Verdicts6.name(), 0, intervals < u64::from(LONG), "fewer than 2^31 intervals", intervals)?;
+    let (nodes, blocks) = if intervals == 0 { (0, 0..1) } else { (Levels::of(intervals as usize).total() as u64, 1..u64::from(LONG)) };
+    equal(Section::Tree6.name(), 0, nodes, count(Section::Tree6))?;
+    let offsets = count(Section::Blocks6);
+    require(Section::Blocks6.name(), 0, blocks.contains(&offsets), "a beginning for each block, and an end", offsets)?;
+    let long = count(Section::LongVerdicts6);
+    require(Section::LongVerdicts6.name(), 0, long <= if offsets < 2 { 0 } else { u64::from(u32::MAX) }, "intervals of blocks", long)?;
+    equal(Section::LongEnds6.name(), 0, long, count(Section::LongEnds6))
 }
 
 /// Checksums, and zeros wherever no section lies.
@@ -152,10 +163,11 @@ fn verify_structure(view: &View<'_>) -> Result<(), Error> {
     verify_buckets(view)?;
     verify_records(view)?;
     verify_sources(view)?;
-    verify_lpm("ipv4 starts", "ipv4 index", view.lpm4.index, view.lpm4.starts, 16, |start| u128::from(*start))?;
-    verify_lpm("ipv6 starts", "ipv6 index", view.lpm6.index, view.lpm6.starts, 112, |start| start.value())?;
-    verify_ids("ipv4 verdicts", view.lpm4.ids, view)?;
-    verify_ids("ipv6 verdicts", view.lpm6.ids, view)
+    let verdicts = view.templates.len();
+    if !view.lpm4.root.is_empty() {
+        view.lpm4.check(verdicts)?;
+    }
+    Ok(view.lpm6.check(verdicts)?)
 }
 
 fn verify_buckets(view: &View<'_>) -> Result<(), Error> {
@@ -262,36 +274,6 @@ fn verify_suffixes(scheme: Scheme, view: &View<'_>) -> Result<Option<Arc<SuffixL
     };
     let list = SuffixList::from_normal(text).map_err(|error| Error::corrupt(NAME, at, "a list in normal form", error))?;
     Ok(Some(Arc::new(list)))
-}
-
-fn verify_lpm<S>(
-    starts_name: &'static str,
-    index_name: &'static str,
-    index: &[u32],
-    starts: &[S],
-    shift: u32,
-    value: impl Fn(&S) -> u128,
-) -> Result<(), Error> {
-    let Some(first) = starts.first() else {
-        return Ok(()); // then the index is empty too: verify_geometry
-    };
-    require(starts_name, 0, value(first) == 0, "0 as the first address", value(first))?;
-    require(starts_name, 0, starts.is_sorted_by(|a, b| value(a) < value(b)), "ascending addresses", "others")?;
-    let mut below = 0;
-    for (at, entry) in index.iter().enumerate() {
-        while below < starts.len() && value(&starts[below]) < (at as u128) << shift {
-            below += 1;
-        }
-        equal(index_name, 4 * at as u64, below as u64, (*entry).into())?;
-    }
-    equal(index_name, 4 * (LPM_INDEX as u64 - 1), starts.len() as u64, below as u64)
-}
-
-fn verify_ids(name: &'static str, ids: &[u32], view: &View<'_>) -> Result<(), Error> {
-    match ids.iter().position(|id| *id as usize >= view.templates.len()) {
-        Some(at) => Err(Error::corrupt(name, 4 * at as u64, "a verdict id", ids[at])),
-        None => Ok(()),
-    }
 }
 
 fn header_sha256(page: &[u8; PAGE]) -> [u8; 32] {

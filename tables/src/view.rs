@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use verdict_simd::Bucket;
 
-use crate::layout::{Record, Section, SourceEntry, Start6};
-use crate::lpm::Lpm;
+use crate::layout::{Record, Section, SourceEntry};
+use crate::lpm::tree6::Tree6;
+use crate::lpm::trie4::Trie4;
 use crate::table::{Geometry, Table};
 use crate::verdict::Verdict;
 use crate::verify::{Spans, Verified};
@@ -20,8 +21,8 @@ pub(crate) struct View<'a> {
     pub(crate) sources: &'a [SourceEntry],
     pub(crate) strings: &'a [u8],
     pub(crate) suffixes: &'a [u8],
-    pub(crate) lpm4: Lpm<'a, u32>,
-    pub(crate) lpm6: Lpm<'a, Start6>,
+    pub(crate) lpm4: Trie4<'a>,
+    pub(crate) lpm6: Tree6<'a>,
     pub(crate) slots: u64,
     pub(crate) spans: &'a Spans,
 }
@@ -45,15 +46,13 @@ impl<'a> View<'a> {
             sources: bytemuck::cast_slice(of(Section::Sources)),
             strings: of(Section::Strings),
             suffixes: of(Section::PublicSuffixes),
-            lpm4: Lpm {
-                index: bytemuck::cast_slice(of(Section::Index4)),
-                starts: bytemuck::cast_slice(of(Section::Starts4)),
-                ids: bytemuck::cast_slice(of(Section::Verdicts4)),
-            },
-            lpm6: Lpm {
-                index: bytemuck::cast_slice(of(Section::Index6)),
-                starts: bytemuck::cast_slice(of(Section::Starts6)),
+            lpm4: Trie4 { root: bytemuck::cast_slice(of(Section::Root4)), nodes: bytemuck::cast_slice(of(Section::Nodes4)) },
+            lpm6: Tree6 {
+                nodes: bytemuck::cast_slice(of(Section::Tree6)),
                 ids: bytemuck::cast_slice(of(Section::Verdicts6)),
+                blocks: bytemuck::cast_slice(of(Section::Blocks6)),
+                long_ends: bytemuck::cast_slice(of(Section::LongEnds6)),
+                long_ids: bytemuck::cast_slice(of(Section::LongVerdicts6)),
             },
             slots: verified.header.slots,
             spans: &verified.spans,

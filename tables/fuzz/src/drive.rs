@@ -155,6 +155,9 @@ static TRUTH: LazyLock<Vec<u8>> = LazyLock::new(|| {
             0 => Rule::Host { host: &host, subdomains: number % 2 == 0 },
             1 => Rule::Url { host: &host, path_query: &path, prefix: number % 2 == 0, subdomains: number % 3 == 0 },
             2 => Rule::Net { network: [number, 0, 2, 0].into(), bits: 24 },
+            3 if number % 2 == 0 => {
+                Rule::Net { network: [0x2001, 0xdb8, u16::from(number), 0xFFFF, 0xFFFF, 0xFFFF, 0, 0].into(), bits: 96 }
+            }
             3 => Rule::Net { network: [0x2001, 0xdb8, u16::from(number), 0, 0, 0, 0, 0].into(), bits: 48 },
             _ => Rule::File(Digest::Md5([number; 16])),
         };

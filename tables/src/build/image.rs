@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 use verdict_simd::Bucket;
 
-use super::lpm::Intervals;
-use crate::layout::{Header, PAGE, Record, SHA256_AT, Section, SectionEntry, SourceEntry, Start6};
+use super::tree6::Tree;
+use super::trie4::Trie;
+use crate::layout::{Header, PAGE, Record, SHA256_AT, Section, SectionEntry, SourceEntry};
 use crate::snapshot::generation_of;
 use crate::verdict::Verdict;
 
@@ -22,8 +23,8 @@ pub(super) struct Sections {
     pub(super) sources: Vec<SourceEntry>,
     pub(super) strings: Vec<u8>,
     pub(super) suffixes: Vec<u8>,
-    pub(super) v4: Intervals<u32>,
-    pub(super) v6: Intervals<Start6>,
+    pub(super) v4: Trie,
+    pub(super) v6: Tree,
 }
 
 impl Sections {
@@ -37,12 +38,13 @@ impl Sections {
             Section::Sources => bytemuck::cast_slice(&self.sources),
             Section::Strings => &self.strings,
             Section::PublicSuffixes => &self.suffixes,
-            Section::Index4 => bytemuck::cast_slice(&self.v4.index),
-            Section::Starts4 => bytemuck::cast_slice(&self.v4.starts),
-            Section::Verdicts4 => bytemuck::cast_slice(&self.v4.ids),
-            Section::Index6 => bytemuck::cast_slice(&self.v6.index),
-            Section::Starts6 => bytemuck::cast_slice(&self.v6.starts),
+            Section::Root4 => bytemuck::cast_slice(&self.v4.root),
+            Section::Nodes4 => bytemuck::cast_slice(&self.v4.nodes),
+            Section::Tree6 => bytemuck::cast_slice(&self.v6.nodes),
             Section::Verdicts6 => bytemuck::cast_slice(&self.v6.ids),
+            Section::Blocks6 => bytemuck::cast_slice(&self.v6.blocks),
+            Section::LongEnds6 => bytemuck::cast_slice(&self.v6.long_ends),
+            Section::LongVerdicts6 => bytemuck::cast_slice(&self.v6.long_ids),
         }
     }
 }

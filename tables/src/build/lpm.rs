@@ -9,7 +9,6 @@
 //!
 //! At each address the winner is the covering prefix of the highest rank, and among those the longest.
 
-use crate::layout::{LPM_INDEX, Start6};
 use crate::verdict::Verdict;
 
 /// One prefix with the final id of its verdict. IPv4 sits in the low 32 bits.
@@ -20,34 +19,8 @@ pub(super) struct Prefix {
     pub(super) id: u32,
 }
 
-/// Sections of one address family; all empty where there is no prefix.
-#[derive(Default)]
-pub(super) struct Intervals<S> {
-    pub(super) index: Vec<u32>,
-    pub(super) starts: Vec<S>,
-    pub(super) ids: Vec<u32>,
-}
-
-pub(super) fn flatten4(prefixes: Vec<Prefix>, templates: &[Verdict]) -> Intervals<u32> {
-    let flat = flatten(prefixes, 32, templates);
-    Intervals {
-        index: index(&flat, 16),
-        starts: flat.iter().map(|(start, _)| *start as u32).collect(),
-        ids: flat.iter().map(|(_, id)| *id).collect(),
-    }
-}
-
-pub(super) fn flatten6(prefixes: Vec<Prefix>, templates: &[Verdict]) -> Intervals<Start6> {
-    let flat = flatten(prefixes, 128, templates);
-    Intervals {
-        index: index(&flat, 112),
-        starts: flat.iter().map(|(start, _)| Start6::from(*start)).collect(),
-        ids: flat.iter().map(|(_, id)| *id).collect(),
-    }
-}
-
-/// (start, id) ascending, neighbours differing in id, the first start 0.
-fn flatten(mut prefixes: Vec<Prefix>, width: u8, templates: &[Verdict]) -> Vec<(u128, u32)> {
+/// (start, id) ascending, neighbours differing in id, the first start 0; empty without prefixes.
+pub(super) fn flatten(mut prefixes: Vec<Prefix>, width: u8, templates: &[Verdict]) -> Vec<(u128, u32)> {
     if prefixes.is_empty() {
         return Vec::new();
     }
@@ -92,21 +65,6 @@ fn emit(flat: &mut Vec<(u128, u32)>, start: u128, id: u32) {
 fn last_of(first: u128, bits: u8, width: u8) -> u128 {
     let host_bits = u32::from(width - bits);
     first | u128::MAX.checked_shr(128 - host_bits).unwrap_or(0)
-}
-
-/// How many starts are below each multiple of 2^shift.
-fn index(flat: &[(u128, u32)], shift: u32) -> Vec<u32> {
-    if flat.is_empty() {
-        return Vec::new();
-    }
-    let mut index = vec![0; LPM_INDEX];
-    for (start, _) in flat {
-        index[(start >> shift) as usize + 1] += 1;
-    }
-    for at in 1..LPM_INDEX {
-        index[at] += index[at - 1];
-    }
-    index
 }
 
 #[cfg(test)]

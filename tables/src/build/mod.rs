@@ -18,6 +18,8 @@ mod place;
 mod records;
 mod seed;
 mod slots;
+pub(crate) mod tree6;
+pub(crate) mod trie4;
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -256,8 +258,8 @@ impl Builder {
                 ..self.header(&profile)
             };
             (self.progress)(Phase::Write, 0, 1);
-            let v4 = lpm::flatten4(keyed.prefixes4, &records.templates);
-            let v6 = lpm::flatten6(keyed.prefixes6, &records.templates);
+            let v4 = trie4::pack(&lpm::flatten(keyed.prefixes4, 32, &records.templates))?;
+            let v6 = tree6::pack(&lpm::flatten(keyed.prefixes6, 128, &records.templates));
             let Records { records, templates, source_sets, .. } = records;
             let (sources, strings) = sources;
             let (seeds, buckets) = (placement.seeds, placement.buckets);

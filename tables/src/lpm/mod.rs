@@ -1,65 +1,137 @@
-//! Longest-prefix match as a search among flat intervals: the builder has already let every prefix fight it out.
+//! Addresses to verdict ids, a batch at a time. The builder has already let every prefix fight it out, so what is found has won.
 //!
 //! ```text
-//! address ──top 16 bits──► index[h]..index[h + 1] ──binary search──► starts ──same place──► ids
+//! IPv4   root by 8 or 16 bits ──► node by 8 bits ──► node by 8 bits ──► id        trie4.rs
+//! IPv6   tree of intervals over the upper 64 bits, 8 to a line ──► id             tree6.rs
+//!                                              └─ rules longer than /64: a search among the intervals of that /64
 //! ```
 //!
-//! Lines touched: one of the index (256 KiB in all), log2 of the intervals within one /16, one of the ids.
+//! Both go level by level: all lookups of a batch take one step and ask for the line of their next, so that the misses of 64 lookups overlap.
+//! Neither walks a chain that an attacker could lengthen: at most three nodes for IPv4, the height of the tree for IPv6.
 
-use crate::layout::Start6;
+pub(crate) mod gather;
+pub(crate) mod tree6;
+pub(crate) mod trie4;
 
-/// Intervals of one address family.
-#[derive(Clone, Copy)]
-pub(crate) struct Lpm<'a, S> {
-    /// How many starts are below each multiple of 2^16 or 2^112; empty if there are no intervals.
-    pub(crate) index: &'a [u32],
-    /// First address of each interval, ascending; the first is 0.
-    pub(crate) starts: &'a [S],
-    /// Verdict id of each interval; 0 where nothing covers it.
-    pub(crate) ids: &'a [u32],
+use verdict_simd::{Backend, Kernel};
+
+use crate::error::Error;
+use crate::snapshot::Snapshot;
+use tree6::Tree6;
+use trie4::Trie4;
+
+/// Lookups that take a step together: more than any core's line-fill buffers, few enough for their state to stay in L1.
+pub(crate) const STEP: usize = 64;
+
+impl Snapshot {
+    /// The verdict id of each IPv4 address, in order; 0 where no prefix covers it. What [`lookup`](crate::lookup) does with the
+    /// addresses of a batch.
+    ///
+    /// Panics if the lengths differ.
+    pub fn ids_v4<B: Backend>(&self, backend: B, addresses: &[u32], ids: &mut [u32]) {
+        lookup4(backend, &self.view().lpm4, addresses, ids);
+    }
+
+    /// The verdict id of each IPv6 address, in order; 0 where no prefix covers it.
+    ///
+    /// Panics if the lengths differ.
+    pub fn ids_v6<B: Backend>(&self, backend: B, addresses: &[u128], ids: &mut [u32]) {
+        lookup6(backend, &self.view().lpm6, addresses, ids);
+    }
 }
 
-impl<S> Lpm<'_, S> {
-    /// Which interval holds the address whose upper 16 bits are `upper`; `reached` says whether a start is at or below it.
+pub(crate) fn lookup4<B: Backend>(backend: B, trie: &Trie4<'_>, addresses: &[u32], ids: &mut [u32]) {
+    assert_eq!(addresses.len(), ids.len());
+    backend.compiled(Lookup4 { trie: *trie, addresses, ids });
+}
+
+pub(crate) fn lookup6<B: Backend>(backend: B, tree: &Tree6<'_>, addresses: &[u128], ids: &mut [u32]) {
+    assert_eq!(addresses.len(), ids.len());
+    backend.compiled(Lookup6 { tree: *tree, addresses, ids });
+}
+
+struct Lookup4<'a> {
+    trie: Trie4<'a>,
+    addresses: &'a [u32],
+    ids: &'a mut [u32],
+}
+
+impl Kernel for Lookup4<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn interval(&self, upper: usize, reached: impl Fn(&S) -> bool) -> Option<usize> {
-        if self.index.is_empty() {
-            return None;
+    fn run(self) {
+        for (addresses, ids) in self.addresses.chunks(STEP).zip(self.ids.chunks_mut(STEP)) {
+            self.trie.lookup(addresses, ids);
         }
-        let (from, to) = (self.index[upper] as usize, self.index[upper + 1] as usize);
-        // The first start is 0, so at least one start is reached.
-        Some((from + self.starts[from..to].partition_point(reached)).saturating_sub(1))
     }
 }
 
-impl Lpm<'_, u32> {
-    /// The winning verdict of an address; 0 if no prefix covers it.
-    #[inline(always)]
-    pub(crate) fn lookup(&self, address: u32) -> u32 {
-        self.interval((address >> 16) as usize, |start| *start <= address).map_or(0, |at| self.ids[at])
-    }
+struct Lookup6<'a> {
+    tree: Tree6<'a>,
+    addresses: &'a [u128],
+    ids: &'a mut [u32],
+}
 
-    /// First and last address that share the answer.
-    pub(crate) fn around(&self, address: u32) -> (u32, u32) {
-        let Some(at) = self.interval((address >> 16) as usize, |start| *start <= address) else {
-            return (0, u32::MAX);
-        };
-        (self.starts[at], self.starts.get(at + 1).map_or(u32::MAX, |next| next - 1))
+impl Kernel for Lookup6<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (addresses, ids) in self.addresses.chunks(STEP).zip(self.ids.chunks_mut(STEP)) {
+            self.tree.lookup(addresses, ids);
+        }
     }
 }
 
-impl Lpm<'_, Start6> {
-    /// The winning verdict of an address; 0 if no prefix covers it.
-    #[inline(always)]
-    pub(crate) fn lookup(&self, address: u128) -> u32 {
-        self.interval((address >> 112) as usize, |start| start.value() <= address).map_or(0, |at| self.ids[at])
-    }
+/// A section that is not as a builder leaves it: which element of it, and what it should have been.
+pub(crate) struct Defect {
+    pub(crate) section: crate::layout::Section,
+    pub(crate) element: usize,
+    pub(crate) expected: &'static str,
+}
 
-    /// First and last address that share the answer.
-    pub(crate) fn around(&self, address: u128) -> (u128, u128) {
-        let Some(at) = self.interval((address >> 112) as usize, |start| start.value() <= address) else {
-            return (0, u128::MAX);
-        };
-        (self.starts[at].value(), self.starts.get(at + 1).map_or(u128::MAX, |next| next.value() - 1))
+impl Defect {
+    /// `Err` with a defect unless `holds`.
+    pub(crate) fn unless(holds: bool, section: crate::layout::Section, element: usize, expected: &'static str) -> Result<(), Self> {
+        if holds { Ok(()) } else { Err(Self { section, element, expected }) }
+    }
+}
+
+impl From<Defect> for Error {
+    fn from(defect: Defect) -> Self {
+        let at = defect.element as u64 * defect.section.element_bytes() as u64;
+        Error::corrupt(defect.section.name(), at, defect.expected, "something else")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use verdict_simd::available;
+
+    use super::*;
+
+    #[test]
+    fn every_backend_finds_the_same() {
+        let ends: Vec<u64> = (1..=1000u64).map(|number| number << 40).chain([u64::MAX]).collect();
+        let flat: Vec<(u128, u32)> = ends.iter().zip(0..).map(|(end, id)| (u128::from(end - (1 << 40)) << 60, id)).collect();
+        let flat: Vec<(u128, u32)> = std::iter::once((0, 7)).chain(flat.into_iter().skip(1)).collect();
+        let tree = crate::build::tree6::pack(&flat);
+        let tree = Tree6 { nodes: &tree.nodes, ids: &tree.ids, blocks: &tree.blocks, long_ends: &tree.long_ends, long_ids: &tree.long_ids };
+        let flat: Vec<(u128, u32)> = (0..5000u128).map(|number| (number * 0xD_1234, number as u32 % 9)).collect();
+        let trie = crate::build::trie4::pack(&flat).unwrap();
+        let trie = Trie4 { root: &trie.root, nodes: &trie.nodes };
+        let wide: Vec<u128> = (0..999u128).map(|number| (number * 0x1234_5678_9ABC_DEF1) << 60).collect();
+        let narrow: Vec<u32> = (0..999u32).map(|number| number.wrapping_mul(0x9E37_79B1)).collect();
+        let mut expected = [vec![0; 999], vec![0; 999]];
+        Lookup4 { trie, addresses: &narrow, ids: &mut expected[0] }.run();
+        Lookup6 { tree, addresses: &wide, ids: &mut expected[1] }.run();
+        assert!(expected[0].iter().any(|id| *id > 3) && expected[1].iter().any(|id| *id > 3));
+        for backend in available() {
+            let mut found = [vec![0; 999], vec![0; 999]];
+            lookup4(backend, &trie, &narrow, &mut found[0]);
+            lookup6(backend, &tree, &wide, &mut found[1]);
+            assert_eq!(found, expected, "{}", backend.name());
+        }
     }
 }
