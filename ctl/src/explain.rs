@@ -138,6 +138,7 @@ fn address_text(key: &[u8]) -> Option<String> {
 
 fn matches(backend: Selected, snapshot: &Snapshot, question: &Question, reading: &Reading) -> Vec<MatchJson> {
     let mut batch = Batch::with_capacity(1);
+    batch.keep_texts(snapshot.reads_texts());
     batch.push(backend, snapshot.schedule(), snapshot.profile(), question.kind, &question.key);
     let found = verdict_tables::matches(backend, snapshot, &batch, 0, &mut Scratch::default());
     found.iter().enumerate().map(|(place, one)| match_json(snapshot, reading, place == 0, one)).collect()
@@ -150,7 +151,10 @@ fn match_json(snapshot: &Snapshot, reading: &Reading, wins: bool, found: &Match)
     let described = snapshot.describe(verdict.verdict_id());
     MatchJson {
         wins,
-        on: on_text(reading, &found.on),
+        on: match found.on {
+            On::Signature { index, .. } => format!("…{}…", snapshot.signature(index).unwrap_or("?")),
+            ref on => on_text(reading, on),
+        },
         rule: described.as_ref().map_or("unknown", |record| record.rule_kind.name()),
         class: class.map_or("unknown", Class::name),
         score: verdict.score,
@@ -174,7 +178,7 @@ fn on_text(reading: &Reading, on: &On) -> String {
         }
         On::Network { first, last } if first == last => first.to_string(),
         On::Network { first, last } => format!("{first} to {last}"),
-        On::Key => reading.canonical.clone().unwrap_or_default(),
+        On::Key | On::Signature { .. } => reading.canonical.clone().unwrap_or_default(),
     }
 }
 

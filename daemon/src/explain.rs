@@ -32,6 +32,7 @@ pub fn explain<B: Backend>(backend: B, snapshot: &Snapshot, id: u32, kind: u8, k
         return wire::encode_explanation(output, id, &explanation);
     };
     let (mut batch, mut scratch) = (Batch::with_capacity(1), Scratch::default());
+    batch.keep_texts(snapshot.reads_texts());
     batch.push(backend, snapshot.schedule(), snapshot.profile(), kind, key);
     if let Some(reason) = batch.reason(0) {
         explanation.status = Status::Unparseable.raw();
@@ -42,7 +43,7 @@ pub fn explain<B: Backend>(backend: B, snapshot: &Snapshot, id: u32, kind: u8, k
     let asked = verdict_tables::asked(backend, snapshot, &batch, 0, &mut scratch);
     let hosts: Vec<HostAsked> = text.hosts.iter().zip(&asked).map(host_asked).collect();
     let found = verdict_tables::matches(backend, snapshot, &batch, 0, &mut scratch);
-    let matches: Vec<RuleMatch> = found.iter().enumerate().map(|(place, found)| rule_match(place == 0, found)).collect();
+    let matches: Vec<RuleMatch> = found.iter().enumerate().map(|(place, found)| rule_match(place == 0, found, &text)).collect();
     explanation.canonical = &text.canonical;
     explanation.path_at = text.path_at;
     explanation.hosts = &hosts;
@@ -109,7 +110,7 @@ fn host_asked((at, asked): (&u16, &Asked)) -> HostAsked {
     HostAsked { at: at.to_le_bytes(), paths_asked: asked.paths as u8, listed: asked.listed.into() }
 }
 
-fn rule_match(wins: bool, found: &Match) -> RuleMatch {
+fn rule_match(wins: bool, found: &Match, text: &Text) -> RuleMatch {
     let mut told = RuleMatch { answer: bytemuck::cast(found.verdict), ..RuleMatch::default() };
     let own_flag = |own: bool| if own { MatchFlags::OWN } else { MatchFlags::NONE };
     let mut flags = if wins { MatchFlags::WINS } else { MatchFlags::NONE };
@@ -129,6 +130,12 @@ fn rule_match(wins: bool, found: &Match) -> RuleMatch {
             MatchOn::Network
         }
         On::Key => MatchOn::Key,
+        On::Signature { at, bytes, .. } => {
+            // Signatures count from the host's first byte, the canonical text of a URL has a scheme before it.
+            let at = text.hosts.first().copied().unwrap_or(0) + at as u16;
+            (told.at, told.bytes) = (at.to_le_bytes(), bytes.to_le_bytes());
+            MatchOn::Signature
+        }
     };
     RuleMatch { on: on.raw(), flags: flags.0, ..told }
 }

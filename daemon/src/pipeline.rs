@@ -96,6 +96,9 @@ impl<B: Backend> Pipeline<B> {
     /// Takes the whole frames at the start of `input`. `late`: they waited too long, so lookups are answered *overloaded* at once.
     pub fn take(&mut self, turn: &Turn<'_>, connection: u32, input: &[u8], output: &mut Vec<u8>, sent: usize, late: bool) -> Taken {
         let mut taken = Taken::default();
+        if self.keys() == 0 {
+            self.batch.keep_texts(turn.snapshot.reads_texts());
+        }
         let mut frames = Frames::within(input, turn.limits.frame_bytes_max);
         loop {
             if output.len() - sent > turn.limits.out_bytes_max || self.keys() + wire::KEYS_MAX > TURN_KEYS_MAX {
@@ -301,6 +304,10 @@ fn rule_kind_on_wire(kind: RuleKind) -> wire::RuleKind {
         RuleKind::UrlPrefixSubdomains => wire::RuleKind::UrlPrefixBelow,
         RuleKind::Ipv4 | RuleKind::Ipv6 => wire::RuleKind::Network,
         RuleKind::Sha256 | RuleKind::Sha1 | RuleKind::Md5 => wire::RuleKind::File,
+        RuleKind::HostSubstring => wire::RuleKind::HostSubstring,
+        RuleKind::UrlSubstring => wire::RuleKind::UrlSubstring,
+        RuleKind::HostToken => wire::RuleKind::HostToken,
+        RuleKind::UrlToken => wire::RuleKind::UrlToken,
     }
 }
 

@@ -104,6 +104,8 @@ pub struct Kinds {
     pub sha1: u64,
     /// File digests.
     pub md5: u64,
+    /// Texts within names and URLs.
+    pub signature: u64,
 }
 
 impl Counts {
@@ -133,7 +135,7 @@ impl Counts {
 impl Kinds {
     /// Rules of all kinds.
     pub fn total(&self) -> u64 {
-        self.url + self.host + self.ipv4 + self.ipv6 + self.sha256 + self.sha1 + self.md5
+        self.url + self.host + self.ipv4 + self.ipv6 + self.sha256 + self.sha1 + self.md5 + self.signature
     }
 
     fn add(&mut self, other: &Kinds) {
@@ -144,6 +146,7 @@ impl Kinds {
         self.sha256 += other.sha256;
         self.sha1 += other.sha1;
         self.md5 += other.md5;
+        self.signature += other.signature;
     }
 
     fn count(&mut self, rule: &Rule<'_>) {
@@ -155,6 +158,7 @@ impl Kinds {
             Rule::File(Digest::Sha256(_)) => &mut self.sha256,
             Rule::File(Digest::Sha1(_)) => &mut self.sha1,
             Rule::File(Digest::Md5(_)) => &mut self.md5,
+            Rule::Signature { .. } => &mut self.signature,
         } += 1;
     }
 }

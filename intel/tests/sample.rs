@@ -58,6 +58,7 @@ fn every_question_gets_its_answer() {
     for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let [question, expected, why]: [&str; 3] = line.split('\t').collect::<Vec<_>>().try_into().unwrap();
         let mut batch = Batch::with_capacity(1);
+        batch.keep_texts(snapshot.reads_texts());
         let asked_for = Question::detect(question).unwrap_or_else(|error| panic!("{question}: {error}"));
         let (kind, bytes) = asked_for.key().unwrap_or_else(|| panic!("{question} is no question"));
         batch.push(backend, snapshot.schedule(), snapshot.profile(), kind, bytes.as_ref());

@@ -55,6 +55,7 @@ fn described(rule: Rule<'_>) -> Value {
         Rule::File(Digest::Sha256(bytes)) => json!({"sha256": hex(&bytes)}),
         Rule::File(Digest::Sha1(bytes)) => json!({"sha1": hex(&bytes)}),
         Rule::File(Digest::Md5(bytes)) => json!({"md5": hex(&bytes)}),
+        Rule::Signature { text, part, token } => json!({"signature": text, "part": format!("{part:?}"), "token": token}),
     }
 }
 

@@ -6,10 +6,12 @@
 //! hosts   the same, unsealed                second wave pairs these …
 //! paths   /1/2?q │ /1/2 │ /1/ │ / │ …       … with these, where a host entry says that path rules exist
 //! ```
-//! Hosts are hashed in one pass from the right, paths in one pass from the left; no expression is hashed again. No text is kept.
+//! Hosts are hashed in one pass from the right, paths in one pass from the left; no expression is hashed again. Text is kept
+//! only where rules look into it ([`Texts`]).
 
 use crate::canonical::fast;
 use crate::expressions::{HOSTS_MAX, PATHS_MAX, host_starts, host_starts_of_mask, path_ends, path_ends_of_mask};
+use crate::text::Texts;
 use crate::{Canonicalizer, Digest, Kind, Profile, Unparseable, fold_ipv6};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use verdict_simd::{Backend, Domain, Hash128, HashSchedule, Key128, seal};
@@ -104,6 +106,8 @@ pub struct Batch {
     pub hosts: Vec<Hash128>,
     /// Unsealed path hashes of all items.
     pub paths: Vec<Hash128>,
+    /// Canonical texts, where [`Batch::keep_texts`] asked for them.
+    pub texts: Texts,
     refused: Vec<(u32, Unparseable)>,
     fast_count: usize,
     canonicalizer: Canonicalizer,
@@ -119,6 +123,7 @@ impl Batch {
             keys: Vec::with_capacity(items * HOSTS_USUAL),
             hosts: Vec::with_capacity(items * HOSTS_USUAL),
             paths: Vec::with_capacity(items * PATHS_USUAL),
+            texts: Texts::default(),
             refused: Vec::with_capacity(items),
             fast_count: 0,
             canonicalizer: Canonicalizer::new(),
@@ -131,8 +136,15 @@ impl Batch {
         self.keys.clear();
         self.hosts.clear();
         self.paths.clear();
+        self.texts.clear();
         self.refused.clear();
         self.fast_count = 0;
+    }
+
+    /// Forgets all questions; keeps the canonical texts of the next ones if `keep`: for tables that look into them (`Snapshot::reads_texts`).
+    pub fn keep_texts(&mut self, keep: bool) {
+        self.clear();
+        self.texts.keep(keep);
     }
 
     /// Why the item at `index` is unparseable, if it is.
@@ -193,6 +205,7 @@ impl Batch {
         }
         let hosts = push_hosts(backend, schedule, parts.host, &starts, &mut self.keys, &mut self.hosts);
         let paths = push_paths(backend, schedule, parts.path_query, &ends, &mut self.paths);
+        self.texts.push(self.items.len(), &parts);
         self.items.push(Item { form: Form::Web, full_paths, hosts, paths, address: parts.address.map_or(Address::None, Address::from) });
         Ok(())
     }
@@ -209,6 +222,7 @@ impl Batch {
         }
         let hosts = push_hosts(backend, schedule, parts.host, &starts, &mut self.keys, &mut self.hosts);
         let paths = Span { at: self.paths.len() as u32, len: 0 };
+        self.texts.push(self.items.len(), &parts);
         self.items.push(Item { form: Form::Web, full_paths: 0, hosts, paths, address: parts.address.map_or(Address::None, Address::from) });
         Ok(())
     }

@@ -21,6 +21,7 @@ mod profile;
 mod question;
 pub mod rule;
 mod suffix;
+mod text;
 mod unparseable;
 
 pub use batch::{Address, Batch, Form, Item, Span};
@@ -33,6 +34,7 @@ pub use profile::{HOST_LABELS_MAX, PATH_PREFIXES_MAX, Profile, Scheme};
 pub use question::{Key, Question};
 pub use rule::Unreachable;
 pub use suffix::{SuffixError, SuffixList, SuffixPart};
+pub use text::{Text, Texts};
 pub use unparseable::Unparseable;
 
 /// Longer URLs are unparseable, as a result of its own. Holds for what comes in and for its canonical form, `http://` included.

@@ -39,6 +39,22 @@ pub enum Error {
         /// The limit.
         max: u64,
     },
+    /// More signatures, or longer ones, than an automaton may be made of.
+    #[error("too many signatures: more than {max} {what}")]
+    TooManySignatures {
+        /// What there is too much of.
+        what: &'static str,
+        /// The limit.
+        max: usize,
+    },
+    /// Signatures that end in one another, too many in a row.
+    #[error("more than {max} signatures end in one another, the longest is {text:?}")]
+    SignaturesNest {
+        /// The limit.
+        max: usize,
+        /// The longest of them.
+        text: String,
+    },
     /// No placement was found; all loads and salts failed. Practically impossible without a broken hash.
     #[error("{slots} slots could not be placed in {tries} tries")]
     Unplaceable {

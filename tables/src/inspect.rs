@@ -29,6 +29,8 @@ pub struct Stats {
     pub verdicts: u64,
     /// Sources that voted.
     pub sources: u64,
+    /// Bytes that signatures take in memory beside the file: automaton and sieve; 0 without signatures.
+    pub signature_memory_bytes: u64,
     /// Name and bytes of each section, in file order.
     pub sections: Vec<(&'static str, u64)>,
 }
@@ -60,6 +62,7 @@ impl Snapshot {
             load: header.slots as f64 / (view.table.buckets.len() * SLOTS) as f64,
             verdicts: view.templates.len() as u64 - 1,
             sources: view.sources.len() as u64,
+            signature_memory_bytes: self.signatures().map_or(0, |signatures| signatures.memory_bytes() as u64),
             sections: Section::ALL.into_iter().map(|section| (section.name(), view.spans[section.index()].len() as u64)).collect(),
         }
     }
@@ -101,6 +104,9 @@ impl fmt::Display for Inspection<'_> {
             stats.load,
             stats.bytes_per_slot()
         )?;
+        if stats.signature_memory_bytes != 0 {
+            writeln!(out, "signatures   {} bytes of memory beside the file", stats.signature_memory_bytes)?;
+        }
         writeln!(out, "verdicts     {}", stats.verdicts)?;
         writeln!(out, "sources      {}", stats.sources)?;
         for source in snapshot.sources() {

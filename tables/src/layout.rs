@@ -1,9 +1,9 @@
 //! The bytes of a snapshot file. FORMAT.md tells the same with all meanings.
 //!
 //! ```text
-//! 0        256                1216        4096                         multiple of 4096
+//! 0        256                1344        4096                         multiple of 4096
 //! +--------+------------------+--- 0 ... --+----------+-----+----------+----
-//! | Header | 15 SectionEntry  |            | section  | 0.. | section  | ...
+//! | Header | 17 SectionEntry  |            | section  | 0.. | section  | ...
 //! +--------+------------------+------------+----------+-----+----------+----
 //!   |        kind, element size, offset,     ^ each starts at a multiple of 4096, in the order of its kind;
 //!   |        bytes, count, SHA-256             between them zeros
@@ -15,6 +15,7 @@
 use bytemuck::{Pod, Zeroable};
 use verdict_simd::{Bucket, HashKey};
 
+use crate::rule::RuleKind;
 use crate::verdict::Verdict;
 
 const _: () = assert!(cfg!(target_endian = "little"), "snapshots are viewed in place, little-endian");
@@ -61,19 +62,17 @@ pub struct Header {
     /// Slots of the exact table that are not empty.
     pub slots: u64,
     /// Rules by `RuleKind`; element 0 is zero.
-    pub rules: [u64; 12],
+    pub rules: [u64; 16],
     /// Of the first `PAGE` bytes with this field as zeros.
     pub sha256: [u8; 32],
-    /// Zero.
-    pub zero: [u8; 32],
 }
 
 const _: () = assert!(size_of::<Header>() == 256 && size_of::<HashKey>() == 32);
 const _: () = assert!(std::mem::offset_of!(Header, hash_key) == 48 && std::mem::offset_of!(Header, rules) == 96);
-const _: () = assert!(std::mem::offset_of!(Header, sha256) == SHA256_AT && SHA256_AT == 192);
+const _: () = assert!(std::mem::offset_of!(Header, sha256) == SHA256_AT && SHA256_AT == 224);
 
 /// Where the header's own checksum stands.
-pub const SHA256_AT: usize = 192;
+pub const SHA256_AT: usize = 224;
 
 /// One line of the section table, which follows the header.
 #[repr(C)]
@@ -116,25 +115,29 @@ pub enum Section {
     Strings = 7,
     /// The public suffix list in normal form; empty unless the scheme asks by it.
     PublicSuffixes = 8,
+    /// `SignatureEntry` by text, then kind.
+    Signatures = 9,
+    /// Their distinct texts, one after the other.
+    SignatureText = 10,
     /// `u32` entries of the IPv4 trie's root: 256 or 65,536; an id, or a node.
-    Root4 = 9,
+    Root4 = 11,
     /// `u32` words: the nodes of the IPv4 trie.
-    Nodes4 = 10,
+    Nodes4 = 12,
     /// `[u64; 8]`: the nodes of the IPv6 tree over the upper 64 bits, the root first.
-    Tree6 = 11,
+    Tree6 = 13,
     /// `u32` verdict id of each IPv6 interval, or the block that divides it.
-    Verdicts6 = 12,
+    Verdicts6 = 14,
     /// `u32` first interval of each block, and the end of the last.
-    Blocks6 = 13,
+    Blocks6 = 15,
     /// `u64` lower half of the last address of each interval of the blocks.
-    LongEnds6 = 14,
+    LongEnds6 = 16,
     /// `u32` verdict id of each interval of the blocks.
-    LongVerdicts6 = 15,
+    LongVerdicts6 = 17,
 }
 
 impl Section {
     /// All of them, in file order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Seeds,
         Self::Buckets,
         Self::Templates,
@@ -143,6 +146,8 @@ impl Section {
         Self::Sources,
         Self::Strings,
         Self::PublicSuffixes,
+        Self::Signatures,
+        Self::SignatureText,
         Self::Root4,
         Self::Nodes4,
         Self::Tree6,
@@ -160,11 +165,12 @@ impl Section {
     /// Size of one element in bytes.
     pub const fn element_bytes(self) -> usize {
         match self {
-            Self::Seeds | Self::Strings | Self::PublicSuffixes => 1,
+            Self::Seeds | Self::Strings | Self::PublicSuffixes | Self::SignatureText => 1,
             Self::SourceSets => 2,
             Self::Root4 | Self::Nodes4 | Self::Verdicts6 | Self::Blocks6 | Self::LongVerdicts6 => 4,
             Self::LongEnds6 => 8,
             Self::Tree6 => 64,
+            Self::Signatures => size_of::<SignatureEntry>(),
             Self::Templates => size_of::<Verdict>(),
             Self::Sources => size_of::<SourceEntry>(),
             Self::Records => size_of::<Record>(),
@@ -183,6 +189,8 @@ impl Section {
             Self::Sources => "sources",
             Self::Strings => "strings",
             Self::PublicSuffixes => "public suffixes",
+            Self::Signatures => "signatures",
+            Self::SignatureText => "signature text",
             Self::Root4 => "ipv4 root",
             Self::Nodes4 => "ipv4 nodes",
             Self::Tree6 => "ipv6 tree",
@@ -249,6 +257,34 @@ pub struct SourceEntry {
 }
 
 const _: () = assert!(size_of::<SourceEntry>() == 16);
+
+/// A signature: where its text stands in `SignatureText`, and what it says.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct SignatureEntry {
+    /// First byte of the text.
+    pub at: u32,
+    /// Verdict id, never 0.
+    pub verdict: u32,
+    /// Length of the text.
+    pub bytes: u16,
+    /// `RuleKind`, one of the signatures'.
+    pub rule_kind: u8,
+    /// Zero.
+    pub zero: u8,
+}
+
+const _: () = assert!(size_of::<SignatureEntry>() == 12);
+
+impl SignatureEntry {
+    /// Its kind; of a verified entry it is one of the signatures'.
+    pub const fn kind(&self) -> RuleKind {
+        const KINDS: [RuleKind; 4] = [RuleKind::HostSubstring, RuleKind::UrlSubstring, RuleKind::HostToken, RuleKind::UrlToken];
+        KINDS[(self.rule_kind & 3) as usize]
+    }
+}
+
+const _: () = assert!(RuleKind::HostSubstring as u8 == 12 && RuleKind::UrlToken as u8 == 15);
 
 /// The upper 8 bits of a slot's `u32`; the lower 24 are a verdict id, 0 where the slot only says that paths exist.
 pub mod slot {

@@ -20,6 +20,7 @@ pub mod layout;
 mod lookup;
 mod lpm;
 mod rule;
+mod signatures;
 mod snapshot;
 mod table;
 mod verdict;
@@ -31,7 +32,10 @@ pub use describe::Description;
 pub use error::Error;
 pub use inspect::{Inspection, Stats};
 pub use lookup::{Asked, Match, On, Scratch, asked, lookup, matches};
-pub use rule::{RULE_BYTES_MAX, Rule, RuleKind, Source, Vote};
+pub use rule::{
+    Part, RULE_BYTES_MAX, Rule, RuleKind, SIGNATURE_BYTES_MAX, SIGNATURE_BYTES_MIN, SIGNATURE_NESTING_MAX, SIGNATURE_TEXT_BYTES_MAX,
+    SIGNATURES_MAX, Source, Vote,
+};
 pub use snapshot::Snapshot;
 pub use verdict::{Class, Status, VERDICTS_MAX, Verdict, category, flag};
 pub use verdict_keys::Unreachable;

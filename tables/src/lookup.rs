@@ -4,6 +4,7 @@
 //! wave 1   the exact host and its suffixes, digests, clients' keys ── all keys of a block probed together
 //! LPM      all addresses of the block together
 //! wave 2   only under hosts whose slot says that paths exist: pair(host, path) ── probed together
+//! text     where signatures could still win, and the sieve admits the text (`signatures`)
 //! each     match becomes a weight; the heaviest of an item wins; its template is the answer
 //! ```
 //!
@@ -14,16 +15,18 @@
 //! ```text
 //! bits 63..56   55..48   47..40            39..32            31     23..0
 //!      rank     form     255 - path index  255 - host index  SELF   verdict id
+//!               0        bytes of a signature  bit 39 token, bit 38 host part   verdict id
 //! ```
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
-use verdict_keys::{Address, Batch, Form, Item};
+use verdict_keys::{Address, Batch, Form, Item, Text};
 use verdict_simd::{Backend, Key128, prefetch};
 
-use crate::layout::slot;
+use crate::layout::{SignatureEntry, slot};
 use crate::lpm::gather::Addresses;
+use crate::signatures::{Place, Signatures};
 use crate::snapshot::Snapshot;
 use crate::table::Table;
 use crate::verdict::{Status, Verdict};
@@ -59,15 +62,24 @@ struct Leg {
 
 /// One verdict per item of the batch, in order.
 ///
-/// Panics if `verdicts` is not as long as the batch: a bug of the caller, never of a peer.
+/// Panics if `verdicts` is not as long as the batch, or if the batch was not told to keep the texts that the snapshot reads: bugs of the
+/// caller, never of a peer.
 pub fn lookup<B: Backend>(backend: B, snapshot: &Snapshot, batch: &Batch, scratch: &mut Scratch, verdicts: &mut [Verdict]) {
     assert_eq!(batch.items.len(), verdicts.len());
     let view = snapshot.view();
-    for (items, verdicts) in batch.items.chunks(BLOCK).zip(verdicts.chunks_mut(BLOCK)) {
+    let mut texts = texts(snapshot, batch).peekable();
+    for (number, (items, verdicts)) in batch.items.chunks(BLOCK).zip(verdicts.chunks_mut(BLOCK)).enumerate() {
         let mut best = std::mem::take(&mut scratch.best);
         best.clear();
         best.resize(items.len(), Weight::NONE);
         match_block(backend, snapshot, &view, batch, items, scratch, |item, weight| best[item] = best[item].max(weight));
+        if let Some(signatures) = snapshot.signatures() {
+            let first = number * BLOCK;
+            while let Some(text) = texts.next_if(|text| text.item < first + items.len()) {
+                let best = &mut best[text.item - first];
+                *best = (*best).max(search(signatures, &view, &text, *best));
+            }
+        }
         for ((item, verdict), best) in items.iter().zip(verdicts).zip(&best) {
             *verdict = match item.form {
                 Form::Unparseable => Verdict::of_status(Status::Unparseable),
@@ -89,7 +101,48 @@ pub fn matches<B: Backend>(backend: B, snapshot: &Snapshot, batch: &Batch, item:
     match_block(backend, snapshot, &view, batch, items, scratch, |_, weight| weights.push(weight));
     weights.sort_unstable();
     weights.dedup();
-    weights.iter().rev().map(|weight| Match { verdict: view.templates[weight.id() as usize], on: weight.on(&view, &items[0]) }).collect()
+    let mut found: Vec<(Weight, On)> = weights.iter().map(|weight| (*weight, weight.on(&view, &items[0]))).collect();
+    if let (Some(signatures), Some(text)) = (snapshot.signatures(), texts(snapshot, batch).find(|text| text.item == item)) {
+        let mut places: Vec<Place> = Vec::new();
+        signatures.search(view.signatures, &text, |place| places.push(place));
+        // One place of each, its first; and then the last in order first, so that among equals the first one comes out first.
+        places.sort_unstable_by_key(|place| (place.entry, place.at));
+        places.dedup_by_key(|place| place.entry);
+        found.extend(places.iter().rev().map(|place| {
+            let entry = &view.signatures[place.entry as usize];
+            (Weight::signature(&view, entry), On::Signature { index: place.entry, at: place.at, bytes: entry.bytes })
+        }));
+    }
+    found.sort_by_key(|(weight, _)| weight.order());
+    found.iter().rev().map(|(weight, on)| Match { verdict: view.templates[weight.id() as usize], on: *on }).collect()
+}
+
+/// The texts that signatures are looked for in; none where there are no signatures.
+fn texts<'b>(snapshot: &Snapshot, batch: &'b Batch) -> impl Iterator<Item = Text<'b>> {
+    assert!(!snapshot.reads_texts() || batch.texts.kept(), "Batch::keep_texts, where Snapshot::reads_texts");
+    batch.texts.iter()
+}
+
+/// The best signature of a text, unless what is known already is as good.
+#[inline]
+fn search(signatures: &Signatures, view: &View<'_>, text: &Text<'_>, known: Weight) -> Weight {
+    if known != Weight::NONE && known.rank() >= signatures.rank_max() || !signatures.admits(text) {
+        return Weight::NONE;
+    }
+    search_admitted(signatures, view, text)
+}
+
+#[cold]
+fn search_admitted(signatures: &Signatures, view: &View<'_>, text: &Text<'_>) -> Weight {
+    let (mut best, mut best_entry) = (Weight::NONE, u32::MAX);
+    signatures.search(view.signatures, text, |Place { entry, .. }| {
+        let weight = Weight::signature(view, &view.signatures[entry as usize]);
+        // Of equals the first in order wins.
+        if (weight.order(), std::cmp::Reverse(entry)) > (best.order(), std::cmp::Reverse(best_entry)) {
+            (best, best_entry) = (weight, entry);
+        }
+    });
+    best
 }
 
 /// What the tables are asked for one item, host by host: for explaining. Digests and clients' own keys have one "host", addresses none.
@@ -156,6 +209,15 @@ pub enum On {
     },
     /// A file rule, or whatever a client's own key stands for.
     Key,
+    /// A signature.
+    Signature {
+        /// Which; `Snapshot::signature` has its text.
+        index: u32,
+        /// Where it first stands in the canonical `host/path?query`, in bytes.
+        at: u32,
+        /// How long it is.
+        bytes: u16,
+    },
 }
 
 /// Finds all matches of the items and hands them to `found` with the item's place.
@@ -281,13 +343,14 @@ fn second_wave_weight(view: &View<'_>, item: &Item, host: usize, path: usize, re
 #[repr(u8)]
 #[derive(Clone, Copy)]
 enum Rank {
-    Address = 0,
-    Host = 1,
-    Prefix = 2,
-    Path = 3,
-    PathQuery = 4,
-    Key = 5,
-    KeyLeaf = 6,
+    Signature = 0,
+    Address = 1,
+    Host = 2,
+    Prefix = 3,
+    Path = 4,
+    PathQuery = 5,
+    Key = 6,
+    KeyLeaf = 7,
 }
 
 /// A match as a number: the heavier wins.
@@ -305,6 +368,22 @@ impl Weight {
         // At most 17 hosts and 18 paths.
         let (path, host) = (255 - path.min(255) as u64, 255 - host.min(255) as u64);
         Self(u64::from(rank) << 56 | (form as u64) << 48 | path << 40 | host << 32 | u64::from(own) << 31 | u64::from(id))
+    }
+
+    fn signature(view: &View<'_>, entry: &SignatureEntry) -> Self {
+        let rank = view.templates[entry.verdict as usize].rank();
+        let (token, host) = (entry.kind().is_token(), entry.kind().is_host_signature());
+        let form = (Rank::Signature as u64) << 48 | u64::from(entry.bytes.min(255)) << 40;
+        Self(u64::from(rank) << 56 | form | u64::from(token) << 39 | u64::from(host) << 38 | u64::from(entry.verdict))
+    }
+
+    /// Everything but which verdict it is.
+    const fn order(self) -> u64 {
+        self.0 & !(slot::ID as u64)
+    }
+
+    const fn rank(self) -> u8 {
+        (self.0 >> 56) as u8
     }
 
     const fn id(self) -> u32 {

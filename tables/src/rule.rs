@@ -6,6 +6,7 @@
 //! | URL | exactly that path, any query unless the rule has one; with `prefix` all paths below | its host as such |
 //! | network | every address inside | names |
 //! | file | that digest | |
+//! | signature | any canonical text that holds it: a name's, or a URL's `host/path?query` | addresses as such, digests, clients' own keys |
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use verdict_keys::{Digest, fold_ipv6};
@@ -14,6 +15,17 @@ use crate::verdict::Class;
 
 /// Longest canonical host and path of one rule, together. `URL_BYTES_MAX` raw bytes, each percent-escaped, fit.
 pub const RULE_BYTES_MAX: usize = 32 * 1024;
+
+/// Shortest signature. Shorter texts stand in every second URL, and cost the sieve its stride.
+pub const SIGNATURE_BYTES_MIN: usize = 4;
+/// Longest signature.
+pub const SIGNATURE_BYTES_MAX: usize = 255;
+/// Signatures of one snapshot.
+pub const SIGNATURES_MAX: usize = 1 << 17;
+/// Bytes of all their distinct texts: what bounds the automaton's memory (see FORMAT.md).
+pub const SIGNATURE_TEXT_BYTES_MAX: usize = 4 << 20;
+/// Signatures that may end in one another, as `abcd`, `xabcd`, `yxabcd` do.
+pub const SIGNATURE_NESTING_MAX: usize = 32;
 
 /// One indicator as a rule over canonical forms (see verdict-keys).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,6 +57,24 @@ pub enum Rule<'a> {
     },
     /// A file by its digest.
     File(Digest),
+    /// A text inside canonical text; case does not matter.
+    Signature {
+        /// Printable ASCII in lower case, escapes whole; `SIGNATURE_BYTES_MIN` to `SIGNATURE_BYTES_MAX` bytes.
+        text: &'a str,
+        /// Where it is looked for.
+        part: Part,
+        /// Not as a part of a longer word.
+        token: bool,
+    },
+}
+
+/// Where a signature is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// In the host of URLs and host questions, where it is a name.
+    Host,
+    /// In `host/path?query` of URLs. Never in a host question: a URL listing says nothing of the host as such.
+    Url,
 }
 
 /// What a rule is, as stored in verdict records and counted in the header.
@@ -73,11 +103,19 @@ pub enum RuleKind {
     Sha1 = 10,
     /// A file by MD5.
     Md5 = 11,
+    /// A text within host names.
+    HostSubstring = 12,
+    /// A text within URLs.
+    UrlSubstring = 13,
+    /// A whole word within host names.
+    HostToken = 14,
+    /// A whole word within URLs.
+    UrlToken = 15,
 }
 
 impl RuleKind {
     /// Every kind, in the order of its number.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::Host,
         Self::HostSubdomains,
         Self::Url,
@@ -89,6 +127,10 @@ impl RuleKind {
         Self::Sha256,
         Self::Sha1,
         Self::Md5,
+        Self::HostSubstring,
+        Self::UrlSubstring,
+        Self::HostToken,
+        Self::UrlToken,
     ];
 
     /// The kind of a stored number, if it is one.
@@ -110,7 +152,26 @@ impl RuleKind {
             Self::Sha256 => "sha256",
             Self::Sha1 => "sha1",
             Self::Md5 => "md5",
+            Self::HostSubstring => "host-substring",
+            Self::UrlSubstring => "url-substring",
+            Self::HostToken => "host-token",
+            Self::UrlToken => "url-token",
         }
+    }
+
+    /// Whether it is looked for in names only.
+    pub const fn is_host_signature(self) -> bool {
+        matches!(self, Self::HostSubstring | Self::HostToken)
+    }
+
+    /// Whether it is looked for in text.
+    pub const fn is_signature(self) -> bool {
+        self as u8 >= Self::HostSubstring as u8
+    }
+
+    /// Whether it is looked for as a whole word.
+    pub const fn is_token(self) -> bool {
+        matches!(self, Self::HostToken | Self::UrlToken)
     }
 }
 
@@ -197,6 +258,6 @@ mod tests {
             assert_eq!(kind as usize, index + 1);
             assert_eq!(RuleKind::from_u8(kind as u8), Some(kind));
         }
-        assert_eq!((RuleKind::from_u8(0), RuleKind::from_u8(12)), (None, None));
+        assert_eq!((RuleKind::from_u8(0), RuleKind::from_u8(16)), (None, None));
     }
 }

@@ -17,6 +17,7 @@ use verdict_simd::{HashKey, HashSchedule};
 
 use crate::error::Error;
 use crate::layout::PAGE;
+use crate::signatures::Signatures;
 use crate::verify::{Verified, verify, verify_header};
 use crate::view::View;
 
@@ -25,6 +26,7 @@ pub struct Snapshot {
     memory: Mmap,
     verified: Verified,
     schedule: HashSchedule,
+    signatures: Option<Signatures>,
 }
 
 impl Snapshot {
@@ -66,7 +68,8 @@ impl Snapshot {
         let memory = memory.make_read_only()?;
         let verified = verify(&memory)?;
         let schedule = HashSchedule::new(&verified.header.hash_key);
-        Ok(Self { memory, verified, schedule })
+        let signatures = Signatures::new(&View::new(&memory, &verified))?;
+        Ok(Self { memory, verified, schedule, signatures })
     }
 
     /// Names the contents: first 8 bytes of the header's SHA-256, never 0.
@@ -89,6 +92,18 @@ impl Snapshot {
         &self.verified.profile
     }
 
+    /// Whether rules look into the text of questions: then a batch must keep it (`Batch::keep_texts`).
+    pub fn reads_texts(&self) -> bool {
+        self.signatures.is_some()
+    }
+
+    /// The text of a signature, as `On::Signature` numbers them.
+    pub fn signature(&self, index: u32) -> Option<&str> {
+        let view = self.view();
+        let entry = view.signatures.get(index as usize)?;
+        str::from_utf8(view.signature_text(entry)).ok()
+    }
+
     /// For hashing questions.
     pub fn schedule(&self) -> &HashSchedule {
         &self.schedule
@@ -106,6 +121,10 @@ impl Snapshot {
 
     pub(crate) fn view(&self) -> View<'_> {
         View::new(&self.memory, &self.verified)
+    }
+
+    pub(crate) fn signatures(&self) -> Option<&Signatures> {
+        self.signatures.as_ref()
     }
 
     pub(crate) fn verified(&self) -> &Verified {

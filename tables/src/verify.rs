@@ -8,7 +8,8 @@
 //! ```
 //!
 //! What a lookup may then rely on: seed groups and buckets are as many as the geometry can name; every verdict id has a template and a record;
-//! every entry of the IPv4 trie is an id or the next whole node, at most three deep; the IPv6 tree is the one that its leaves ask for; spans of sources and strings lie inside their pools, strings are UTF-8.
+//! every entry of the IPv4 trie is an id or the next whole node, at most three deep; the IPv6 tree is the one that its leaves ask for; spans of sources and strings lie inside their pools, strings are UTF-8;
+//! signatures ascend, their texts abut, and each of them is one that a builder would take.
 //! So no index of a lookup can be out of range, whoever computed the checksums.
 
 use std::ops::Range;
@@ -19,10 +20,11 @@ use verdict_keys::{Profile, Scheme, SuffixList};
 use verdict_simd::Bucket;
 
 use crate::error::Error;
-use crate::layout::{Header, MAGIC, PAGE, Record, SHA256_AT, Section, SectionEntry, VERSION, slot};
+use crate::layout::{Header, MAGIC, PAGE, Record, SHA256_AT, Section, SectionEntry, SignatureEntry, VERSION, slot};
 use crate::lpm::tree6::{LONG, Levels};
 use crate::lpm::trie4::POSITION;
-use crate::rule::RuleKind;
+use crate::rule::{RuleKind, SIGNATURE_TEXT_BYTES_MAX, SIGNATURES_MAX};
+use crate::signatures::text;
 use crate::table::{ONE_SHARD_SHIFT, SHARD_SHIFT};
 use crate::verdict::{Class, VERDICTS_MAX, Verdict, flag};
 use crate::view::View;
@@ -64,7 +66,7 @@ pub(crate) fn verify_header(page: &[u8; PAGE], file_bytes: u64) -> Result<Verifi
     equal("header", 12, PAGE as u64, header.header_bytes.into())?;
     equal("file", 16, header.file_bytes, file_bytes)?;
     equal("header", 44, Section::ALL.len() as u64, header.section_count.into())?;
-    require("header", 224, header.zero == [0; 32] && header.rules[0] == 0, "zeros", "something else")?;
+    require("header", 96, header.rules[0] == 0, "zeros", "something else")?;
     require("header", 48, header.hash_key.is_valid(), "a hash key without zero halves", "a zero half")?;
     let profile = verify_profile(&header)?;
     let spans = verify_section_table(page, &header)?;
@@ -163,6 +165,7 @@ fn verify_structure(view: &View<'_>) -> Result<(), Error> {
     verify_buckets(view)?;
     verify_records(view)?;
     verify_sources(view)?;
+    verify_signatures(view)?;
     let verdicts = view.templates.len();
     if !view.lpm4.root.is_empty() {
         view.lpm4.check(verdicts)?;
@@ -259,6 +262,40 @@ fn verify_sources(view: &View<'_>) -> Result<(), Error> {
         require("sources", at as u64, sound, "spans of UTF-8", format_args!("{source:?}"))?;
     }
     Ok(())
+}
+
+/// Entries ascend by text and kind, texts follow each other without gaps: so there is one way to write a set of signatures.
+fn verify_signatures(view: &View<'_>) -> Result<(), Error> {
+    let (entries, name) = (view.signatures, Section::Signatures.name());
+    require(name, 0, entries.len() <= SIGNATURES_MAX, format_args!("at most {SIGNATURES_MAX} signatures"), entries.len())?;
+    let bytes = view.signature_texts.len();
+    require("signature text", 0, bytes <= SIGNATURE_TEXT_BYTES_MAX, format_args!("at most {SIGNATURE_TEXT_BYTES_MAX} bytes"), bytes)?;
+    let mut end = 0;
+    for (index, entry) in entries.iter().enumerate() {
+        let before = index.checked_sub(1).map(|before| &entries[before]);
+        let again = before.is_some_and(|before| (before.at, before.bytes) == (entry.at, entry.bytes) && before.rule_kind < entry.rule_kind);
+        let sound = (again || entry.at as usize == end) && signature_is_sound(entry, before, view);
+        let at = view.spans[Section::Signatures.index()].start + index * size_of::<SignatureEntry>();
+        require(name, at as u64, sound, "signatures in order, with their texts and verdicts", format_args!("{entry:?}"))?;
+        end = entry.at as usize + usize::from(entry.bytes);
+    }
+    equal("signature text", 0, bytes as u64, end as u64)?;
+    let texts = entries.chunk_by(|a, b| a.at == b.at).map(|entries| view.signature_text(&entries[0]));
+    require(name, 0, text::too_nested(texts).is_none(), "texts that rarely end in each other", "too many that do")
+}
+
+fn signature_is_sound(entry: &SignatureEntry, before: Option<&SignatureEntry>, view: &View<'_>) -> bool {
+    let Some(own) = view.signature_texts.get(entry.at as usize..entry.at as usize + usize::from(entry.bytes)) else {
+        return false;
+    };
+    // The entry before has passed this check.
+    let ascends = before.is_none_or(|before| before.at == entry.at || view.signature_text(before) < own);
+    let record = view.records.get(entry.verdict as usize).filter(|_| entry.verdict != 0);
+    ascends
+        && entry.zero == 0
+        && entry.kind() as u8 == entry.rule_kind
+        && record.is_some_and(|record| record.rule_kind == entry.rule_kind)
+        && text::problem(own, entry.kind()).is_none()
 }
 
 /// The list that the scheme asks by, read once for all lookups; other schemes have none.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use verdict_simd::Bucket;
 
-use crate::layout::{Record, Section, SourceEntry};
+use crate::layout::{Record, Section, SignatureEntry, SourceEntry};
 use crate::lpm::tree6::Tree6;
 use crate::lpm::trie4::Trie4;
 use crate::table::{Geometry, Table};
@@ -21,6 +21,8 @@ pub(crate) struct View<'a> {
     pub(crate) sources: &'a [SourceEntry],
     pub(crate) strings: &'a [u8],
     pub(crate) suffixes: &'a [u8],
+    pub(crate) signatures: &'a [SignatureEntry],
+    pub(crate) signature_texts: &'a [u8],
     pub(crate) lpm4: Trie4<'a>,
     pub(crate) lpm6: Tree6<'a>,
     pub(crate) slots: u64,
@@ -46,6 +48,8 @@ impl<'a> View<'a> {
             sources: bytemuck::cast_slice(of(Section::Sources)),
             strings: of(Section::Strings),
             suffixes: of(Section::PublicSuffixes),
+            signatures: bytemuck::cast_slice(of(Section::Signatures)),
+            signature_texts: of(Section::SignatureText),
             lpm4: Trie4 { root: bytemuck::cast_slice(of(Section::Root4)), nodes: bytemuck::cast_slice(of(Section::Nodes4)) },
             lpm6: Tree6 {
                 nodes: bytemuck::cast_slice(of(Section::Tree6)),
@@ -57,5 +61,10 @@ impl<'a> View<'a> {
             slots: verified.header.slots,
             spans: &verified.spans,
         }
+    }
+
+    /// The text of one of its signatures.
+    pub(crate) fn signature_text(&self, entry: &SignatureEntry) -> &'a [u8] {
+        &self.signature_texts[entry.at as usize..][..usize::from(entry.bytes)]
     }
 }

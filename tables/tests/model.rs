@@ -11,7 +11,7 @@ use common::oracle::{Expected, Oracle, Question};
 use common::{OwnedRule, Random, ask, random_vote};
 use proptest::prelude::*;
 use verdict_keys::{Digest, Kind, Profile, Scheme};
-use verdict_tables::{Snapshot, Status, Verdict, Vote};
+use verdict_tables::{Part, Snapshot, Status, Verdict, Vote};
 
 /// How far the rules of a test spread.
 struct World {
@@ -21,6 +21,8 @@ struct World {
     /// Free bits of networks: few of them make prefixes overlap.
     address_bits: u32,
     digests: u64,
+    /// One rule in so many is a signature.
+    signature_odds: usize,
 }
 
 impl World {
@@ -51,7 +53,7 @@ impl World {
     fn path(&self, random: &mut Random, depth_max: usize) -> String {
         let mut path = self.directory(random, depth_max);
         if random.one_in(2) {
-            path += &format!("f{}.html", random.below(self.segments));
+            path += &format!("{}{}.html", random.pick(&["f", "F", "x%20", "%3F"]), random.below(self.segments));
         }
         path
     }
@@ -74,6 +76,9 @@ impl World {
     /// `bounds`: labels of hosts with subdomains and depth of prefixes that the scheme can find.
     fn rule(&self, random: &mut Random, bounds: (usize, usize)) -> OwnedRule {
         let (labels_max, depth_max) = (bounds.0 - 1, bounds.1 - 1);
+        if random.one_in(self.signature_odds) {
+            return self.signature(random);
+        }
         match random.below(10) {
             0..=2 => {
                 let subdomains = random.one_in(2);
@@ -111,6 +116,28 @@ impl World {
             },
             _ => OwnedRule::File(self.digest(random)),
         }
+    }
+
+    /// A stretch of what URLs of this world look like, cut anywhere; or of nothing in it.
+    fn signature(&self, random: &mut Random) -> OwnedRule {
+        let (part, token) = (*random.pick(&[Part::Host, Part::Url]), random.one_in(2));
+        let host = self.host(random, 7);
+        let whole = match part {
+            Part::Host => host,
+            Part::Url => {
+                format!("{host}{}{}", self.path(random, 6), self.query(random).map(|query| format!("?{query}")).unwrap_or_default())
+            }
+        };
+        let whole = whole.to_lowercase();
+        let (from, to) = (random.below(whole.len()), random.below(whole.len()) + 1);
+        let text = &whole[from.min(to)..to.max(from)];
+        let cut = |text: &str| text.contains('%') && text.rfind('%').is_some_and(|at| at + 3 > text.len());
+        let text = if text.len() < 4 || text.len() > 255 || cut(text) {
+            format!("l{}.d{}", random.below(self.labels), random.below(9))
+        } else {
+            text.to_owned()
+        };
+        OwnedRule::Signature { text, part, token }
     }
 
     fn question(&self, random: &mut Random) -> Question {
@@ -187,6 +214,33 @@ fn around(rule: &OwnedRule) -> Vec<Question> {
                 })
                 .collect()
         }
+        OwnedRule::Signature { text, part: Part::Host, .. } => {
+            let name = text.trim_matches(['.', '-']);
+            let mut questions = vec![url("plain.test", format!("/{text}"), None)];
+            for host in [
+                format!("a.{name}.test"),
+                format!("{name}.test"),
+                format!("x{name}.test"),
+                format!("a.{name}0.test"),
+                format!("a-{name}-b.test"),
+            ] {
+                let host = host.replace("..", ".");
+                questions.extend([Question::Host(host.clone()), url(&host, "/".into(), None)]);
+            }
+            questions
+        }
+        OwnedRule::Signature { text, part: Part::Url, .. } => {
+            let text = text.replace(['/', '?'], "-").to_uppercase();
+            let inside = |before: &str, after: &str| url("plain.test", format!("/a/{before}{text}{after}"), None);
+            vec![
+                inside("", ""),
+                inside("x", ""),
+                inside("", "x"),
+                inside("-", "-"),
+                inside("%3F", "%20"),
+                Question::Host("plain.test".into()),
+            ]
+        }
         OwnedRule::File(digest) => {
             let beside = match *digest {
                 Digest::Sha256(bytes) => Digest::Sha1(*bytes.first_chunk().unwrap()),
@@ -229,7 +283,8 @@ fn compare(snapshot: &Snapshot, questions: &[Question], judge: impl Fn(&Question
     let mut known = 0;
     for (question, verdict) in questions.iter().zip(&verdicts) {
         let expected = judge(question, snapshot.profile());
-        assert_eq!(explained(snapshot, verdict), expected, "{question:?}");
+        let explained = explained(snapshot, verdict);
+        assert_eq!(explained, expected, "{question:?}");
         known += usize::from(expected.is_some());
     }
     known
@@ -258,7 +313,7 @@ fn random_rules(world: &World, random: &mut Random, count: usize, scheme: Scheme
 
 fn large(scheme: Scheme, seed: u64, rules: usize) {
     let mut random = Random(seed);
-    let world = World { domains: 20_000, labels: 12, segments: 12, address_bits: 22, digests: 1 << 40 };
+    let world = World { domains: 20_000, labels: 12, segments: 12, address_bits: 22, digests: 1 << 40, signature_odds: 4000 };
     let votes = random_rules(&world, &mut random, rules, scheme);
     let snapshot = common::snapshot(scheme, &votes);
     let oracle = Oracle::new(&votes);
@@ -283,6 +338,36 @@ fn safe_browsing_rules_answer_as_their_definition_does() {
     large(Scheme::Exact, 20_260_104, 30_000);
 }
 
+/// Many small worlds instead of a large one: everything nests in, contradicts and overlaps everything else.
+#[test]
+fn a_million_random_questions_are_answered_by_their_definition() {
+    const SEED: u64 = 20_260_103;
+    let (mut asked, mut known, mut round) = (0, 0, 0);
+    while asked < 1_000_000 {
+        let mut random = Random(SEED + round);
+        let world = World {
+            domains: 1 + random.below(4),
+            labels: 1 + random.below(3),
+            segments: 1 + random.below(3),
+            address_bits: 3 + random.below(6) as u32,
+            digests: 1 + random.below(8) as u64,
+            signature_odds: 3 + random.below(8),
+        };
+        let scheme = [Scheme::Full, Scheme::GsbV4][round as usize % 2];
+        let count = 10 + random.below(150);
+        let votes = random_rules(&world, &mut random, count, scheme);
+        let snapshot = common::snapshot(scheme, &votes);
+        let oracle = Oracle::new(&votes);
+        let mut questions: Vec<Question> = oracle.rules().flat_map(around).collect();
+        questions.extend((0..2000).map(|_| world.question(&mut random)));
+        known += compare(&snapshot, &questions, |question, profile| oracle.judge(question, profile));
+        asked += questions.len();
+        round += 1;
+    }
+    println!("seeds from {SEED}: {round} snapshots, {asked} questions, {known} known");
+    assert!((asked / 4..asked * 19 / 20).contains(&known));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -290,7 +375,7 @@ proptest! {
     #[test]
     fn few_rules_answer_as_their_definition_does(seed in any::<u64>(), count in 1usize..60, scheme in proptest::sample::select(&Scheme::ALL[..])) {
         let mut random = Random(seed);
-        let world = World { domains: 2, labels: 2, segments: 2, address_bits: 4, digests: 3 };
+        let world = World { domains: 2, labels: 2, segments: 2, address_bits: 4, digests: 3, signature_odds: 6 };
         let votes = random_rules(&world, &mut random, count, scheme);
         let snapshot = common::snapshot(scheme, &votes);
         let oracle = Oracle::new(&votes);

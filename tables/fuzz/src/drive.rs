@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use verdict_keys::{Batch, Digest, Kind, Scheme};
 use verdict_simd::{Key128, Portable};
 use verdict_tables::layout::{Header, PAGE, SHA256_AT, Section, SectionEntry};
-use verdict_tables::{Builder, Class, Rule, Scratch, Snapshot, Source, Verdict, Vote, lookup, matches};
+use verdict_tables::{Builder, Class, Part, Rule, Scratch, Snapshot, Source, Verdict, Vote, lookup, matches};
 
 /// One thing that is not as the builder left it.
 #[derive(Arbitrary, Clone, Debug)]
@@ -60,6 +60,7 @@ pub fn lies(lies: &[Lie]) -> Option<Vec<Verdict>> {
     }
     let snapshot = Snapshot::from_bytes(&bytes).ok()?;
     let mut batch = Batch::with_capacity(64);
+    batch.keep_texts(snapshot.reads_texts());
     questions(&snapshot, &mut batch);
     let mut verdicts = vec![Verdict::default(); batch.items.len()];
     let mut scratch = Scratch::default();
@@ -151,7 +152,8 @@ static TRUTH: LazyLock<Vec<u8>> = LazyLock::new(|| {
             ttl_s: 60,
         };
         let (host, path) = (format!("h{}.test", number % 20), format!("/{}/", number % 5));
-        let rule = match number % 5 {
+        let signature = [format!("{number}-gate.php"), "h1.te".into(), format!("/{number}/x")];
+        let rule = match number % 6 {
             0 => Rule::Host { host: &host, subdomains: number % 2 == 0 },
             1 => Rule::Url { host: &host, path_query: &path, prefix: number % 2 == 0, subdomains: number % 3 == 0 },
             2 => Rule::Net { network: [number, 0, 2, 0].into(), bits: 24 },
@@ -159,7 +161,12 @@ static TRUTH: LazyLock<Vec<u8>> = LazyLock::new(|| {
                 Rule::Net { network: [0x2001, 0xdb8, u16::from(number), 0xFFFF, 0xFFFF, 0xFFFF, 0, 0].into(), bits: 96 }
             }
             3 => Rule::Net { network: [0x2001, 0xdb8, u16::from(number), 0, 0, 0, 0, 0].into(), bits: 48 },
-            _ => Rule::File(Digest::Md5([number; 16])),
+            4 => Rule::File(Digest::Md5([number; 16])),
+            _ => {
+                let part = [Part::Host, Part::Url][usize::from(number / 6 % 2)];
+                let text = if part == Part::Host { "h1.te" } else { &signature[usize::from(number % 3)] };
+                Rule::Signature { text, part, token: number % 4 == 1 }
+            }
         };
         builder.add(rule, vote).expect("a sound rule");
     }

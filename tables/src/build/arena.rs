@@ -5,6 +5,7 @@
 //!          | len u16 | kind u8 | host len u16 | host | path_query |   URL rules
 //!          | len u16 | kind u8 | bits u8 | 4 or 16 bytes, network order |
 //!          | len u16 | kind u8 | 32, 20 or 16 bytes |   files
+//!          | len u16 | kind u8 | text |   signatures
 //! entries  | at u64 | vote 16 bytes |
 //! ```
 //!
@@ -14,7 +15,7 @@ use std::net::IpAddr;
 use verdict_keys::Digest;
 use verdict_simd::{Domain, prefetch};
 
-use crate::rule::{Rule, RuleKind, Vote};
+use crate::rule::{Part, Rule, RuleKind, Vote};
 use crate::verdict::Class;
 
 /// One (rule, vote) in the arena.
@@ -91,6 +92,7 @@ pub(super) enum Encoded<'a> {
     Net4 { network: u32, bits: u8 },
     Net6 { network: u128, bits: u8 },
     File { domain: Domain, digest: &'a [u8] },
+    Signature { text: &'a [u8], kind: RuleKind },
 }
 
 #[derive(Default)]
@@ -151,10 +153,11 @@ fn encode(rule: &Rule<'_>, out: &mut Vec<u8>) {
         Rule::File(Digest::Sha256(digest)) => out.extend_from_slice(&digest),
         Rule::File(Digest::Sha1(digest)) => out.extend_from_slice(&digest),
         Rule::File(Digest::Md5(digest)) => out.extend_from_slice(&digest),
+        Rule::Signature { text, .. } => out.extend_from_slice(text.as_bytes()),
     }
 }
 
-fn kind_of(rule: &Rule<'_>) -> RuleKind {
+pub(super) fn kind_of(rule: &Rule<'_>) -> RuleKind {
     match *rule {
         Rule::Host { subdomains: false, .. } => RuleKind::Host,
         Rule::Host { subdomains: true, .. } => RuleKind::HostSubdomains,
@@ -167,6 +170,10 @@ fn kind_of(rule: &Rule<'_>) -> RuleKind {
         Rule::File(Digest::Sha256(_)) => RuleKind::Sha256,
         Rule::File(Digest::Sha1(_)) => RuleKind::Sha1,
         Rule::File(Digest::Md5(_)) => RuleKind::Md5,
+        Rule::Signature { part: Part::Host, token: false, .. } => RuleKind::HostSubstring,
+        Rule::Signature { part: Part::Url, token: false, .. } => RuleKind::UrlSubstring,
+        Rule::Signature { part: Part::Host, token: true, .. } => RuleKind::HostToken,
+        Rule::Signature { part: Part::Url, token: true, .. } => RuleKind::UrlToken,
     }
 }
 
@@ -194,6 +201,9 @@ pub(super) fn decode(encoding: &[u8]) -> Encoded<'_> {
         RuleKind::Sha256 => Encoded::File { domain: Domain::Sha256, digest: rest },
         RuleKind::Sha1 => Encoded::File { domain: Domain::Sha1, digest: rest },
         RuleKind::Md5 => Encoded::File { domain: Domain::Md5, digest: rest },
+        RuleKind::HostSubstring | RuleKind::UrlSubstring | RuleKind::HostToken | RuleKind::UrlToken => {
+            Encoded::Signature { text: rest, kind }
+        }
     }
 }
 
@@ -231,6 +241,14 @@ mod tests {
         check(Rule::Net { network: "2001:db8::".parse().unwrap(), bits: 32 }, Encoded::Net6 { network: 0x2001_0db8 << 96, bits: 32 });
         check(Rule::File(Digest::Sha256([7; 32])), Encoded::File { domain: Domain::Sha256, digest: &[7; 32] });
         check(Rule::File(Digest::Sha1([8; 20])), Encoded::File { domain: Domain::Sha1, digest: &[8; 20] });
+        for (part, token, kind) in [
+            (Part::Host, false, RuleKind::HostSubstring),
+            (Part::Url, false, RuleKind::UrlSubstring),
+            (Part::Host, true, RuleKind::HostToken),
+            (Part::Url, true, RuleKind::UrlToken),
+        ] {
+            check(Rule::Signature { text: "gate", part, token }, Encoded::Signature { text: b"gate", kind });
+        }
         check(Rule::File(Digest::Md5([9; 16])), Encoded::File { domain: Domain::Md5, digest: &[9; 16] });
     }
 

@@ -9,7 +9,7 @@ use verdict_simd::Bucket;
 
 use super::tree6::Tree;
 use super::trie4::Trie;
-use crate::layout::{Header, PAGE, Record, SHA256_AT, Section, SectionEntry, SourceEntry};
+use crate::layout::{Header, PAGE, Record, SHA256_AT, Section, SectionEntry, SignatureEntry, SourceEntry};
 use crate::snapshot::generation_of;
 use crate::verdict::Verdict;
 
@@ -23,6 +23,8 @@ pub(super) struct Sections {
     pub(super) sources: Vec<SourceEntry>,
     pub(super) strings: Vec<u8>,
     pub(super) suffixes: Vec<u8>,
+    pub(super) signatures: Vec<SignatureEntry>,
+    pub(super) signature_text: Vec<u8>,
     pub(super) v4: Trie,
     pub(super) v6: Tree,
 }
@@ -38,6 +40,8 @@ impl Sections {
             Section::Sources => bytemuck::cast_slice(&self.sources),
             Section::Strings => &self.strings,
             Section::PublicSuffixes => &self.suffixes,
+            Section::Signatures => bytemuck::cast_slice(&self.signatures),
+            Section::SignatureText => &self.signature_text,
             Section::Root4 => bytemuck::cast_slice(&self.v4.root),
             Section::Nodes4 => bytemuck::cast_slice(&self.v4.nodes),
             Section::Tree6 => bytemuck::cast_slice(&self.v6.nodes),

@@ -17,6 +17,7 @@ mod parallel;
 mod place;
 mod records;
 mod seed;
+mod signatures;
 mod slots;
 pub(crate) mod tree6;
 pub(crate) mod trie4;
@@ -34,6 +35,7 @@ use verdict_simd::{Backend, HashSchedule};
 use crate::error::Error;
 use crate::layout::{Header, MAGIC, PAGE, SourceEntry, VERSION};
 use crate::rule::{RULE_BYTES_MAX, Rule, RuleKind, Source, Vote, address_of, embedded_v4};
+use crate::signatures::text;
 use crate::verdict::{VERDICTS_MAX, category};
 use arena::Arena;
 use image::{Image, Sections};
@@ -264,8 +266,22 @@ impl Builder {
             let (sources, strings) = sources;
             let (seeds, buckets) = (placement.seeds, placement.buckets);
             let suffixes = profile.suffixes.map_or(Vec::new(), |list| list.text().into());
-            let image =
-                Image::new(header, Sections { seeds, buckets, templates, records, source_sets, sources, strings, suffixes, v4, v6 });
+            let (signatures, signature_text) = signatures::lay_out(keyed.signatures)?;
+            let sections = Sections {
+                seeds,
+                buckets,
+                templates,
+                records,
+                source_sets,
+                sources,
+                strings,
+                suffixes,
+                signatures,
+                signature_text,
+                v4,
+                v6,
+            };
+            let image = Image::new(header, sections);
             (self.progress)(Phase::Write, 1, 1);
             return Ok(image);
         }
@@ -295,8 +311,8 @@ impl Builder {
         }
     }
 
-    fn count_by_kind(&self, rules: &[RuleVerdict]) -> [u64; 12] {
-        let mut counts = [0; 12];
+    fn count_by_kind(&self, rules: &[RuleVerdict]) -> [u64; 16] {
+        let mut counts = [0; 16];
         for rule in rules {
             counts[arena::kind(self.arena.encoding(rule.entry)) as usize] += 1;
         }
@@ -394,6 +410,10 @@ fn normal_form(rule: Rule<'_>) -> Result<Rule<'_>, Error> {
         }
         Rule::Net { network, bits } => normal_network(network, bits),
         Rule::File(_) => Ok(rule),
+        Rule::Signature { text, .. } => match text::problem(text.as_bytes(), arena::kind_of(&rule)) {
+            Some(problem) => Err(Error::MalformedRule(problem)),
+            None => Ok(rule),
+        },
     }
 }
 
@@ -461,4 +481,4 @@ fn reach(rule: &Rule<'_>, profile: &Profile) -> Result<(usize, usize), Unreachab
 }
 
 /// Kinds in the order of `Header::rules`.
-const _: () = assert!(RuleKind::Md5 as usize + 1 == 12);
+const _: () = assert!(RuleKind::UrlToken as usize + 1 == 16);

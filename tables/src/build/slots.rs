@@ -16,6 +16,7 @@ use super::lpm::Prefix;
 use super::place::Slot;
 use super::{RuleVerdict, parallel};
 use crate::layout::slot;
+use crate::rule::RuleKind;
 
 /// What the distinct rules come to under one hash key.
 #[derive(Default)]
@@ -23,6 +24,8 @@ pub(super) struct Keyed {
     pub(super) slots: Vec<Slot>,
     pub(super) prefixes4: Vec<Prefix>,
     pub(super) prefixes6: Vec<Prefix>,
+    /// By text and kind, with verdict ids.
+    pub(super) signatures: Vec<(Vec<u8>, RuleKind, u32)>,
 }
 
 /// Two different rules met in one key of 128 bits.
@@ -61,6 +64,7 @@ pub(super) fn key_all<B: Backend>(
         keyed.slots.extend(part.slots);
         keyed.prefixes4.extend(part.prefixes4);
         keyed.prefixes6.extend(part.prefixes6);
+        keyed.signatures.extend(part.signatures);
     }
     keyed.slots.sort(); // merges the sorted parts
     keyed.slots = merge_scopes(keyed.slots)?;
@@ -86,6 +90,7 @@ impl Keyed {
             Encoded::File { domain, digest } => self.slots.push(slot_of(seal(backend.hash(schedule, domain, digest)), id)),
             Encoded::Net4 { network, bits } => self.prefixes4.push(Prefix { first: network.into(), bits, id }),
             Encoded::Net6 { network, bits } => self.prefixes6.push(Prefix { first: network, bits, id }),
+            Encoded::Signature { text, kind } => self.signatures.push((text.to_vec(), kind, id)),
         }
     }
 }

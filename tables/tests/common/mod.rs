@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use verdict_keys::{Batch, Digest, Kind, Scheme, SuffixList};
 use verdict_simd::{Selected, detect};
-use verdict_tables::{Builder, Class, Rule, Scratch, Snapshot, Source, Verdict, Vote, category, lookup};
+use verdict_tables::{Builder, Class, Part, Rule, Scratch, Snapshot, Source, Verdict, Vote, category, lookup};
 
 pub fn backend() -> Selected {
     detect().expect("VERDICT_BACKEND names a backend of this machine")
@@ -52,6 +52,7 @@ pub enum OwnedRule {
     Url { host: String, path_query: String, prefix: bool, subdomains: bool },
     Net { network: IpAddr, bits: u8 },
     File(Digest),
+    Signature { text: String, part: Part, token: bool },
 }
 
 impl OwnedRule {
@@ -61,6 +62,7 @@ impl OwnedRule {
             Self::Url { host, path_query, prefix, subdomains } => Rule::Url { host, path_query, prefix: *prefix, subdomains: *subdomains },
             Self::Net { network, bits } => Rule::Net { network: *network, bits: *bits },
             Self::File(digest) => Rule::File(*digest),
+            Self::Signature { text, part, token } => Rule::Signature { text, part: *part, token: *token },
         }
     }
 }
@@ -125,7 +127,7 @@ pub fn ask<Q: AsRef<[u8]>>(snapshot: &Snapshot, questions: &[(Kind, Q)]) -> Vec<
             break;
         }
         let to = questions.len().min(from + size);
-        batch.clear();
+        batch.keep_texts(snapshot.reads_texts());
         for (kind, bytes) in &questions[from..to] {
             batch.push(backend(), snapshot.schedule(), snapshot.profile(), *kind, bytes.as_ref());
         }

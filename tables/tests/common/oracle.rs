@@ -2,11 +2,12 @@
 //!
 //! Shares no code with the crate but the types of rules and votes.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use verdict_keys::{Digest, Kind, Profile};
-use verdict_tables::{Class, Vote, flag};
+use verdict_tables::{Class, Part, Vote, flag};
 
 use super::{OwnedRule, SOURCES};
 
@@ -69,6 +70,7 @@ pub struct Oracle {
     /// Rules by host text, so that 200,000 of them can be asked; which apply is decided by `specificity` alone.
     by_host: BTreeMap<String, Vec<OwnedRule>>,
     nets: BTreeMap<u8, Vec<OwnedRule>>,
+    signatures: Vec<OwnedRule>,
 }
 
 impl Oracle {
@@ -84,6 +86,7 @@ impl Oracle {
                     oracle.by_host.entry(host.clone()).or_default().push(rule.clone())
                 }
                 OwnedRule::Net { bits, .. } => oracle.nets.entry(*bits).or_default().push(rule.clone()),
+                OwnedRule::Signature { .. } => oracle.signatures.push(rule.clone()),
                 OwnedRule::File(_) => (),
             }
         }
@@ -97,7 +100,7 @@ impl Oracle {
 
     /// Judged against the rules that can apply.
     pub fn judge(&self, question: &Question, profile: &Profile) -> Option<Expected> {
-        let mut candidates: Vec<&OwnedRule> = Vec::new();
+        let mut candidates: Vec<&OwnedRule> = self.signatures.iter().collect();
         if let Question::Url { host, .. } | Question::Host(host) = question {
             let mut rest = host.as_str();
             loop {
@@ -129,7 +132,7 @@ impl Oracle {
         rules
             .filter_map(|rule| Some((specificity(rule, question, profile)?, rule)))
             .map(|(specificity, rule)| (&self.merged[rule], specificity))
-            .max_by_key(|(verdict, specificity)| (precedence(verdict), *specificity))
+            .max_by(|(a, how), (b, other)| (precedence(a), how).cmp(&(precedence(b), other)))
             .map(|(verdict, _)| verdict.clone())
     }
 
@@ -179,8 +182,55 @@ fn precedence(verdict: &Expected) -> u8 {
     }
 }
 
-/// (path form, length of the path, length of host or prefix, exact host): higher is more specific. `None` if the rule does not apply.
-fn specificity(rule: &OwnedRule, question: &Question, profile: &Profile) -> Option<(u8, usize, usize, bool)> {
+/// (path form, length of the path, length of host or prefix, exact host, text of a signature): higher is more specific.
+type Specificity = (u8, usize, usize, bool, Reverse<String>);
+
+/// `None` if the rule does not apply.
+fn specificity(rule: &OwnedRule, question: &Question, profile: &Profile) -> Option<Specificity> {
+    if let OwnedRule::Signature { text, part, token } = rule {
+        let order = usize::from(*token) * 2 + usize::from(*part == Part::Host);
+        return stands(text, *part, *token, question).then(|| (0, text.len(), order, false, Reverse(text.clone())));
+    }
+    let (form, path, host, exact) = specificity_of_key(rule, question, profile)?;
+    Some((form + 1, path, host, exact, Reverse(String::new())))
+}
+
+/// Characters of a text without case: an escape is one, and no letter.
+fn characters(text: &str) -> Vec<&str> {
+    let mut rest = text;
+    let mut all = Vec::new();
+    while !rest.is_empty() {
+        let (one, more) = rest.split_at(if rest.starts_with('%') { 3 } else { 1 });
+        all.push(one);
+        rest = more;
+    }
+    all
+}
+
+/// Whether a signature stands in the text of a question: tried at every place.
+fn stands(signature: &str, part: Part, token: bool, question: &Question) -> bool {
+    let text = match (part, question) {
+        (Part::Host, Question::Url { host, .. } | Question::Host(host)) if address(question).is_none() => host.clone(),
+        (Part::Url, Question::Url { host, path, query }) => {
+            format!("{host}{path}{}", query.as_ref().map(|query| format!("?{query}")).unwrap_or_default())
+        }
+        _ => return false,
+    };
+    let text = text.to_lowercase();
+    if !text.contains(signature) {
+        return false;
+    }
+    let (text, signature) = (characters(&text), characters(signature));
+    let is_word = |character: Option<&&str>| character.is_some_and(|one| one.len() == 1 && one.chars().all(char::is_alphanumeric));
+    (0..text.len()).any(|at| {
+        let there = text[at..].starts_with(&signature);
+        let cuts_before = at > 0 && is_word(text.get(at - 1)) && is_word(signature.first());
+        let cuts_after = is_word(text.get(at + signature.len())) && is_word(signature.last());
+        there && !(token && (cuts_before || cuts_after))
+    })
+}
+
+fn specificity_of_key(rule: &OwnedRule, question: &Question, profile: &Profile) -> Option<(u8, usize, usize, bool)> {
     match (rule, question) {
         (OwnedRule::Host { host, subdomains }, Question::Url { host: asked, .. } | Question::Host(asked)) => {
             host_applies(host, *subdomains, asked, profile).then_some((1, 0, host.len(), !*subdomains))

@@ -1,0 +1,106 @@
+//! Canonical texts of a batch, for rules that look into the text: kept only when asked.
+//!
+//! ```text
+//! bytes    www.example.com/a/b.html?q=1 ........ example.org ........        eight zero bytes after each
+//!          |<- host ----->|
+//! spans    [item 0: 28 bytes, 15 of host, a URL] [item 3: 11 bytes, 11 of host]
+//! ```
+//! Only URLs and hosts have a text; addresses and digests do not. The zeros let a reader load eight bytes wherever a text has one.
+
+use crate::canonical::Parts;
+
+/// Bytes after each text that may be read and mean nothing.
+const PAD: [u8; 8] = [0; 8];
+
+/// Texts of a batch's items, in their order.
+#[derive(Debug, Default)]
+pub struct Texts {
+    kept: bool,
+    bytes: Vec<u8>,
+    spans: Vec<Entry>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    item: u32,
+    at: u32,
+    bytes: u32,
+    /// 0 for an address.
+    name_bytes: u16,
+    is_url: bool,
+}
+
+/// The canonical text of one item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Text<'b> {
+    /// Whose text it is: place in `Batch::items`.
+    pub item: usize,
+    /// `host/path?query`, or a host alone; then eight zero bytes.
+    padded: &'b [u8],
+    /// How long the host is, where it is a name; 0 where it is an address.
+    pub name_bytes: usize,
+    /// There is a path.
+    pub is_url: bool,
+}
+
+impl<'b> Text<'b> {
+    /// `host/path?query`, or a host alone.
+    pub fn bytes(&self) -> &'b [u8] {
+        &self.padded[..self.padded.len() - PAD.len()]
+    }
+
+    /// The same with eight zero bytes after it.
+    pub fn padded(&self) -> &'b [u8] {
+        self.padded
+    }
+}
+
+impl Texts {
+    /// Whether texts are kept at all.
+    pub fn kept(&self) -> bool {
+        self.kept
+    }
+
+    /// How many items have a text.
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether no item has a text.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// All of them, in the order of their items.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Text<'_>> + ExactSizeIterator {
+        self.spans.iter().map(|entry| {
+            let padded = &self.bytes[entry.at as usize..][..entry.bytes as usize + PAD.len()];
+            Text { item: entry.item as usize, padded, name_bytes: entry.name_bytes.into(), is_url: entry.is_url }
+        })
+    }
+
+    pub(crate) fn keep(&mut self, keep: bool) {
+        self.kept = keep;
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.spans.clear();
+    }
+
+    /// The parts of a URL, or of a host question: those have no path.
+    #[inline]
+    pub(crate) fn push(&mut self, item: usize, parts: &Parts<'_>) {
+        if !self.kept {
+            return;
+        }
+        let at = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(parts.host);
+        self.bytes.extend_from_slice(parts.path_query);
+        let bytes = self.bytes.len() as u32 - at;
+        self.bytes.extend_from_slice(&PAD);
+        // A canonical host has at most 253 bytes.
+        let name_bytes = if parts.address.is_some() { 0 } else { parts.host.len() as u16 };
+        self.spans.push(Entry { item: item as u32, at, bytes, name_bytes, is_url: !parts.path_query.is_empty() });
+    }
+}
