@@ -50,6 +50,9 @@ pub struct Arguments {
     /// Write every rejected row to this file, one line of JSON each
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
+    /// Write no explain store (SNAPSHOT.explain: which line said what, for `explain`)
+    #[arg(long)]
+    no_store: bool,
     /// The moment the data describes, 2026-06-01 or 2026-06-01T12:00:00Z (UTC)
     #[arg(long, value_name = "DATE", value_parser = parse_moment)]
     as_of: Option<u64>,
@@ -100,7 +103,10 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failur
     let config = config(arguments)?;
     let backend = verdict_simd::detect().map_err(|error| Failure::Usage(error.to_string()))?;
     let mut account = Account::new(arguments.rejects.as_deref())?;
-    let compiled = verdict_intel::compile_to(backend, &config, &arguments.output, &mut account);
+    let compiled = {
+        let store = (!arguments.no_store).then(|| verdict_intel::store::beside(&arguments.output));
+        verdict_intel::compile_to(backend, &config, &arguments.output, store.as_deref(), &mut account)
+    };
     let Account { progress, rejects, examples } = account;
     progress.finish();
     rejects.map_or(Ok(()), Rejects::finish)?;
@@ -127,6 +133,10 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failur
         facts.write_head(out)?;
         let time = |seconds: f64| text::duration(Duration::from_secs_f64(seconds));
         writeln!(out, "took        {}, of which building {}", time(report.seconds), time(report.build_seconds))?;
+        if report.store_bytes > 0 {
+            let store = verdict_intel::store::beside(&arguments.output);
+            writeln!(out, "store       {}, {}, {}", text::path(&store), text::bytes(report.store_bytes), time(report.store_seconds))?;
+        }
     }
     Ok(Outcome::Done)
 }

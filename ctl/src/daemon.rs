@@ -166,7 +166,8 @@ fn endpoint(text: &str) -> Result<Endpoint, Failure> {
     Endpoint::parse(text).map_err(|_| Failure::Usage(format!("--connect `{shown}` is neither HOST:PORT nor the path of a Unix socket")))
 }
 
-fn wire_kind(kind: Kind) -> KeyKind {
+/// The kind's number on the wire.
+pub fn wire_kind(kind: Kind) -> KeyKind {
     match kind {
         Kind::Url => KeyKind::Url,
         Kind::Host => KeyKind::Host,

@@ -1,8 +1,9 @@
-//! `verdictctl inspect SNAPSHOT`: what is in it?
+//! `verdictctl inspect SNAPSHOT`: what is in it? Explain stores are known by their first bytes.
 
 use crate::answer::write_json;
 use crate::exit::{Failure, Outcome};
 use crate::snapshot::{Facts, load};
+use crate::store;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -19,6 +20,9 @@ pub struct Arguments {
 
 /// Verifies and prints.
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failure> {
+    if store::is_one(&arguments.snapshot) {
+        return store::inspect(&arguments.snapshot, arguments.json, out).map(|()| Outcome::Done);
+    }
     let facts = Facts::new(&arguments.snapshot, &load(&arguments.snapshot)?);
     if arguments.json {
         write_json(out, &facts)?;

@@ -21,6 +21,7 @@ mod ping;
 mod progress;
 mod question;
 mod snapshot;
+mod store;
 mod text;
 mod verify;
 

@@ -17,10 +17,11 @@ use crate::read::Said;
 use crate::reason::Reason;
 use crate::report::{FeedReport, Report, Sink, Telling};
 use crate::scan::{Counts, Plan, Visitor, scan};
+use crate::store::{FeedOrigin, Origins};
 use std::path::Path;
 use std::time::Instant;
 use verdict_simd::Backend;
-use verdict_tables::{Builder, Built, Class, Error, Rule, Source, Vote};
+use verdict_tables::{Builder, Built, Class, Error, Prepared, Rule, Source, Vote};
 
 /// A snapshot and how it came about.
 pub struct Outcome {
@@ -49,34 +50,69 @@ impl std::fmt::Display for Refused {
 
 /// Compiles all feeds of `config` in memory. `sink` hears of every rejected row and of the progress.
 pub fn compile<B: Backend>(backend: B, config: &Config, sink: &mut dyn Sink) -> Result<Outcome, Box<Refused>> {
-    let (built, mut report) = finish(config, sink, |builder| builder.build(backend))?;
+    let (built, mut report) = finish(config, sink, None, |builder, _| builder.build(backend))?;
     report.generation = format!("{:016x}", built.generation);
     report.snapshot_bytes = built.bytes.len() as u64;
     Ok(Outcome { built, report })
 }
 
 /// Compiles all feeds of `config` into a file: afterwards `path` is the old file or the new one, complete, and the old one whenever this fails.
-pub fn compile_to<B: Backend>(backend: B, config: &Config, path: &Path, sink: &mut dyn Sink) -> Result<Report, Box<Refused>> {
-    let written =
-        |builder: Builder| -> Result<(u64, u64), Error> { Ok((builder.build_to(backend, path)?, std::fs::metadata(path)?.len())) };
-    let ((generation, snapshot_bytes), mut report) = finish(config, sink, written)?;
-    report.generation = format!("{generation:016x}");
-    report.snapshot_bytes = snapshot_bytes;
+/// With `store` the explain store of the new snapshot is written there, as atomically.
+pub fn compile_to<B: Backend>(
+    backend: B,
+    config: &Config,
+    path: &Path,
+    store: Option<&Path>,
+    sink: &mut dyn Sink,
+) -> Result<Report, Box<Refused>> {
+    let write = |builder: Builder, origins: Option<Origins>| -> Result<Written, Error> {
+        let prepared = builder.prepare(backend)?;
+        let begun = Instant::now();
+        // The store is complete on disk before the snapshot is replaced, and gets its name after it.
+        let pending = match (store, &origins) {
+            (Some(store), Some(origins)) => Some(origins.write_beside(store, &prepared)?),
+            _ => None,
+        };
+        let store_seconds = begun.elapsed().as_secs_f64();
+        prepared.write_file(path)?;
+        let store_bytes = pending.map_or(Ok(0), |pending| pending.commit())?;
+        Ok(Written { prepared, snapshot_bytes: std::fs::metadata(path)?.len(), store_bytes, store_seconds })
+    };
+    let (written, mut report) = finish(config, sink, store.map(|_| Origins::default()), write)?;
+    report.generation = format!("{:016x}", written.prepared.generation());
+    report.snapshot_bytes = written.snapshot_bytes;
+    report.store_bytes = written.store_bytes;
+    report.store_seconds = written.store_seconds;
     Ok(report)
 }
 
+struct Written {
+    prepared: Prepared,
+    snapshot_bytes: u64,
+    store_bytes: u64,
+    store_seconds: f64,
+}
+
 /// Reads all feeds, then builds; a refused feed refuses the whole, but only after all feeds were read and told.
-fn finish<T>(config: &Config, sink: &mut dyn Sink, build: impl FnOnce(Builder) -> Result<T, Error>) -> Result<(T, Report), Box<Refused>> {
+fn finish<T>(
+    config: &Config,
+    sink: &mut dyn Sink,
+    mut origins: Option<Origins>,
+    build: impl FnOnce(Builder, Option<Origins>) -> Result<T, Error>,
+) -> Result<(T, Report), Box<Refused>> {
     let started = Instant::now();
     let mut builder = Builder::new(config.snapshot.scheme, &config.snapshot.secret, config.snapshot.as_of_s);
     if let Some(list) = config.snapshot.suffixes.list() {
         builder.public_suffixes(list.clone());
     }
+    if origins.is_some() {
+        builder.trace();
+    }
     let (mut report, mut errors) = (Report::default(), Vec::new());
     let mut feeds: Vec<&Feed> = config.feeds.iter().collect();
     feeds.sort_by(|one, other| one.name.cmp(&other.name));
     for feed in feeds {
-        let told = read_feed(feed, &mut builder, sink);
+        let told = read_feed(feed, &mut builder, origins.as_mut(), sink);
         report.counts.add(&told.counts);
         errors.extend(told.error.as_ref().map(|error| format!("{}: {error}", told.file)));
         sink.end(&told);
@@ -90,7 +126,7 @@ fn finish<T>(config: &Config, sink: &mut dyn Sink, build: impl FnOnce(Builder) -
         builder.on_progress(progress);
     }
     let build_started = Instant::now();
-    let built = build(builder);
+    let built = build(builder, origins);
     report.build_seconds = build_started.elapsed().as_secs_f64();
     report.seconds = started.elapsed().as_secs_f64();
     match built {
@@ -100,7 +136,7 @@ fn finish<T>(config: &Config, sink: &mut dyn Sink, build: impl FnOnce(Builder) -
 }
 
 /// Reads one feed into the builder and tells what became of it.
-fn read_feed(feed: &Feed, builder: &mut Builder, sink: &mut dyn Sink) -> FeedReport {
+fn read_feed(feed: &Feed, builder: &mut Builder, origins: Option<&mut Origins>, sink: &mut dyn Sink) -> FeedReport {
     let started = Instant::now();
     let file = feed.path.display().to_string();
     let mut report = FeedReport {
@@ -116,14 +152,21 @@ fn read_feed(feed: &Feed, builder: &mut Builder, sink: &mut dyn Sink) -> FeedRep
         seconds: 0.0,
     };
     report.error = match open(&feed.path) {
-        Ok(opened) => read_opened(feed, opened, builder, &mut report, sink).err(),
+        Ok(opened) => read_opened(feed, opened, Into { builder, origins }, &mut report, sink).err(),
         Err(error) => Some(error.to_string()),
     };
     report.seconds = started.elapsed().as_secs_f64();
     report
 }
 
-fn read_opened(feed: &Feed, opened: Opened, builder: &mut Builder, report: &mut FeedReport, sink: &mut dyn Sink) -> Result<(), String> {
+/// Where the rules of a feed go, and where each came from.
+struct Into<'a> {
+    builder: &'a mut Builder,
+    origins: Option<&'a mut Origins>,
+}
+
+fn read_opened(feed: &Feed, opened: Opened, into: Into<'_>, report: &mut FeedReport, sink: &mut dyn Sink) -> Result<(), String> {
+    let Into { builder, mut origins } = into;
     (report.gzip, report.file_bytes) = (opened.gzip, opened.total_bytes);
     sink.begin(&feed.name, &report.file, opened.total_bytes);
     let (format, because) = match feed.format {
@@ -137,14 +180,23 @@ fn read_opened(feed: &Feed, opened: Opened, builder: &mut Builder, report: &mut 
     (report.format, report.because) = (Some(format), because);
     let source = builder.source(Source { name: &feed.name, licence: &feed.licence });
     let telling = Telling { feed: &feed.name, file: &report.file };
-    let (meter, file_bytes) = (opened.meter.clone(), opened.total_bytes);
-    let mut adding = Adding { feed, format, source, builder, sink, telling, meter, file_bytes, full: None };
+    let (meter, sum, file_bytes) = (opened.meter.clone(), opened.sum.clone(), opened.total_bytes);
+    if let Some(origins) = &mut origins {
+        origins.begin_feed();
+    }
+    let read = meter.clone();
+    let mut adding =
+        Adding { feed, format, source, builder, origins: origins.as_deref_mut(), sink, telling, meter, file_bytes, full: None };
     let (counts, outcome) = scan(plan(feed, format), opened.into_reader(), &mut adding);
     let full = adding.full;
     report.counts = counts;
     outcome.map_err(|error| error.to_string())?;
     if let Some(error) = full {
         return Err(error.to_string());
+    }
+    if let Some(origins) = origins {
+        let (name, file) = (feed.name.clone(), report.file.clone());
+        origins.end_feed(FeedOrigin { name, file, file_bytes: read.bytes(), sha256: sum.sha256(), rows: report.counts.rows });
     }
     if report.counts.rules.total() == 0 && !feed.may_be_empty {
         report.gives_no_rule = true;
@@ -199,6 +251,7 @@ struct Adding<'a> {
     format: Format,
     source: u16,
     builder: &'a mut Builder,
+    origins: Option<&'a mut Origins>,
     sink: &'a mut dyn Sink,
     telling: Telling<'a>,
     meter: Meter,
@@ -208,9 +261,15 @@ struct Adding<'a> {
 }
 
 impl Visitor for Adding<'_> {
-    fn rule(&mut self, _line: u64, rule: Rule<'_>, said: &Said) -> Result<(), Reason> {
-        match self.builder.add(rule, vote(self.feed, self.format, self.source, said)) {
-            Ok(()) => Ok(()),
+    fn rule(&mut self, line: u64, rule: Rule<'_>, said: &Said) -> Result<(), Reason> {
+        let vote = vote(self.feed, self.format, self.source, said);
+        match self.builder.add(rule, vote) {
+            Ok(()) => {
+                if let Some(origins) = &mut self.origins {
+                    origins.push(line, &vote);
+                }
+                Ok(())
+            }
             Err(Error::Unreachable(_)) => Err(Reason::Unreachable),
             Err(Error::MalformedRule(_)) => Err(Reason::RefusedByTables),
             Err(error) => {

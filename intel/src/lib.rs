@@ -33,6 +33,7 @@ mod reason;
 mod refang;
 mod report;
 pub mod scan;
+pub mod store;
 pub mod suffixes;
 
 pub use compile::{Outcome, Refused, compile, compile_to, plan, vote};

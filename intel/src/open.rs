@@ -8,11 +8,12 @@
 
 use crate::limits::{DETECT_BYTES, EXPANDED_BYTES_MAX, EXPANSION_FREE_BYTES, EXPANSION_RATIO_MAX};
 use flate2::bufread::MultiGzDecoder;
+use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A feed being read.
 pub struct Opened {
@@ -26,6 +27,8 @@ pub struct Opened {
     pub total_bytes: u64,
     /// How far the file has been read.
     pub meter: Meter,
+    /// SHA-256 of the file as far as it has been read.
+    pub sum: Sum,
     rest: Box<dyn Read>,
 }
 
@@ -37,6 +40,17 @@ impl Meter {
     /// Bytes so far.
     pub fn bytes(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// SHA-256 of what was read of a file, compressed as it is.
+#[derive(Clone, Debug, Default)]
+pub struct Sum(Arc<Mutex<Sha256>>);
+
+impl Sum {
+    /// Of the bytes so far; of the whole file once a feed was read to its end.
+    pub fn sha256(&self) -> [u8; 32] {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone().finalize().into()
     }
 }
 
@@ -63,8 +77,8 @@ pub fn open(path: &Path) -> io::Result<Opened> {
 
 /// The same for any stream; `total_bytes` is its compressed size, 0 if unknown.
 pub fn from_reader(input: impl Read + 'static, total_bytes: u64) -> io::Result<Opened> {
-    let meter = Meter::default();
-    let mut input = BufReader::with_capacity(64 * 1024, Metered { input, meter: meter.clone() });
+    let (meter, sum) = (Meter::default(), Sum::default());
+    let mut input = BufReader::with_capacity(64 * 1024, Metered { input, meter: meter.clone(), sum: sum.clone() });
     let gzip = input.fill_buf()?.starts_with(&[0x1f, 0x8b]);
     let mut rest: Box<dyn Read> = match gzip {
         true => Box::new(Bounded { input: MultiGzDecoder::new(input), compressed: Some(meter.clone()), expanded: 0 }),
@@ -73,7 +87,7 @@ pub fn from_reader(input: impl Read + 'static, total_bytes: u64) -> io::Result<O
     let mut head = Vec::new();
     (&mut rest).take(DETECT_BYTES as u64).read_to_end(&mut head)?;
     let whole = head.len() < DETECT_BYTES;
-    Ok(Opened { head, whole, gzip, total_bytes, meter, rest })
+    Ok(Opened { head, whole, gzip, total_bytes, meter, sum, rest })
 }
 
 impl Opened {
@@ -86,12 +100,14 @@ impl Opened {
 struct Metered<R> {
     input: R,
     meter: Meter,
+    sum: Sum,
 }
 
 impl<R: Read> Read for Metered<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let bytes = self.input.read(buffer)?;
         self.meter.0.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.sum.0.lock().unwrap_or_else(PoisonError::into_inner).update(&buffer[..bytes]);
         Ok(bytes)
     }
 }

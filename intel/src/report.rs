@@ -91,6 +91,10 @@ pub struct Report {
     pub generation: String,
     /// Size of the snapshot.
     pub snapshot_bytes: u64,
+    /// Size of the explain store; 0 where none was written.
+    pub store_bytes: u64,
+    /// Of building, the explain store.
+    pub store_seconds: f64,
     /// Reading and building.
     pub seconds: f64,
     /// Of that, building.

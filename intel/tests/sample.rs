@@ -102,7 +102,7 @@ fn order_and_repetition_of_feeds_do_not_show_in_the_bytes() {
 fn a_refused_feed_leaves_the_old_file_alone() {
     let directory = temporary("refused");
     let output = directory.join("verdicts.snapshot");
-    compile_to(detect().unwrap(), &config(), &output, &mut ()).unwrap_or_else(|refused| panic!("{refused}"));
+    compile_to(detect().unwrap(), &config(), &output, None, &mut ()).unwrap_or_else(|refused| panic!("{refused}"));
     let before = std::fs::read(&output).unwrap();
     assert_eq!(before, build(&config()).0);
 
@@ -115,7 +115,7 @@ fn a_refused_feed_leaves_the_old_file_alone() {
         let mut broken = config();
         broken.feeds[0].path = directory.join(name);
         std::fs::write(&broken.feeds[0].path, text).unwrap();
-        let refused = compile_to(detect().unwrap(), &broken, &output, &mut ()).unwrap_err();
+        let refused = compile_to(detect().unwrap(), &broken, &output, None, &mut ()).unwrap_err();
         assert!(refused.to_string().contains(why), "{refused}");
         assert_eq!(refused.report.feeds.len(), broken.feeds.len(), "all feeds are told");
         assert_eq!(std::fs::read(&output).unwrap(), before);
@@ -124,7 +124,7 @@ fn a_refused_feed_leaves_the_old_file_alone() {
     let mut two = config();
     two.feeds[0].path = directory.join("not-there");
     two.feeds[1].format = Some(Format::HashList);
-    let refused = compile_to(detect().unwrap(), &two, &output, &mut ()).unwrap_err();
+    let refused = compile_to(detect().unwrap(), &two, &output, None, &mut ()).unwrap_err();
     assert_eq!(refused.errors.len(), 2, "{refused}");
     assert!(refused.errors.iter().any(|error| error.contains("gives no rule") && error.contains("may_be_empty")), "{refused}");
     assert_eq!(std::fs::read(&output).unwrap(), before);

@@ -27,7 +27,7 @@ mod verdict;
 mod verify;
 mod view;
 
-pub use build::{Builder, Built, Phase, Progress, SOURCES_MAX, VOTES_MAX};
+pub use build::{Builder, Built, Phase, Prepared, Progress, SOURCES_MAX, TracedVote, VOTES_MAX, fingerprint};
 pub use describe::Description;
 pub use error::Error;
 pub use inspect::{Inspection, Stats};

@@ -208,8 +208,12 @@ fn explain_shows_the_way_to_the_answer() {
     for told in [
         "kind        url\n",
         "canonical   http://files.test/a/bad.exe?q\n",
-        "hosts       files.test\n",
-        "paths       /a/bad.exe?q\n            /a/bad.exe\n            /\n",
+        "expressions files.test  listed for what stands under it\n            files.test/a/bad.exe?q\n            files.test/a/bad.exe  matches\n",
+        "not asked   1 pair of host and path",
+        "answer      malicious, score 90, malware, verdict ",
+        "urls.txt:2  urls says malicious, score 90, confidence",
+        "        | http://files.test/a/bad.exe\n",
+        "because no other rule matches",
         "wins  files.test/a/bad.exe  url   malicious     90  malware     -",
     ] {
         assert!(ran.stdout.contains(told), "{told:?} is not in\n{}", ran.stdout);
@@ -220,18 +224,25 @@ fn explain_shows_the_way_to_the_answer() {
 fn explain_lists_losers_below_the_winner() {
     let snapshot = compiled(&feeds("losers"));
     let ran = explain(&snapshot, "http://www.good.evil.test/");
-    let lines: Vec<&str> = ran.stdout.lines().collect();
-    let [winner, loser] = lines[lines.len() - 2..] else { panic!("two matches: {}", ran.stdout) };
+    let lines: Vec<&str> = ran.stdout.lines().skip_while(|line| !line.contains("MATCHES")).collect();
+    let [_, winner, loser] = lines[..3] else { panic!("two matches: {}", ran.stdout) };
     assert!(winner.starts_with("wins  good.evil.test  host+subdomains  clean"), "{}", ran.stdout);
     assert!(loser.trim_start().starts_with("evil.test       host+subdomains  suspicious"), "{}", ran.stdout);
     assert_eq!(ran.status, 0, "the allow rule wins");
+    for told in [
+        "because an allow rule beats every listing, here: suspicious",
+        "allow.txt:1  allow says allow",
+        "domains.txt:1  domains says suspicious",
+    ] {
+        assert!(ran.stdout.contains(told), "{told:?} is not in\n{}", ran.stdout);
+    }
 }
 
 #[test]
 fn explain_knows_addresses_hashes_misses_and_what_is_no_key() {
     let snapshot = compiled(&feeds("kinds"));
     let network = explain(&snapshot, "198.51.100.77");
-    assert!(network.stdout.contains("wins  198.51.100.0 to 198.51.100.255  ipv4"), "{}", network.stdout);
+    assert!(network.stdout.contains("wins  198.51.100.0/24  ipv4"), "{}", network.stdout);
     assert_eq!(network.status, 1);
     assert!(explain(&snapshot, "http://0xc6.51.0x6401/").stdout.contains("canonical   http://198.51.100.1/"));
     let miss = explain(&snapshot, "44d88612fea8a8f36de82e1278abb02f");
@@ -244,11 +255,100 @@ fn explain_knows_addresses_hashes_misses_and_what_is_no_key() {
 
 #[test]
 fn explain_needs_no_snapshot_to_show_the_canonical_form() {
-    let ran = verdictctl(&["explain", "--json", "http://A.test/b/../c"]);
+    let ran = verdictctl(&["explain", "--offline", "--json", "http://A.test/b/../c"]);
     let document: Value = serde_json::from_str(&ran.stdout).expect("one document");
     assert_eq!(document["canonical"], "http://a.test/c");
     assert_eq!((&document["generation"], &document["matches"]), (&Value::Null, &Value::Array(vec![])));
     assert_eq!(ran.status, 0);
+}
+
+/// Feeds whose votes and prefixes contradict each other; `bad` holds what would repaint a terminal.
+fn contradictions(name: &str) -> PathBuf {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("cargo gives tests a directory");
+    let write = |name: &str, content: &str| std::fs::write(directory.join(name), content).expect("the directory can be written");
+    write("bad", "evil.test # \x1b[2J\n198.51.100.0/24\n198.51.100.64/26\n");
+    write("odd", "evil.test\n198.51.100.64/28\n");
+    write("own", "198.51.0.0/16\n");
+    let mut toml = String::new();
+    for (name, said) in [("bad", "comments"), ("odd", "class = \"suspicious\""), ("own", "action = \"allow\"")] {
+        let said = if said == "comments" { "" } else { said };
+        toml += &format!("[[feed]]\nname = \"{name}\"\npath = \"{name}\"\nformat = \"list\"\n{said}\n");
+    }
+    write("feeds.toml", &toml);
+    directory
+}
+
+fn explained(arguments: &[&str]) -> Value {
+    let ran = verdictctl(&[&["explain", "--json"], arguments].concat());
+    serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {}{}", ran.stdout, ran.stderr))
+}
+
+#[test]
+fn explain_tells_every_vote_on_a_rule_and_why_some_do_not_count() {
+    let directory = contradictions("votes");
+    let snapshot = compiled(&directory);
+    let found = explained(&["--snapshot", &snapshot, "http://evil.test/"]);
+    let votes = found["matches"][0]["votes"].as_array().expect("a list");
+    let told: Vec<_> = votes.iter().map(|vote| (vote["feed"].as_str(), vote["line"].as_u64(), vote["counts"].as_bool())).collect();
+    assert_eq!(told, [(Some("bad"), Some(1), Some(true)), (Some("odd"), Some(1), Some(false))]);
+    assert_eq!(votes[1]["why"], "overruled: malicious beats suspicious");
+    assert_eq!(votes[0]["text"], "evil.test # \\x1b[2J", "strangers' text is escaped");
+    assert_eq!(found["matches"][0]["note"], Value::Null, "the lines come to what the snapshot says");
+}
+
+#[test]
+fn explain_lists_all_prefixes_of_an_address_though_the_snapshot_keeps_the_winner() {
+    let directory = contradictions("prefixes");
+    let snapshot = compiled(&directory);
+    let told = |key: &str| -> Vec<String> {
+        let found = explained(&["--snapshot", &snapshot, key]);
+        let on = |one: &Value| format!("{} {}", one["on"].as_str().unwrap_or_default(), one["class"].as_str().unwrap_or_default());
+        found["matches"].as_array().expect("a list").iter().map(on).collect()
+    };
+    let all = ["198.51.0.0/16 clean", "198.51.100.64/26 malicious", "198.51.100.0/24 malicious", "198.51.100.64/28 suspicious"];
+    assert_eq!(told("198.51.100.65"), all);
+    assert_eq!(told("http://0xc6.51.100.65/"), all, "also as the host of a URL");
+    assert_eq!(told("198.51.100.1"), ["198.51.0.0/16 clean", "198.51.100.0/24 malicious"]);
+    assert_eq!(told("203.0.113.1"), [""; 0]);
+}
+
+#[test]
+fn explain_says_why_lines_are_missing() {
+    let directory = contradictions("missing");
+    let snapshot = compiled(&directory);
+    std::fs::write(directory.join("bad"), "changed.test\n").expect("written");
+    let found = explained(&["--snapshot", &snapshot, "evil.test"]);
+    let vote = &found["matches"][0]["votes"][0];
+    assert_eq!((&vote["line"], &vote["text"], &vote["text_note"]), (&1.into(), &Value::Null, &"the file has changed since".into()));
+    let other = compiled(&contradictions("missing-other"));
+    std::fs::write(directory.join("bad"), "one-more.test\nevil.test\n").expect("written");
+    let newer = path(&directory, "newer.snap");
+    assert_eq!(verdictctl(&["compile", "--no-store", &path(&directory, "feeds.toml"), "-o", &newer]).status, 0);
+    assert!(!Path::new(&format!("{newer}.explain")).exists(), "it was switched off");
+    let none = explained(&["--snapshot", &newer, "evil.test"]);
+    assert!(none["store"].is_null() && none["store_note"].as_str().expect("a note").contains("no explain store"));
+    let stale = explained(&["--snapshot", &newer, "--store", &format!("{other}.explain"), "evil.test"]);
+    assert!(stale["store_note"].as_str().expect("a note").contains("is of generation"), "{stale}");
+    assert_eq!(stale["matches"][0]["votes"], Value::Array(vec![]));
+    let broken = file("broken.explain", b"VEXPLAIN but not really");
+    assert_eq!(verdictctl(&["explain", "--snapshot", &newer, "--store", &broken, "evil.test"]).status, 65);
+}
+
+#[test]
+fn verify_and_inspect_know_the_store() {
+    let snapshot = compiled(&contradictions("known"));
+    let store = format!("{snapshot}.explain");
+    let ran = verdictctl(&["verify", &snapshot]);
+    assert!(ran.status == 0 && ran.stdout.contains(&format!("{store}: ok, 6 votes of 3 feeds")), "{}{}", ran.stdout, ran.stderr);
+    let ran = verdictctl(&["inspect", &store]);
+    assert!(ran.status == 0 && ran.stdout.contains("votes       6") && ran.stdout.contains("  odd"), "{}", ran.stdout);
+    let mut bytes = std::fs::read(&store).expect("written");
+    bytes[5000] ^= 1;
+    std::fs::write(&store, &bytes).expect("written");
+    let ran = verdictctl(&["verify", &snapshot]);
+    assert!(ran.status == 65 && ran.stderr.contains("corrupt explain store: page at byte 4096"), "{}", ran.stderr);
+    assert_eq!(verdictctl(&["verify", &store]).status, 65);
 }
 
 /// Compiles one rule, as a line of a feed of this format, and tells whether each key meets it.

@@ -133,7 +133,7 @@ impl Arena {
 /// How many rules ahead the arena is asked for: two dependent misses, an entry and its bytes, hidden behind the work on so many rules.
 const AHEAD: usize = 16;
 
-fn encode(rule: &Rule<'_>, out: &mut Vec<u8>) {
+pub(super) fn encode(rule: &Rule<'_>, out: &mut Vec<u8>) {
     out.push(kind_of(rule) as u8);
     match *rule {
         Rule::Host { host, .. } => out.extend_from_slice(host.as_bytes()),

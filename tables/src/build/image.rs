@@ -58,6 +58,7 @@ pub(super) struct Image {
     sections: Sections,
     pub(super) file_bytes: u64,
     pub(super) generation: u64,
+    pub(super) sha256: [u8; 32],
 }
 
 impl Image {
@@ -84,7 +85,7 @@ impl Image {
         page[size_of::<Header>()..][..size_of_val(&table[..])].copy_from_slice(bytemuck::cast_slice(&table));
         let sha256: [u8; 32] = Sha256::digest(page).into();
         page[SHA256_AT..SHA256_AT + 32].copy_from_slice(&sha256);
-        Self { page, sections, file_bytes: offset, generation: generation_of(&sha256) }
+        Self { page, sections, file_bytes: offset, generation: generation_of(&sha256), sha256 }
     }
 
     pub(super) fn write_to(&self, out: &mut impl Write) -> io::Result<()> {

@@ -94,6 +94,7 @@ pub struct Builder {
     path_prefixes: usize,
     threads: usize,
     tag_mask: u64,
+    traced: Option<Vec<TracedVote>>,
     progress: Progress,
 }
 
@@ -103,6 +104,56 @@ pub struct Built {
     pub bytes: Vec<u8>,
     /// Its name: first 8 bytes of its digest, never 0.
     pub generation: u64,
+}
+
+/// A snapshot that is finished, but not yet in one piece.
+pub struct Prepared {
+    image: Image,
+    votes: Vec<TracedVote>,
+}
+
+impl Prepared {
+    /// Its name.
+    pub fn generation(&self) -> u64 {
+        self.image.generation
+    }
+
+    /// What its header's SHA-256 is.
+    pub fn sha256(&self) -> &[u8; 32] {
+        &self.image.sha256
+    }
+
+    /// Every vote by the fingerprint of its rule, if `Builder::trace` asked for them.
+    pub fn votes(&self) -> &[TracedVote] {
+        &self.votes
+    }
+
+    /// Into a file: written beside it, synced, and renamed, so that no partial file is ever seen under `path`.
+    pub fn write_file(&self, path: &Path) -> Result<(), Error> {
+        Ok(self.image.write_file(path)?)
+    }
+}
+
+/// One call of `Builder::add`, and the rule that it was about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TracedVote {
+    /// See [`fingerprint`].
+    pub fingerprint: u64,
+    /// How many calls that were not refused came before.
+    pub vote: u32,
+}
+
+/// The name of a rule in an explain store: the first 8 bytes of the SHA-256 of its canonical encoding (FORMAT.md, "Whose hash key"), most
+/// significant first. Rules that mean the same have the same. Refuses what `Builder::add` would refuse in any scheme.
+pub fn fingerprint(rule: Rule<'_>) -> Result<u64, Error> {
+    let mut encoding = Vec::new();
+    arena::encode(&normal_form(rule)?, &mut encoding);
+    Ok(fingerprint_of(&seed::rule_digest(&encoding)))
+}
+
+fn fingerprint_of(digest: &seed::RuleDigest) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *digest;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// A distinct rule: an entry that holds it, and the temporary number of its verdict.
@@ -133,6 +184,7 @@ impl Builder {
             path_prefixes: 0,
             threads: parallel::threads(),
             tag_mask: u64::MAX,
+            traced: None,
             progress: Box::new(|_, _, _| ()),
         }
     }
@@ -175,6 +227,11 @@ impl Builder {
         number
     }
 
+    /// Keeps, for `Prepared::votes`, which call of `add` was about which rule.
+    pub fn trace(&mut self) {
+        self.traced = Some(Vec::new());
+    }
+
     /// How many (rule, vote) pairs were added.
     pub fn votes(&self) -> u64 {
         self.arena.entries.len() as u64
@@ -214,7 +271,7 @@ impl Builder {
 
     /// The snapshot, in memory.
     pub fn build<B: Backend>(self, backend: B) -> Result<Built, Error> {
-        let image = self.image(backend)?;
+        let image = self.prepare(backend)?.image;
         let mut bytes = Vec::with_capacity(image.file_bytes as usize);
         image.write_to(&mut bytes)?;
         Ok(Built { bytes, generation: image.generation })
@@ -222,12 +279,18 @@ impl Builder {
 
     /// The snapshot, in a file: written beside it, synced, and renamed, so that no partial file is ever seen under `path`. Returns its generation.
     pub fn build_to<B: Backend>(self, backend: B, path: &Path) -> Result<u64, Error> {
-        let image = self.image(backend)?;
-        image.write_file(path)?;
-        Ok(image.generation)
+        let prepared = self.prepare(backend)?;
+        prepared.write_file(path)?;
+        Ok(prepared.generation())
     }
 
-    fn image<B: Backend>(mut self, backend: B) -> Result<Image, Error> {
+    /// The snapshot, with what there is to know of it before it is written.
+    pub fn prepare<B: Backend>(mut self, backend: B) -> Result<Prepared, Error> {
+        let image = self.image(backend)?;
+        Ok(Prepared { image, votes: self.traced.unwrap_or_default() })
+    }
+
+    fn image<B: Backend>(&mut self, backend: B) -> Result<Image, Error> {
         if self.too_many_sources {
             return Err(Error::TooManySources { max: SOURCES_MAX });
         }
@@ -322,6 +385,9 @@ impl Builder {
     /// Groups equal rules, merges their votes and interns the results.
     fn merge_votes(&mut self) -> Result<(seed::RuleDigest, Vec<RuleVerdict>, Records, SourceSections), Error> {
         let entries = self.digests();
+        if let Some(traced) = &mut self.traced {
+            traced.extend(entries.iter().map(|(digest, entry)| TracedVote { fingerprint: fingerprint_of(digest), vote: *entry }));
+        }
         let (numbers, sources) = self.sort_sources();
         let distinct = || entries.chunk_by(|a, b| a.0 == b.0);
         let count = distinct().count();

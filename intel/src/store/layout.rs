@@ -1,0 +1,130 @@
+//! The bytes of an explain store.
+//!
+//! ```text
+//! 0        4096                                                        file_bytes
+//! +--------+------------------+------------------+---------+---------+
+//! | header | pages of votes   | pages of shapes  | feeds   | strings |
+//! +--------+------------------+------------------+---------+---------+
+//! page     255 elements of 16 bytes, unused ones zero │ checksum, 16 bytes
+//! vote     fingerprint u64 │ line u32 │ shape u32
+//! shape    ttl_s u32 │ feed u16 │ categories u16 │ first_seen_day u16 │ last_seen_day u16 │ standing u8 │ score u8 │ confidence u8 │ zero u8
+//! ```
+//! Little-endian. A page's checksum is the first half of SHA-256 over the snapshot's SHA-256, the page's number and its elements, so that no page
+//! of another store, and no other page of this one, can stand in its place.
+
+use bytemuck::{Pod, Zeroable};
+use sha2::{Digest as _, Sha256};
+
+pub(super) const MAGIC: [u8; 8] = *b"VEXPLAIN";
+/// The version that is written and read.
+pub const STORE_VERSION: u32 = 1;
+pub(super) const PAGE: usize = 4096;
+pub(super) const ELEMENT: usize = 16;
+pub(super) const ELEMENTS_PER_PAGE: usize = PAGE / ELEMENT - 1;
+pub(super) const CHECKSUM_AT: usize = ELEMENTS_PER_PAGE * ELEMENT;
+/// Feeds of one store: their numbers are 16 bits wide.
+pub const FEEDS_MAX: u32 = 1 << 16;
+/// Bytes of all names and paths of feeds: 1 KiB for each of 65536.
+pub const STRINGS_BYTES_MAX: u64 = 64 << 20;
+
+/// The first page, of which the rest is zero.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub(super) struct Header {
+    pub magic: [u8; 8],
+    pub version: u32,
+    pub page_bytes: u32,
+    pub file_bytes: u64,
+    pub generation: u64,
+    pub snapshot_sha256: [u8; 32],
+    pub votes: u64,
+    pub shapes: u64,
+    pub feeds: u32,
+    pub zero: u32,
+    pub strings_bytes: u64,
+    /// Of feeds and strings.
+    pub tail_sha256: [u8; 32],
+    /// Of this page, with this field as zeros.
+    pub sha256: [u8; 32],
+}
+
+pub(super) const SHA256_AT: usize = 128;
+const _: () = assert!(std::mem::offset_of!(Header, sha256) == SHA256_AT && size_of::<Header>() == SHA256_AT + 32);
+
+/// One line's word on one rule.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub(super) struct Vote {
+    pub fingerprint: u64,
+    /// From 1; `u32::MAX` for that line and all after it.
+    pub line: u32,
+    pub shape: u32,
+}
+
+/// What votes have in common that differ in rule and line only.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Pod, Zeroable)]
+pub(super) struct Shape {
+    pub ttl_s: u32,
+    pub feed: u16,
+    pub categories: u16,
+    pub first_seen_day: u16,
+    pub last_seen_day: u16,
+    /// Bit 3 override, bit 2 allow, bits 0 and 1 the class that the feed wrote.
+    pub standing: u8,
+    pub score: u8,
+    pub confidence: u8,
+    pub zero: u8,
+}
+
+/// One feed.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub(super) struct FeedEntry {
+    pub name_at: u32,
+    pub name_bytes: u32,
+    pub file_at: u32,
+    pub file_name_bytes: u32,
+    pub file_bytes: u64,
+    pub rows: u64,
+    pub sha256: [u8; 32],
+}
+
+const _: () = assert!(size_of::<Vote>() == ELEMENT && size_of::<Shape>() == ELEMENT && size_of::<FeedEntry>() == 64);
+const _: () = assert!(CHECKSUM_AT + 16 == PAGE);
+
+/// Pages that `elements` take.
+pub(super) const fn pages(elements: u64) -> u64 {
+    elements.div_ceil(ELEMENTS_PER_PAGE as u64)
+}
+
+/// The checksum of a page's elements.
+pub(super) fn checksum(snapshot_sha256: &[u8; 32], page: u64, elements: &[u8]) -> [u8; 16] {
+    let mut hasher = Sha256::new();
+    hasher.update(snapshot_sha256);
+    hasher.update(page.to_le_bytes());
+    hasher.update(elements);
+    let whole: [u8; 32] = hasher.finalize().into();
+    let mut half = [0; 16];
+    half.copy_from_slice(&whole[..16]);
+    half
+}
+
+/// Puts every checksum right, as far as the sizes in the header allow: so that tests and fuzzers get behind them.
+#[doc(hidden)]
+pub fn reseal(bytes: &mut [u8]) {
+    let Some(head) = bytes.get(..size_of::<Header>()) else { return };
+    let mut header: Header = bytemuck::pod_read_unaligned(head);
+    let numbered = pages(header.votes).saturating_add(pages(header.shapes));
+    for number in 1..=numbered.min((bytes.len() / PAGE) as u64) {
+        let Some(page) = bytes.get_mut(number as usize * PAGE..).and_then(|rest| rest.get_mut(..PAGE)) else { break };
+        let (elements, sum) = page.split_at_mut(CHECKSUM_AT);
+        sum.copy_from_slice(&checksum(&header.snapshot_sha256, number, elements));
+    }
+    let tail_at = usize::try_from(numbered.saturating_add(1).saturating_mul(PAGE as u64)).unwrap_or(usize::MAX);
+    header.tail_sha256 = Sha256::digest(bytes.get(tail_at..).unwrap_or_default()).into();
+    header.sha256 = [0; 32];
+    bytes[..size_of::<Header>()].copy_from_slice(bytemuck::bytes_of(&header));
+    let sum: [u8; 32] = Sha256::digest(&bytes[..bytes.len().min(PAGE)]).into();
+    bytes[SHA256_AT..SHA256_AT + 32].copy_from_slice(&sum);
+}

@@ -1,0 +1,224 @@
+//! The writing side: where each vote came from, noted while feeds are read, and put in the order of rules when the snapshot is known.
+//!
+//! ```text
+//! Builder::add  ┐ the same order                     Prepared::votes (fingerprint, number of the vote), sorted
+//! Origins::push ┴ 8 bytes a vote: line, shape  ──────────────┴──► pages ──► .name.partial ──► fsync ──► rename
+//! ```
+
+use super::layout::{
+    CHECKSUM_AT, ELEMENT, ELEMENTS_PER_PAGE, FeedEntry, Header, MAGIC, PAGE, SHA256_AT, STORE_VERSION, Shape, Vote, checksum, pages,
+};
+use bytemuck::Zeroable;
+use sha2::{Digest as _, Sha256};
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use verdict_tables::Prepared;
+
+/// A feed as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedOrigin {
+    /// Its name.
+    pub name: String,
+    /// Its file, as the operator wrote it.
+    pub file: String,
+    /// Bytes of the file.
+    pub file_bytes: u64,
+    /// SHA-256 of the file, compressed as it is.
+    pub sha256: [u8; 32],
+    /// Lines after decompression.
+    pub rows: u64,
+}
+
+/// Where votes come from, in the order in which the builder took them.
+#[derive(Debug, Default)]
+pub struct Origins {
+    feeds: Vec<FeedOrigin>,
+    votes: Vec<(u32, u32)>,
+    shapes: Vec<Shape>,
+    numbers: HashMap<Shape, u32>,
+    last: Option<(Shape, u32)>,
+}
+
+impl Origins {
+    /// The votes that follow are of the feed that `end_feed` will name.
+    pub fn begin_feed(&mut self) {
+        self.last = None;
+    }
+
+    /// Names the feed of the votes since `begin_feed`.
+    pub fn end_feed(&mut self, feed: FeedOrigin) {
+        self.feeds.push(feed);
+    }
+
+    /// Notes a vote that the builder took.
+    pub fn push(&mut self, line: u64, vote: &verdict_tables::Vote) {
+        let shape = Shape {
+            ttl_s: vote.ttl_s,
+            feed: self.feeds.len() as u16, // FEEDS_MAX of a configuration is below
+            categories: vote.categories,
+            first_seen_day: vote.first_seen_day,
+            last_seen_day: vote.last_seen_day,
+            standing: (u8::from(vote.overrides) << 3) | (u8::from(vote.allow) << 2) | vote.class as u8,
+            score: vote.score,
+            confidence: vote.confidence,
+            zero: 0,
+        };
+        let number = match self.last {
+            Some((last, number)) if last == shape => number,
+            _ => {
+                let next = self.shapes.len() as u32; // fewer than votes, of which there are at most VOTES_MAX
+                let number = *self.numbers.entry(shape).or_insert(next);
+                if number == next {
+                    self.shapes.push(shape);
+                }
+                number
+            }
+        };
+        self.last = Some((shape, number));
+        self.votes.push((u32::try_from(line).unwrap_or(u32::MAX), number));
+    }
+
+    /// Writes the store of `prepared` beside `path`; it gets its name by `Pending::commit`.
+    pub fn write_beside(&self, path: &Path, prepared: &Prepared) -> io::Result<Pending> {
+        let pending = Pending { temporary: partial(path)?, path: path.to_owned(), committed: false };
+        let mut file = BufWriter::with_capacity(1 << 20, File::create_new(&pending.temporary)?);
+        self.write_to(&mut file, prepared)?;
+        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        Ok(pending)
+    }
+
+    /// The bytes of the store of `prepared`, which was built from the votes noted here.
+    pub fn write_to(&self, out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
+        let votes = prepared.votes();
+        assert_eq!(votes.len(), self.votes.len(), "a vote was noted for each that the builder took");
+        let (mut tail, mut strings) = (Vec::new(), Vec::new());
+        for feed in &self.feeds {
+            let (name_at, name_bytes) = append(&mut strings, &feed.name);
+            let (file_at, file_name_bytes) = append(&mut strings, &feed.file);
+            let FeedOrigin { file_bytes, rows, sha256, .. } = *feed;
+            tail.extend_from_slice(bytemuck::bytes_of(&FeedEntry {
+                name_at,
+                name_bytes,
+                file_at,
+                file_name_bytes,
+                file_bytes,
+                rows,
+                sha256,
+            }));
+        }
+        tail.extend_from_slice(&strings);
+        let (vote_pages, shape_pages) = (pages(votes.len() as u64), pages(self.shapes.len() as u64));
+        let header = Header {
+            magic: MAGIC,
+            version: STORE_VERSION,
+            page_bytes: PAGE as u32,
+            file_bytes: (1 + vote_pages + shape_pages) * PAGE as u64 + tail.len() as u64,
+            generation: prepared.generation(),
+            snapshot_sha256: *prepared.sha256(),
+            votes: votes.len() as u64,
+            shapes: self.shapes.len() as u64,
+            feeds: self.feeds.len() as u32,
+            strings_bytes: strings.len() as u64,
+            tail_sha256: Sha256::digest(&tail).into(),
+            ..Header::zeroed()
+        };
+        let mut page = [0; PAGE];
+        page[..size_of::<Header>()].copy_from_slice(bytemuck::bytes_of(&header));
+        let sha256: [u8; 32] = Sha256::digest(page).into();
+        page[SHA256_AT..SHA256_AT + 32].copy_from_slice(&sha256);
+        out.write_all(&page)?;
+        let mut paged = Paged { out, snapshot_sha256: prepared.sha256(), page: [0; PAGE], used: 0, number: 1 };
+        for traced in votes {
+            let (line, shape) = self.votes[traced.vote as usize];
+            paged.push(bytemuck::bytes_of(&Vote { fingerprint: traced.fingerprint, line, shape }))?;
+        }
+        paged.flush()?;
+        for shape in &self.shapes {
+            paged.push(bytemuck::bytes_of(shape))?;
+        }
+        paged.flush()?;
+        out.write_all(&tail)
+    }
+}
+
+/// Puts elements into pages.
+struct Paged<'a, W> {
+    out: &'a mut W,
+    snapshot_sha256: &'a [u8; 32],
+    page: [u8; PAGE],
+    used: usize,
+    number: u64,
+}
+
+impl<W: Write> Paged<'_, W> {
+    fn push(&mut self, element: &[u8]) -> io::Result<()> {
+        self.page[self.used * ELEMENT..(self.used + 1) * ELEMENT].copy_from_slice(element);
+        self.used += 1;
+        if self.used == ELEMENTS_PER_PAGE { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.used == 0 {
+            return Ok(());
+        }
+        let (elements, sum) = self.page.split_at_mut(CHECKSUM_AT);
+        sum.copy_from_slice(&checksum(self.snapshot_sha256, self.number, elements));
+        self.out.write_all(&self.page)?;
+        self.page = [0; PAGE];
+        self.used = 0;
+        self.number += 1;
+        Ok(())
+    }
+}
+
+fn append(strings: &mut Vec<u8>, text: &str) -> (u32, u32) {
+    let at = strings.len() as u32;
+    strings.extend_from_slice(text.as_bytes());
+    (at, text.len() as u32)
+}
+
+/// A store that is complete on disk, under a name of its own until it is committed; else it is removed.
+#[derive(Debug)]
+pub struct Pending {
+    temporary: PathBuf,
+    path: PathBuf,
+    committed: bool,
+}
+
+impl Pending {
+    /// Gives it its name, in one step; returns its size.
+    pub fn commit(mut self) -> io::Result<u64> {
+        let bytes = fs::metadata(&self.temporary)?.len();
+        fs::rename(&self.temporary, &self.path)?;
+        self.committed = true;
+        File::open(directory(&self.path))?.sync_all()?;
+        Ok(bytes)
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if !self.committed {
+            // A leftover is named so that nobody takes it for a store.
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+fn directory(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn partial(path: &Path) -> io::Result<PathBuf> {
+    let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"))?;
+    let unused = (0..1000).find_map(|attempt| {
+        let mut temporary = std::ffi::OsString::from(".");
+        temporary.push(name);
+        temporary.push(format!(".{}-{attempt}.partial", std::process::id()));
+        let temporary = directory(path).join(temporary);
+        (!temporary.exists()).then_some(temporary)
+    });
+    unused.ok_or_else(|| io::Error::new(io::ErrorKind::AlreadyExists, "too many partial files beside it"))
+}

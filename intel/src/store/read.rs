@@ -1,0 +1,357 @@
+//! The reading side: a parser of bytes that anyone may have written, so everything is checked, and everything is bounded.
+//!
+//! ```text
+//! open       header page ─ its SHA-256 ─ sizes against the file's length ─ feeds and strings ─ their SHA-256
+//! votes_of   binary search over pages of votes; each page is read whole and checked before any of it is used
+//! ```
+//! Memory: the tail (at most 64 MiB of strings, usually a few KiB) and the pages of the search.
+
+use super::layout::{
+    CHECKSUM_AT, ELEMENT, ELEMENTS_PER_PAGE, FEEDS_MAX, FeedEntry, Header, MAGIC, PAGE, SHA256_AT, STORE_VERSION, STRINGS_BYTES_MAX, Shape,
+    Vote, checksum, pages,
+};
+use super::origins::FeedOrigin;
+use bytemuck::AnyBitPattern;
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use verdict_tables::{Class, category};
+
+/// Votes on one rule that are told; a feed may repeat a line a million times.
+pub const VOTES_OF_RULE_MAX: usize = 256;
+/// Pages that are kept; more are read again.
+const PAGES_KEPT: usize = 256;
+
+/// Why a store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be read.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// It is no explain store, or a damaged one.
+    #[error("corrupt explain store: {what} at byte {offset}: expected {expected}, got {got}")]
+    Corrupt {
+        /// The part.
+        what: &'static str,
+        /// In the file.
+        offset: u64,
+        /// What should be there.
+        expected: String,
+        /// What is.
+        got: String,
+    },
+    /// Another version's.
+    #[error("unsupported explain store: version {got}, and this is version {STORE_VERSION}")]
+    Unsupported {
+        /// Its version.
+        got: u32,
+    },
+}
+
+fn corrupt(what: &'static str, offset: u64, expected: impl Into<String>, got: impl Into<String>) -> StoreError {
+    StoreError::Corrupt { what, offset, expected: expected.into(), got: got.into() }
+}
+
+/// One line's word on one rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredVote {
+    /// Place among [`Store::feeds`].
+    pub feed: usize,
+    /// From 1; `u32::MAX` stands for that line or a later one.
+    pub line: u64,
+    /// What the feed wrote; an allow vote counts as clean all the same.
+    pub class: Class,
+    /// It allows.
+    pub allow: bool,
+    /// The operator's own word.
+    pub overrides: bool,
+    /// 0 to 100.
+    pub score: u8,
+    /// 0 to 100.
+    pub confidence: u8,
+    /// Bit set.
+    pub categories: u16,
+    /// Days since 1970-01-01, 0 if not known.
+    pub first_seen_day: u16,
+    /// Days since 1970-01-01, 0 if not known.
+    pub last_seen_day: u16,
+    /// Seconds.
+    pub ttl_s: u32,
+}
+
+impl StoredVote {
+    /// What decides among votes on one rule, as FORMAT.md has it: the highest (override, allow, class) wins.
+    pub fn standing(&self) -> (bool, bool, Class) {
+        (self.overrides, self.allow, if self.allow { Class::Clean } else { self.class })
+    }
+}
+
+/// All votes on one rule, in the order of feeds and lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VotesOf {
+    /// At most [`VOTES_OF_RULE_MAX`].
+    pub votes: Vec<StoredVote>,
+    /// There are more.
+    pub more: bool,
+}
+
+/// An explain store, open.
+#[derive(Debug)]
+pub struct Store {
+    bytes: Bytes,
+    header: Header,
+    feeds: Vec<FeedOrigin>,
+    pages: BTreeMap<u64, Box<[u8; PAGE]>>,
+}
+
+#[derive(Debug)]
+enum Bytes {
+    File(File),
+    Memory(Vec<u8>),
+}
+
+impl Bytes {
+    fn read_at(&self, at: u64, out: &mut [u8]) -> Result<(), StoreError> {
+        match self {
+            Self::File(file) => file.read_exact_at(out, at)?,
+            Self::Memory(bytes) => {
+                let piece = usize::try_from(at).ok().and_then(|at| bytes.get(at..at.checked_add(out.len())?));
+                out.copy_from_slice(piece.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Opens a file and checks its header and its list of feeds; pages of votes are checked as they are needed.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(corrupt("file", 0, "a regular file", "something else"));
+        }
+        Self::new(Bytes::File(file), metadata.len())
+    }
+
+    /// The same of bytes in memory.
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, StoreError> {
+        let length = bytes.len() as u64;
+        Self::new(Bytes::Memory(bytes), length)
+    }
+
+    fn new(bytes: Bytes, length: u64) -> Result<Self, StoreError> {
+        if length < PAGE as u64 {
+            return Err(corrupt("header", length, format!("{PAGE} bytes"), format!("{length} bytes")));
+        }
+        let mut page = [0; PAGE];
+        bytes.read_at(0, &mut page)?;
+        let header = check_header(&mut page, length)?;
+        let tail_at = (1 + pages(header.votes) + pages(header.shapes)) * PAGE as u64;
+        let mut tail = vec![0; (length - tail_at) as usize];
+        bytes.read_at(tail_at, &mut tail)?;
+        let sum: [u8; 32] = Sha256::digest(&tail).into();
+        if sum != header.tail_sha256 {
+            return Err(corrupt("feeds", tail_at, "the SHA-256 of the header", "another"));
+        }
+        let feeds = read_feeds(&header, &tail, tail_at)?;
+        Ok(Self { bytes, header, feeds, pages: BTreeMap::new() })
+    }
+
+    /// The snapshot that it belongs to.
+    pub fn generation(&self) -> u64 {
+        self.header.generation
+    }
+
+    /// SHA-256 of that snapshot, as its header has it.
+    pub fn snapshot_sha256(&self) -> &[u8; 32] {
+        &self.header.snapshot_sha256
+    }
+
+    /// Votes on all rules.
+    pub fn votes(&self) -> u64 {
+        self.header.votes
+    }
+
+    /// Bytes of the file.
+    pub fn file_bytes(&self) -> u64 {
+        self.header.file_bytes
+    }
+
+    /// Feeds, in the order of their numbers.
+    pub fn feeds(&self) -> &[FeedOrigin] {
+        &self.feeds
+    }
+
+    /// Everything that was said of the rule with this fingerprint; nothing if no feed has it.
+    pub fn votes_of(&mut self, fingerprint: u64) -> Result<VotesOf, StoreError> {
+        let (mut low, mut high) = (0, self.header.votes);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.vote(middle)?.fingerprint < fingerprint { low = middle + 1 } else { high = middle }
+        }
+        let mut found = VotesOf::default();
+        for at in low..self.header.votes {
+            let vote = self.vote(at)?;
+            if vote.fingerprint != fingerprint {
+                break;
+            }
+            if found.votes.len() == VOTES_OF_RULE_MAX {
+                found.more = true;
+                break;
+            }
+            found.votes.push(self.stored(at, vote)?);
+        }
+        Ok(found)
+    }
+
+    /// Reads and checks everything.
+    pub fn verify(&mut self) -> Result<(), StoreError> {
+        let mut before = 0;
+        for at in 0..self.header.votes {
+            let vote = self.vote(at)?;
+            if vote.fingerprint < before {
+                return Err(corrupt("votes", self.offset_of(at), "ascending fingerprints", "a smaller one"));
+            }
+            before = vote.fingerprint;
+            if u64::from(vote.shape) >= self.header.shapes {
+                return Err(corrupt("votes", self.offset_of(at), format!("a shape below {}", self.header.shapes), vote.shape.to_string()));
+            }
+        }
+        for number in 0..self.header.shapes {
+            self.shape(number)?;
+        }
+        Ok(())
+    }
+
+    fn stored(&mut self, at: u64, vote: Vote) -> Result<StoredVote, StoreError> {
+        if u64::from(vote.shape) >= self.header.shapes {
+            return Err(corrupt("votes", self.offset_of(at), format!("a shape below {}", self.header.shapes), vote.shape.to_string()));
+        }
+        let shape = self.shape(vote.shape.into())?;
+        Ok(StoredVote {
+            feed: shape.feed.into(),
+            line: vote.line.into(),
+            class: Class::from_u8(shape.standing & 3).unwrap_or(Class::Unknown), // two bits are always a class
+            allow: shape.standing & 4 != 0,
+            overrides: shape.standing & 8 != 0,
+            score: shape.score,
+            confidence: shape.confidence,
+            categories: shape.categories,
+            first_seen_day: shape.first_seen_day,
+            last_seen_day: shape.last_seen_day,
+            ttl_s: shape.ttl_s,
+        })
+    }
+
+    fn vote(&mut self, at: u64) -> Result<Vote, StoreError> {
+        self.element(1, at)
+    }
+
+    /// A shape within its bounds.
+    fn shape(&mut self, number: u64) -> Result<Shape, StoreError> {
+        let first_page = 1 + pages(self.header.votes);
+        let shape: Shape = self.element(first_page, number)?;
+        let fine = usize::from(shape.feed) < self.feeds.len()
+            && shape.standing < 16
+            && shape.score <= 100
+            && shape.confidence <= 100
+            && shape.categories & !category::ALL == 0
+            && shape.zero == 0;
+        if fine {
+            return Ok(shape);
+        }
+        let offset = (first_page + number / ELEMENTS_PER_PAGE as u64) * PAGE as u64 + number % ELEMENTS_PER_PAGE as u64 * ELEMENT as u64;
+        Err(corrupt("shapes", offset, "a feed, a standing and scores within their bounds", format!("{shape:?}")))
+    }
+
+    fn offset_of(&self, vote: u64) -> u64 {
+        (1 + vote / ELEMENTS_PER_PAGE as u64) * PAGE as u64 + vote % ELEMENTS_PER_PAGE as u64 * ELEMENT as u64
+    }
+
+    /// Element `at` of the array whose pages begin with number `first_page`; the caller has held `at` against its count.
+    fn element<T: AnyBitPattern>(&mut self, first_page: u64, at: u64) -> Result<T, StoreError> {
+        let page = self.page(first_page + at / ELEMENTS_PER_PAGE as u64)?;
+        let at = (at % ELEMENTS_PER_PAGE as u64) as usize * ELEMENT;
+        Ok(bytemuck::pod_read_unaligned(&page[at..at + ELEMENT]))
+    }
+
+    fn page(&mut self, number: u64) -> Result<&[u8; PAGE], StoreError> {
+        if self.pages.len() >= PAGES_KEPT && !self.pages.contains_key(&number) {
+            self.pages.clear();
+        }
+        match self.pages.entry(number) {
+            std::collections::btree_map::Entry::Occupied(kept) => Ok(kept.into_mut()),
+            std::collections::btree_map::Entry::Vacant(empty) => {
+                let mut page = Box::new([0; PAGE]);
+                self.bytes.read_at(number * PAGE as u64, page.as_mut_slice())?;
+                let (elements, sum) = page.split_at(CHECKSUM_AT);
+                if checksum(&self.header.snapshot_sha256, number, elements) != sum {
+                    return Err(corrupt("page", number * PAGE as u64, "a page with its checksum", "another checksum"));
+                }
+                Ok(empty.insert(page))
+            }
+        }
+    }
+}
+
+/// Everything that the header says of itself and of the file's length. Clears the checksum in `page`.
+fn check_header(page: &mut [u8; PAGE], length: u64) -> Result<Header, StoreError> {
+    let header: Header = bytemuck::pod_read_unaligned(&page[..size_of::<Header>()]);
+    if header.magic != MAGIC {
+        return Err(corrupt("magic", 0, "VEXPLAIN", header.magic.escape_ascii().to_string()));
+    }
+    if header.version != STORE_VERSION {
+        return Err(StoreError::Unsupported { got: header.version });
+    }
+    page[SHA256_AT..SHA256_AT + 32].fill(0);
+    let sum: [u8; 32] = Sha256::digest(&page[..]).into();
+    if sum != header.sha256 {
+        return Err(corrupt("header", SHA256_AT as u64, "the SHA-256 of the page", "another"));
+    }
+    if page[size_of::<Header>()..].iter().any(|byte| *byte != 0) || header.zero != 0 {
+        return Err(corrupt("header", size_of::<Header>() as u64, "zeros", "something else"));
+    }
+    let bounds = [
+        ("page size", 12, header.page_bytes.into(), PAGE as u64, PAGE as u64),
+        ("votes", 64, header.votes, 0, u32::MAX.into()),
+        ("shapes", 72, header.shapes, 0, header.votes),
+        ("feeds", 80, header.feeds.into(), 0, FEEDS_MAX.into()),
+        ("strings", 88, header.strings_bytes, 0, STRINGS_BYTES_MAX),
+    ];
+    for (what, offset, got, least, most) in bounds {
+        if !(least..=most).contains(&got) {
+            return Err(corrupt(what, offset, format!("{least} to {most}"), got.to_string()));
+        }
+    }
+    // Within these bounds nothing overflows.
+    let tail = u64::from(header.feeds) * size_of::<FeedEntry>() as u64 + header.strings_bytes;
+    let whole = (1 + pages(header.votes) + pages(header.shapes)) * PAGE as u64 + tail;
+    for got in [header.file_bytes, length] {
+        if got != whole {
+            return Err(corrupt("length", 16, format!("{whole} bytes"), format!("{got} bytes")));
+        }
+    }
+    Ok(header)
+}
+
+fn read_feeds(header: &Header, tail: &[u8], tail_at: u64) -> Result<Vec<FeedOrigin>, StoreError> {
+    let (entries, strings) = tail.split_at(header.feeds as usize * size_of::<FeedEntry>());
+    let mut feeds = Vec::with_capacity(header.feeds as usize);
+    for (number, entry) in entries.chunks_exact(size_of::<FeedEntry>()).enumerate() {
+        let entry: FeedEntry = bytemuck::pod_read_unaligned(entry);
+        let text = |at: u32, bytes: u32| {
+            let piece = strings.get(at as usize..).and_then(|rest| rest.get(..bytes as usize));
+            let text = piece.and_then(|piece| std::str::from_utf8(piece).ok());
+            let offset = tail_at + (number * size_of::<FeedEntry>()) as u64;
+            text.map(str::to_owned).ok_or_else(|| corrupt("feeds", offset, "a name within the strings, in UTF-8", "none"))
+        };
+        let name = text(entry.name_at, entry.name_bytes)?;
+        let file = text(entry.file_at, entry.file_name_bytes)?;
+        feeds.push(FeedOrigin { name, file, file_bytes: entry.file_bytes, sha256: entry.sha256, rows: entry.rows });
+    }
+    Ok(feeds)
+}
