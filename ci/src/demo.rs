@@ -1,7 +1,7 @@
 //! `cargo xtask demo`: real intelligence compiled, served and asked for, in one command.
 //!
 //! ```text
-//!  build release ─► verdictctl compile ─► verdictd (TCP loopback, Unix socket) ─► verdictctl ask, over both ─► SIGTERM, exit status 0
+//!  build release ─► verdictctl compile ─► verdictd (TCP loopback, Unix socket) ─► verdictctl ask, over both ─► explain ─► SIGTERM, exit status 0
 //! ```
 //! All files lie in `target/demo/`. The questions are those of `intel/sample/questions.tsv`; with feeds of your own added the same answers
 //! must hold, since the sample uses reserved names that no real feed lists.
@@ -51,6 +51,11 @@ pub fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), String> {
             return Err(format!("not every answer over {over} was as expected, or none came ({error})\n{}", server.last_words()));
         }
     }
+    say("why? explained by the daemon, with the lines of the store beside its snapshot");
+    let store = format!("{}.explain", snapshot.display());
+    explain(workspace, &programs, &["--connect", &format!("tcp:{}", server.tcp), "--store", &store])?;
+    say("the same offline, from the snapshot file");
+    explain(workspace, &programs, &["--snapshot", &snapshot.display().to_string()])?;
     if arguments.keep {
         print_kept(workspace, &programs, &server);
         server.keep();
@@ -80,6 +85,20 @@ pub fn ask(workspace: &Workspace, programs: &Programs, endpoint: &str) -> Comman
     let mut command = Command::new(&programs.verdictctl);
     command.current_dir(&workspace.root).args(["ask", QUESTIONS, "--connect", endpoint]);
     command
+}
+
+/// A URL of the sample that several rules speak of; its spelling is not canonical.
+const CONTESTED: &str = "HTTPS://cdn.Example.ORG:443/kit/x/../%72eadme.txt";
+
+/// Explains it; whatever is found, status 1 says that it is listed.
+fn explain(workspace: &Workspace, programs: &Programs, how: &[&str]) -> Result<(), String> {
+    let mut command = Command::new(&programs.verdictctl);
+    let status = command.current_dir(&workspace.root).arg("explain").args(how).arg(CONTESTED).status();
+    match status.map(|status| status.code()) {
+        Ok(Some(0 | 1)) => Ok(()),
+        Ok(code) => Err(format!("explain ended with {code:?}")),
+        Err(error) => Err(format!("explain: {error}")),
+    }
 }
 
 /// Both ways to ask, by name.

@@ -264,3 +264,34 @@ fn ping_measures_and_hello_tells_without_the_hash_key() {
     let ran = verdictctl(&["hello", "--json", "--connect", &address]);
     assert!(!ran.stdout.to_lowercase().contains("aaaaaaaa"), "the hash key stays where it is: {}", ran.stdout);
 }
+
+#[test]
+fn explain_asks_the_daemon_and_uses_a_store_of_its_generation_only() {
+    let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-daemon-store", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("cargo gives tests a directory");
+    let path = |name: &str| directory.join(name).to_str().expect("a plain path").to_owned();
+    std::fs::write(path("bad.txt"), "# bad\nevil.test\n").expect("the directory can be written");
+    let ran = verdictctl(&["compile", &path("bad.txt"), "--format", "host-list", "-o", &path("out.snap")]);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let store = path("out.snap.explain");
+    let inspected: Value = serde_json::from_str(&verdictctl(&["inspect", "--json", &store]).stdout).expect("one document");
+    let generation = u64::from_str_radix(inspected["generation"].as_str().expect("hexadecimal"), 16).expect("hexadecimal");
+
+    let of_other = daemon(Book::sample()).to_string();
+    let ran = verdictctl(&["explain", "--connect", &of_other, "--store", &store, "evil.test"]);
+    assert_eq!((ran.status, ran.stderr.as_str()), (1, ""));
+    for told in [
+        "asked       daemon tcp:127.0.0.1:",
+        "answer      malicious, score 90, malware, verdict 2\n",
+        "wins  evil.test  host-below  malicious     90  malware     -       2  sample-hosts\n",
+        "its lines are not told",
+    ] {
+        assert!(ran.stdout.contains(told), "{told:?} is not in\n{}", ran.stdout);
+    }
+    let same = daemon(Book { generation, ..Book::sample() }).to_string();
+    let ran = verdictctl(&["explain", "--connect", &same, "--store", &store, "evil.test"]);
+    assert!(ran.stdout.contains("bad.txt:2  bad says malicious") && ran.stdout.contains("        | evil.test\n"), "{}", ran.stdout);
+    let ran = verdictctl(&["explain", "--connect", &same, "nothing.test"]);
+    assert!(ran.status == 0 && ran.stdout.contains("unknown: no rule matches"), "{}", ran.stdout);
+    assert_eq!(verdictctl(&["explain", "--connect", "127.0.0.1:1", "evil.test"]).status, 69);
+}
