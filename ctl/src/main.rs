@@ -97,7 +97,8 @@ mod tests {
     use super::*;
     use std::path::Path;
 
-    const DOCUMENTS: [&str; 6] = ["README.md", "ARCHITECTURE.md", "docs/manual.md", "docs/feeds.md", "docs/lookup.md", "docs/explain-store.md"];
+    const DOCUMENTS: [&str; 6] =
+        ["README.md", "ARCHITECTURE.md", "docs/manual.md", "docs/feeds.md", "docs/lookup.md", "docs/explain-store.md"];
 
     fn document(name: &str) -> String {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);

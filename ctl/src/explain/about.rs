@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use verdict_keys::Digest;
-use verdict_tables::Rule;
+use verdict_tables::{Part, Rule};
 
 /// The part of the question that a rule is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,14 @@ pub enum About {
         bits: u8,
     },
     /// A text within the question.
-    Signature(String),
+    Signature {
+        /// In lower case, as its rule has it.
+        text: String,
+        /// Where it is looked for; none if that is not known.
+        part: Option<Part>,
+        /// As a whole word.
+        token: bool,
+    },
     /// A file.
     File(Digest),
     /// Something that this version does not know.
@@ -55,7 +62,8 @@ impl About {
             Self::Url { host, path, own, prefix } => Rule::Url { host, path_query: path, prefix: *prefix, subdomains: !own },
             Self::Prefix { network, bits } => Rule::Net { network: *network, bits: *bits },
             Self::File(digest) => Rule::File(*digest),
-            Self::Interval { .. } | Self::Signature(_) | Self::Other => return None,
+            Self::Signature { text, part, token } => Rule::Signature { text, part: (*part)?, token: *token },
+            Self::Interval { .. } | Self::Other => return None,
         })
     }
 
@@ -67,7 +75,7 @@ impl About {
             Self::Interval { first, last } if first == last => first.to_string(),
             Self::Interval { first, last } => format!("{first} to {last}"),
             Self::Prefix { network, bits } => format!("{network}/{bits}"),
-            Self::Signature(text) => text.clone(),
+            Self::Signature { text, .. } => format!("…{text}…"),
             Self::File(digest) => digest.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect(),
             Self::Other => "?".to_owned(),
         }

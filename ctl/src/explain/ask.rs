@@ -8,7 +8,8 @@ use crate::question::{Question, kind_name};
 use crate::{snapshot, text};
 use std::path::Path;
 use verdict_keys::{Batch, CanonicalUrl, Canonicalizer, Digest, Expressions, Kind, Profile, Unparseable, fold_ipv6};
-use verdict_tables::{Asked, Class, Description, Match, On, Scratch, Snapshot, Verdict, category, flag};
+use verdict_tables::{Asked, Class, Description, Match, On, Part, RuleKind, Scratch, Snapshot, Verdict, category, flag};
+use verdict_wire as wire;
 use verdict_wire::{Client, ClientError, Described, Explained, ExplanationFlags, MatchFlags, MatchOn, Status};
 
 /// How the key is read under the widest profile; nothing is asked.
@@ -29,6 +30,7 @@ pub fn snapshot(question: &Question, path: &Path) -> Result<Reading, Failure> {
         return Ok(reading);
     }
     let (mut batch, mut scratch) = (Batch::with_capacity(1), Scratch::default());
+    batch.keep_texts(snapshot.reads_texts());
     batch.push(backend, snapshot.schedule(), snapshot.profile(), question.kind, &question.key);
     let asked = verdict_tables::asked(backend, &snapshot, &batch, 0, &mut scratch);
     reading.expressions = expressions(&reading, &asked);
@@ -150,13 +152,24 @@ fn expressions(reading: &Reading, asked: &[Asked]) -> Vec<Expression> {
 fn of_snapshot(snapshot: &Snapshot, question: &Question, reading: &Reading, found: &Match) -> RuleMatch {
     let host = |place: u8| reading.hosts.get(usize::from(place)).cloned().unwrap_or_default();
     let path = |place: u8| reading.paths.get(usize::from(place)).cloned().unwrap_or_default();
+    let described = snapshot.describe(found.verdict.verdict_id());
     let about = match found.on {
         On::Host { host: at, own } => About::Host { host: host(at), own },
         On::Url { host: at, path: path_at, prefix, own } => About::Url { host: host(at), path: path(path_at), own, prefix },
         On::Network { first, last } => About::Interval { first, last },
         On::Key => file(question),
+        On::Signature { index, .. } => {
+            let kind = described.as_ref().map(|record| record.rule_kind);
+            let (part, token) = match kind {
+                Some(RuleKind::HostSubstring) => (Some(Part::Host), false),
+                Some(RuleKind::HostToken) => (Some(Part::Host), true),
+                Some(RuleKind::UrlSubstring) => (Some(Part::Url), false),
+                Some(RuleKind::UrlToken) => (Some(Part::Url), true),
+                _ => (None, false),
+            };
+            About::Signature { text: snapshot.signature(index).unwrap_or("?").to_owned(), part, token }
+        }
     };
-    let described = snapshot.describe(found.verdict.verdict_id());
     let sources = described.iter().flat_map(Description::sources).map(|source| source.name.to_owned()).collect();
     let (rule, confidence) = described.as_ref().map_or(("unknown", 0), |record| (record.rule_kind.name(), record.confidence));
     rule_match(about, &found.verdict, rule, confidence, sources)
@@ -175,7 +188,17 @@ fn of_daemon(question: &Question, explained: &Explained, place: usize, described
             let (first, last) = on.network();
             About::Interval { first, last }
         }
-        MatchOn::Signature => About::Signature(found.signature.clone()),
+        MatchOn::Signature => {
+            let (part, token) = match described.map(|known| known.description.rule_kind()) {
+                Some(wire::RuleKind::HostSubstring) => (Some(Part::Host), false),
+                Some(wire::RuleKind::HostToken) => (Some(Part::Host), true),
+                Some(wire::RuleKind::UrlSubstring) => (Some(Part::Url), false),
+                Some(wire::RuleKind::UrlToken) => (Some(Part::Url), true),
+                _ => (None, false),
+            };
+            // The question may have it in capitals, the rule has not.
+            About::Signature { text: found.signature.to_ascii_lowercase(), part, token }
+        }
         MatchOn::Key => file(question),
         MatchOn::Other => About::Other,
     };
@@ -188,9 +211,31 @@ fn of_daemon(question: &Question, explained: &Explained, place: usize, described
         id: answer.id,
     };
     let known = described.map(|known| &known.description);
-    let rule = known.map_or("unknown", |description| description.rule_kind().name());
+    let rule = known.map_or("unknown", |description| rule_name(description.rule_kind(), question.kind, &about));
     let sources = described.map(|known| known.sources.clone()).unwrap_or_default();
     rule_match(about, &verdict, rule, known.map_or(0, |description| description.confidence), sources)
+}
+
+/// The name that the tables have for it: the wire leaves to the question what the question says.
+fn rule_name(kind: wire::RuleKind, question: Kind, about: &About) -> &'static str {
+    let v6 = matches!(about, About::Interval { first, .. } if first.is_ipv6());
+    let kind = match kind {
+        wire::RuleKind::Host => RuleKind::Host,
+        wire::RuleKind::HostBelow => RuleKind::HostSubdomains,
+        wire::RuleKind::Url => RuleKind::Url,
+        wire::RuleKind::UrlBelow => RuleKind::UrlSubdomains,
+        wire::RuleKind::UrlPrefix => RuleKind::UrlPrefix,
+        wire::RuleKind::UrlPrefixBelow => RuleKind::UrlPrefixSubdomains,
+        wire::RuleKind::Network if v6 => RuleKind::Ipv6,
+        wire::RuleKind::Network => RuleKind::Ipv4,
+        wire::RuleKind::File => return kind_name(question),
+        wire::RuleKind::HostSubstring => RuleKind::HostSubstring,
+        wire::RuleKind::UrlSubstring => RuleKind::UrlSubstring,
+        wire::RuleKind::HostToken => RuleKind::HostToken,
+        wire::RuleKind::UrlToken => RuleKind::UrlToken,
+        wire::RuleKind::Other => return kind.name(),
+    };
+    kind.name()
 }
 
 fn rule_match(about: About, verdict: &Verdict, rule: &'static str, confidence: u8, sources: Vec<String>) -> RuleMatch {

@@ -53,8 +53,12 @@ fn specific(winner: &About, loser: &About) -> String {
             "a rule on the host or URL is more specific than one on its address".to_owned()
         }
         (Prefix { bits, .. }, Prefix { .. }) => format!("/{bits} is the longer prefix"),
-        (Signature(text), Signature(_)) => format!("{text} is the longer signature"),
-        (_, Signature(_)) => "a signature is the least specific of rules".to_owned(),
+        (Signature { text, token, .. }, Signature { text: other, token: other_token, .. }) => match () {
+            () if text.len() != other.len() => format!("{text} is the longer signature"),
+            () if token != other_token => "a whole word is more specific than a piece of one".to_owned(),
+            () => "they are equally long: in the host before anywhere, then in the order of the snapshot".to_owned(),
+        },
+        (_, Signature { .. }) => "a signature is the least specific of rules".to_owned(),
         (File(_), _) => "it is about this very file".to_owned(),
         _ => "it is the more specific one".to_owned(),
     }

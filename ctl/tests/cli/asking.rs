@@ -283,14 +283,14 @@ fn explain_asks_the_daemon_and_uses_a_store_of_its_generation_only() {
     for told in [
         "asked       daemon tcp:127.0.0.1:",
         "answer      malicious, score 90, malware, verdict 2\n",
-        "wins  evil.test  host-below  malicious     90  malware     -       2  sample-hosts\n",
+        "wins  evil.test  host+subdomains  malicious     90  malware     -       2  sample-hosts\n",
         "its lines are not told",
     ] {
         assert!(ran.stdout.contains(told), "{told:?} is not in\n{}", ran.stdout);
     }
     let same = daemon(Book { generation, ..Book::sample() }).to_string();
     let ran = verdictctl(&["explain", "--connect", &same, "--store", &store, "evil.test"]);
-    assert!(ran.stdout.contains("bad.txt:2  bad says malicious") && ran.stdout.contains("        | evil.test\n"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("bad.txt:2  bad.txt says malicious") && ran.stdout.contains("        | evil.test\n"), "{}", ran.stdout);
     let ran = verdictctl(&["explain", "--connect", &same, "nothing.test"]);
     assert!(ran.status == 0 && ran.stdout.contains("unknown: no rule matches"), "{}", ran.stdout);
     assert_eq!(verdictctl(&["explain", "--connect", "127.0.0.1:1", "evil.test"]).status, 69);
