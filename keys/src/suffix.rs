@@ -91,7 +91,7 @@ impl SuffixList {
         let (mut names, mut before) = (HashMap::new(), "");
         for (index, rule) in text.split_inclusive('\n').enumerate() {
             let line = index + 1;
-            let name = rule.strip_suffix('\n').and_then(|rule| Rule::of(rule)).ok_or(SuffixError::Rule { line })?;
+            let name = rule.strip_suffix('\n').and_then(Rule::of).ok_or(SuffixError::Rule { line })?;
             if rule <= before {
                 return Err(SuffixError::Order { line });
             }

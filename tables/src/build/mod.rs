@@ -15,6 +15,7 @@ mod lpm;
 mod merge;
 mod parallel;
 mod place;
+mod prepared;
 mod records;
 mod seed;
 mod signatures;
@@ -39,6 +40,7 @@ use crate::signatures::text;
 use crate::verdict::{VERDICTS_MAX, category};
 use arena::Arena;
 use image::{Image, Sections};
+pub use prepared::{Prepared, TracedVote, fingerprint};
 use records::{Interner, Records};
 
 /// Sources a vote can name.
@@ -104,56 +106,6 @@ pub struct Built {
     pub bytes: Vec<u8>,
     /// Its name: first 8 bytes of its digest, never 0.
     pub generation: u64,
-}
-
-/// A snapshot that is finished, but not yet in one piece.
-pub struct Prepared {
-    image: Image,
-    votes: Vec<TracedVote>,
-}
-
-impl Prepared {
-    /// Its name.
-    pub fn generation(&self) -> u64 {
-        self.image.generation
-    }
-
-    /// What its header's SHA-256 is.
-    pub fn sha256(&self) -> &[u8; 32] {
-        &self.image.sha256
-    }
-
-    /// Every vote by the fingerprint of its rule, if `Builder::trace` asked for them.
-    pub fn votes(&self) -> &[TracedVote] {
-        &self.votes
-    }
-
-    /// Into a file: written beside it, synced, and renamed, so that no partial file is ever seen under `path`.
-    pub fn write_file(&self, path: &Path) -> Result<(), Error> {
-        Ok(self.image.write_file(path)?)
-    }
-}
-
-/// One call of `Builder::add`, and the rule that it was about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TracedVote {
-    /// See [`fingerprint`].
-    pub fingerprint: u64,
-    /// How many calls that were not refused came before.
-    pub vote: u32,
-}
-
-/// The name of a rule in an explain store: the first 8 bytes of the SHA-256 of its canonical encoding (FORMAT.md, "Whose hash key"), most
-/// significant first. Rules that mean the same have the same. Refuses what `Builder::add` would refuse in any scheme.
-pub fn fingerprint(rule: Rule<'_>) -> Result<u64, Error> {
-    let mut encoding = Vec::new();
-    arena::encode(&normal_form(rule)?, &mut encoding);
-    Ok(fingerprint_of(&seed::rule_digest(&encoding)))
-}
-
-fn fingerprint_of(digest: &seed::RuleDigest) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = *digest;
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// A distinct rule: an entry that holds it, and the temporary number of its verdict.
@@ -386,7 +338,7 @@ impl Builder {
     fn merge_votes(&mut self) -> Result<(seed::RuleDigest, Vec<RuleVerdict>, Records, SourceSections), Error> {
         let entries = self.digests();
         if let Some(traced) = &mut self.traced {
-            traced.extend(entries.iter().map(|(digest, entry)| TracedVote { fingerprint: fingerprint_of(digest), vote: *entry }));
+            traced.extend(entries.iter().map(|(digest, entry)| TracedVote::new(digest, *entry)));
         }
         let (numbers, sources) = self.sort_sources();
         let distinct = || entries.chunk_by(|a, b| a.0 == b.0);
