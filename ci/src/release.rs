@@ -3,6 +3,7 @@
 //! The same packages are always named together, so that cargo never finds a reason to build a dependency twice with other features.
 
 use crate::child::Log;
+use crate::steps::prerequisites::answers;
 use crate::workspace::Workspace;
 use std::path::PathBuf;
 use std::process::Command;
@@ -45,11 +46,20 @@ pub fn build_logged(workspace: &Workspace, log: &Log) -> Result<Programs, String
     Ok(Programs::of(workspace))
 }
 
-/// verdict-perf, which `bench` and the sealed checks run.
+/// verdict-perf, which `bench` and the sealed checks run; with ada-url where a C++ compiler is, always the same way, so that it is built once.
 pub fn perf(workspace: &Workspace) -> (Command, PathBuf) {
     let mut command = workspace.cargo();
     command.args(["build", "--release", "--package=verdict-perf"]);
+    if has_cxx() {
+        command.arg("--features=ada");
+    }
     (command, workspace.target.join("release/verdict-perf"))
+}
+
+/// Whether there is a C++ compiler, as the `cc` crate looks for one.
+pub fn has_cxx() -> bool {
+    let named = std::env::var_os("CXX").unwrap_or_else(|| "c++".into());
+    answers(Command::new(named).arg("--version"))
 }
 
 /// Runs a command on our terminal; its output is ours.

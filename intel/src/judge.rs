@@ -11,7 +11,7 @@ use crate::look::{self, Look, look};
 use crate::reason::Reason;
 use crate::refang::refang;
 use std::net::IpAddr;
-use verdict_keys::{Canonicalizer, Digest, Host, Prefix};
+use verdict_keys::{Canonicalizer, Digest, Host, Prefix, Unparseable};
 use verdict_tables::Rule;
 
 /// What a list or column promises to hold.
@@ -129,10 +129,9 @@ impl Judge {
         if bare_v6 {
             self.url.push(b']');
         }
-        let url = self.canonicalizer.url(&self.url).map_err(Reason::Unparseable)?;
+        let url = self.canonicalizer.url(&self.url).map_err(|reason| refused(reason, raw_host(&self.url)))?;
         match url.host {
             Host::Name(name) => breadth::host(name)?,
-            Host::Address(_) if overflows(raw_host(&self.url)) => return Err(Reason::BadAddress),
             Host::Address(address) => breadth::prefix(address, bits_of(address), terms.allow)?,
         }
         if below && url.path_query == "/" {
@@ -160,9 +159,8 @@ impl Judge {
 
     fn host(&mut self, text: &[u8], terms: Terms) -> Result<Rule<'_>, Reason> {
         let subdomains = terms.subdomains || text.starts_with(b".");
-        match self.canonicalizer.host(text).map_err(Reason::Unparseable)? {
+        match self.canonicalizer.host(text).map_err(|reason| refused(reason, text))? {
             (Host::Name(host), _) => breadth::host(host).map(|()| Rule::Host { host, subdomains }),
-            (Host::Address(_), _) if overflows(text) => Err(Reason::BadAddress),
             (Host::Address(address), _) => single(address, terms),
         }
     }
@@ -176,15 +174,19 @@ impl Judge {
     /// `0x7f.1`, `0300.0.2.1`: an address in another spelling, or a name where an address belongs.
     fn odd_address(&mut self, text: &[u8], terms: Terms) -> Result<Rule<'_>, Reason> {
         match self.canonicalizer.host(text) {
-            Ok((Host::Address(_), _)) if overflows(text) => Err(Reason::BadAddress),
             Ok((Host::Address(address), _)) => single(address, terms),
+            Err(Unparseable::Ipv4) if overflows(text) => Err(Reason::BadAddress),
             _ => Err(Reason::OtherKind),
         }
     }
 }
 
-/// A question may spell `276.2.3` and mean 20.2.0.3, as old resolvers read it; a feed that lists 999.999.999.999 means nothing, and
-/// least of all 231.231.231.231. So each part must fit its place (inet_aton(3)); parts may be decimal, octal or hexadecimal.
+/// Why a host is no key; an address of which a part does not fit has a reason of its own, which says more.
+fn refused(reason: Unparseable, host: &[u8]) -> Reason {
+    if reason == Unparseable::Ipv4 && overflows(host) { Reason::BadAddress } else { Reason::Unparseable(reason) }
+}
+
+/// 999.999.999.999 is no address: each part must fit its place (inet_aton(3)); parts may be decimal, octal or hexadecimal.
 fn overflows(host: &[u8]) -> bool {
     let Ok(host) = std::str::from_utf8(host) else { return false };
     let parts: Vec<&str> = host.trim_matches('.').split('.').collect();

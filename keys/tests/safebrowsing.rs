@@ -93,7 +93,8 @@ fn every_vector_passes_or_is_a_reasoned_exception() {
         let mut canonicalizer = Canonicalizer::new();
         let got = match canonicalizer.host(&bytes(text(vector, "host"))) {
             Ok((Host::Address(address), _)) => address.to_string(),
-            Ok((Host::Name(_), _)) | Err(Unparseable::Ipv4) => String::new(),
+            Ok((Host::Name(_), _)) => String::new(),
+            Err(Unparseable::Ipv4) if text(vector, "address").is_empty() => String::new(),
             Err(reason) => refused(reason),
         };
         exceptions.compare("ipv4", text(vector, "host"), text(vector, "address"), &got);

@@ -68,6 +68,22 @@ fn hosts_that_end_in_a_number_and_are_no_address_are_refused() {
 }
 
 #[test]
+fn an_ipv4_part_too_large_for_its_place_is_refused_and_never_masked() {
+    for host in ["256.0.0.1", "276.2.3", "1.2.3.256", "1.2.65536", "0x100.0.0.1", "0400.0.0.1", "２５６.0.0.1", "256%2e0.0.1", "256。0.0.1"] {
+        refuse(format!("http://{host}/"), Unparseable::Ipv4);
+        check_host(host, Err(Unparseable::Ipv4));
+    }
+}
+
+#[test]
+fn a_scheme_hidden_in_escapes_is_unescaped_with_all_that_follows() {
+    check("http%3A%2F%2Fevil.example%2Fx", "evil.example/x");
+    check("http%3A%2F%2Fevil.example%23/x", "evil.example/");
+    check("http%3A%2F%2Fev%0Ail.example%2523/x", "evil.example/");
+    check("http%253A//good.example%2F@evil.example/", "good.example/@evil.example/");
+}
+
+#[test]
 fn userinfo_is_not_the_host() {
     check("http://good.example@evil.example/", "evil.example/");
     check("http://good.example:443@evil.example/", "evil.example/");

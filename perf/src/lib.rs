@@ -4,6 +4,7 @@
 //! data ─► rules ─┬─► oracle ──────────────► expected ┐
 //!                └─► snapshot ─► verdictd ─► answers ─┴─► replay: zero differences
 //! questions ─► frames ─► fleet (many connections, one thread) ─► load (open loop), closed (saturation), soak (hostile peers, swaps)
+//! differential: ours against two browsers' parsers, a million mutated URLs
 //! bench: peers, tables, keys, each a definition in perf/definitions and a record in perf/records
 //! ```
 //! Nothing of the product depends on this crate; it depends on whatever it measures. Random choices come from one printed seed.
@@ -11,6 +12,7 @@
 
 pub mod bench;
 pub mod data;
+pub mod differential;
 pub mod fleet;
 pub mod frame;
 pub mod null_server;

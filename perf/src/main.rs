@@ -34,6 +34,8 @@ enum Command {
     Closed(command::load::Closed),
     /// Serves frames without looking at them: the price of moving the bytes.
     NullServer(NullServer),
+    /// A million mutated real URLs through our canonicaliser and two browsers' parsers.
+    Differential(command::differential::Options),
     /// Figures beside peers on this machine.
     Bench(command::bench::Options),
 }
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
         Command::Load(options) => command::load::load(&options, &rng),
         Command::Closed(options) => command::load::closed(&options, &rng),
         Command::NullServer(options) => serve_nothing(&options),
+        Command::Differential(options) => command::differential::run(&options, &rng),
         Command::Bench(options) => command::bench::run(&options, cli.seed, &rng),
     };
     match result {

@@ -1,4 +1,4 @@
-//! The sealed checks of verdict-perf on the release build: right answers for a million questions, what a daemon must survive, and that
+//! The sealed checks of verdict-perf on the release build: a million URLs as browsers read them, right answers for a million questions, what a daemon must survive, and that
 //! the benches run. Their figures are not looked at here; a machine that is busy testing has none to give.
 
 use crate::child::Log;
@@ -24,6 +24,22 @@ pub fn replay(workspace: &Workspace, log: &Log) -> Result<Done, String> {
         Ok(Done::Passed(format!("{}; 0 differences", line(" answers in "))))
     } else {
         Err(line(" differences"))
+    }
+}
+
+/// A million mutated real URLs through our canonicaliser and two browsers' parsers; every difference must have a name.
+pub fn differential(workspace: &Workspace, log: &Log) -> Result<Done, String> {
+    let (mut perf, _) = built(workspace, log)?;
+    log.run(perf.arg("differential"), LIMIT)?;
+    let text = log.text();
+    let said = |part: &str| text.lines().rev().find(|line| line.contains(part));
+    if said("all canaries found out").is_none() {
+        return Err("it did not say that all canaries were found out".into());
+    }
+    let without = if release::has_cxx() { "" } else { "; SKIPPED ada-url: there is no C++ compiler" };
+    match said(" unexplained differences among ") {
+        Some(line) if line.starts_with("0 ") => Ok(Done::Passed(format!("{line}{without}"))),
+        line => Err(line.unwrap_or("no line counts the differences").to_owned()),
     }
 }
 

@@ -19,6 +19,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("libc6-dev-arm64-cross",     "what they link against"),
     ("qemu-user-static",          "runs the ARM tests"),
     ("qemu-system-arm",           "runs the ARM kernel with the whole daemon"),
+    ("g++",                       "compiles ada-url, the browser's parser that `differential` and the benches compare with"),
     ("memcached",                 "the peer of the benches"),
 ];
 

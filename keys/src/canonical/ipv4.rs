@@ -2,8 +2,8 @@
 //!
 //! The last part fills the bytes that are left: `192.168.1` is 192.168.0.1, `3279880203` is 195.127.0.11. Runs after IDNA, so that
 //! full-width digits and ideographic dots are ordinary by now.
-//! Departure from the WHATWG parser, held by Safe Browsing's vectors: a part too large for its place is masked (`276.2.3` is 20.2.0.3)
-//! where browsers refuse the host. A part of more than 32 bits is refused by both.
+//! A part too large for its place is refused, as browsers and resolvers of today refuse it: Safe Browsing masks it (`276.2.3` is 20.2.0.3), and would
+//! answer for an address that nobody reaches by that spelling.
 
 use std::net::Ipv4Addr;
 
@@ -16,7 +16,7 @@ pub(super) fn ends_in_number(host: &[u8]) -> bool {
     }
 }
 
-/// The address, or `None` where a part is no number, has more than 32 bits, or there are more than four.
+/// The address, or `None` where a part is no number or too large for its place, or there are more than four.
 pub(super) fn parse(host: &[u8]) -> Option<Ipv4Addr> {
     let count = host.split(|&byte| byte == b'.').count();
     if count > 4 {
@@ -25,11 +25,11 @@ pub(super) fn parse(host: &[u8]) -> Option<Ipv4Addr> {
     let mut address = 0u32;
     for (index, part) in host.split(|&byte| byte == b'.').enumerate() {
         let value = number(part)?;
-        if index + 1 < count {
-            address |= (value & 0xFF) << (24 - 8 * index);
-        } else {
-            address |= value & (u32::MAX >> (8 * index));
+        let (max, shift) = if index + 1 < count { (0xFF, 24 - 8 * index) } else { (u32::MAX >> (8 * index), 0) };
+        if value > max {
+            return None;
         }
+        address |= value << shift;
     }
     Some(Ipv4Addr::from_bits(address))
 }
@@ -83,8 +83,12 @@ mod tests {
     }
 
     #[test]
-    fn a_part_too_large_for_its_place_is_masked() {
-        check("276.2.3", Some("20.2.0.3"));
+    fn a_part_too_large_for_its_place_is_refused() {
+        for host in ["276.2.3", "256.0.0.1", "1.2.3.256", "1.2.65536", "1.16777216", "0x100.1.1.1", "1.0400.1.1"] {
+            check(host, None);
+        }
+        check("1.2.65535", Some("1.2.255.255"));
+        check("1.16777215", Some("1.255.255.255"));
     }
 
     #[test]

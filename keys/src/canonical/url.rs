@@ -52,12 +52,15 @@ pub(super) fn canonicalise<'s>(buffers: &'s mut Canonicalizer, raw: &[u8]) -> Re
     let Canonicalizer { text, scratch, host, path_query } = buffers;
     host.clear();
     path_query.clear();
-    text.clear();
-    text.extend(without_fragment(trim(raw)).iter().filter(|byte| !matches!(byte, b'\t' | b'\r' | b'\n')));
+    push_visible(raw, text);
     if text.is_empty() {
         return Err(Unparseable::Empty);
     }
-    let rest = after_scheme(text, scratch)?;
+    if hides_scheme(text, scratch) {
+        // `http%3A%2F%2Fexample.com%23x`: whoever unescapes it reads all of it anew, fragment and line breaks too.
+        push_visible(scratch, text);
+    }
+    let rest = after_scheme(text)?;
     let (authority, rest) = rest.split_at(rest.iter().position(ends_authority).unwrap_or(rest.len()));
     let address = host::push_host(without_port(without_userinfo(authority))?, scratch, host)?;
     let (raw_path, raw_query) = split_query(rest);
@@ -115,11 +118,14 @@ fn ends_authority(byte: &u8) -> bool {
     matches!(byte, b'/' | b'\\' | b'?')
 }
 
-/// What follows scheme and slashes. May unescape `text` once: `http%3A%2F%2Fexample.com` has its scheme inside the escapes.
-fn after_scheme<'t>(text: &'t mut Vec<u8>, scratch: &mut Vec<u8>) -> Result<&'t [u8], Unparseable> {
-    if hides_scheme(text, scratch) {
-        text.clone_from(scratch);
-    }
+/// What browsers see of a text: nothing around it, no TAB, CR or LF in it, no fragment behind it.
+fn push_visible(raw: &[u8], text: &mut Vec<u8>) {
+    text.clear();
+    text.extend(without_fragment(trim(raw)).iter().filter(|byte| !matches!(byte, b'\t' | b'\r' | b'\n')));
+}
+
+/// What follows scheme and slashes.
+fn after_scheme(text: &[u8]) -> Result<&[u8], Unparseable> {
     match start(text) {
         Start::Web(bytes) => Ok(skip_slashes(&text[bytes..])),
         Start::Unsupported => Err(Unparseable::UnsupportedScheme),

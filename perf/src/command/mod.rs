@@ -1,6 +1,7 @@
 //! What each subcommand takes and prints; the work itself is in the library.
 
 pub mod bench;
+pub mod differential;
 pub mod load;
 pub mod replay;
 pub mod soak;
