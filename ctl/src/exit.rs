@@ -20,7 +20,7 @@ Exit status:
 
 Environment:
   VERDICT_CONNECT  where the daemon listens, if --connect is not given
-  VERDICT_BACKEND  neon, avx2 or portable, instead of the best that this machine has
+  VERDICT_BACKEND  neon, avx512, avx2 or portable, instead of the best that this machine has
   NO_COLOR         no colours, even on a terminal";
 
 /// How a command that did its work ended.

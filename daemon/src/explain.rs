@@ -39,7 +39,7 @@ pub fn explain<B: Backend>(backend: B, snapshot: &Snapshot, id: u32, kind: u8, k
         let reason = reason.to_string();
         return wire::encode_explanation(output, id, &wire::Explanation { reason: &reason, ..explanation });
     }
-    let text = Text::new(snapshot.profile(), kind, key, batch.items[0].address);
+    let text = Text::new(snapshot.profile(), kind, key, batch.items()[0].address);
     let asked = verdict_tables::asked(backend, snapshot, &batch, 0, &mut scratch);
     let hosts: Vec<HostAsked> = text.hosts.iter().zip(&asked).map(host_asked).collect();
     let found = verdict_tables::matches(backend, snapshot, &batch, 0, &mut scratch);

@@ -78,7 +78,7 @@ impl<B: Backend> Pipeline<B> {
 
     /// Keys of this turn so far.
     pub fn keys(&self) -> usize {
-        self.batch.items.len()
+        self.batch.items().len()
     }
 
     /// The connection that this turn explained something to.

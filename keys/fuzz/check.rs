@@ -34,7 +34,7 @@ pub fn any_bytes(data: &[u8]) {
         let mut batch = Batch::default();
         batch.push(available()[0], &schedule, &profile, kind, key.as_ref());
         let is_text = matches!(kind, Kind::Url | Kind::Host);
-        assert!(is_text || batch.items[0].form != Form::Unparseable, "detected as binary {kind:?}: {text}");
+        assert!(is_text || batch.items()[0].form != Form::Unparseable, "detected as binary {kind:?}: {text}");
     }
 }
 
@@ -61,7 +61,7 @@ pub fn batch_holds_the_hashes_of_the_strings<B: Backend>(backend: B, schedule: &
             batch.push(backend, schedule, profile, kind, raw);
         }
     }
-    assert_eq!(batch.items.len(), raws.len() * Kind::ALL.len());
+    assert_eq!(batch.items().len(), raws.len() * Kind::ALL.len());
     for (index, raw) in raws.iter().enumerate() {
         check_url(backend, schedule, profile, &batch, index * Kind::ALL.len(), raw);
         check_host(backend, schedule, &batch, index * Kind::ALL.len() + 1, raw);
@@ -69,7 +69,7 @@ pub fn batch_holds_the_hashes_of_the_strings<B: Backend>(backend: B, schedule: &
 }
 
 fn check_url<B: Backend>(backend: B, schedule: &HashSchedule, profile: &Profile, batch: &Batch, index: usize, raw: &[u8]) {
-    let item = batch.items[index];
+    let item = batch.items()[index];
     let mut canonicalizer = Canonicalizer::new();
     let url = match canonicalizer.url(raw) {
         Ok(url) => url,
@@ -84,8 +84,8 @@ fn check_url<B: Backend>(backend: B, schedule: &HashSchedule, profile: &Profile,
     let hosts: Vec<_> = expressions.hosts.iter().map(|host| rule::host_hash(backend, schedule, host)).collect();
     let paths: Vec<_> = expressions.paths.iter().map(|path| rule::path_hash(backend, schedule, path)).collect();
     let keys: Vec<_> = hosts.iter().map(|&hash| seal(hash)).collect();
-    assert_eq!((&batch.hosts[item.hosts.range()], &batch.keys[item.hosts.range()]), (&hosts[..], &keys[..]), "{url}");
-    assert_eq!(&batch.paths[item.paths.range()], &paths[..], "{url}");
+    assert_eq!((&batch.hosts()[item.hosts.range()], &batch.keys()[item.hosts.range()]), (&hosts[..], &keys[..]), "{url}");
+    assert_eq!(&batch.paths()[item.paths.range()], &paths[..], "{url}");
     let mut paired = vec![Key128::default(); paths.len()];
     for (host, hash) in expressions.hosts.iter().zip(hosts) {
         backend.pair(schedule, hash, &paths, &mut paired);
@@ -95,12 +95,12 @@ fn check_url<B: Backend>(backend: B, schedule: &HashSchedule, profile: &Profile,
 }
 
 fn check_host<B: Backend>(backend: B, schedule: &HashSchedule, batch: &Batch, index: usize, raw: &[u8]) {
-    let item = batch.items[index];
+    let item = batch.items()[index];
     match Canonicalizer::new().host(raw) {
         Err(reason) => assert_eq!((item.form, batch.reason(index)), (Form::Unparseable, Some(reason))),
         Ok((_, text)) => {
             assert_eq!((item.form, item.paths.len, item.full_paths), (Form::Web, 0, 0));
-            assert_eq!(batch.hosts[item.hosts.range()][0], rule::host_hash(backend, schedule, text));
+            assert_eq!(batch.hosts()[item.hosts.range()][0], rule::host_hash(backend, schedule, text));
         }
     }
 }

@@ -9,12 +9,12 @@
 //! Hosts are hashed in one pass from the right, paths in one pass from the left; no expression is hashed again. Text is kept
 //! only where rules look into it ([`Texts`]).
 
-use crate::canonical::fast;
-use crate::expressions::{HOSTS_MAX, PATHS_MAX, host_starts, host_starts_of_mask, path_ends, path_ends_of_mask};
+use crate::canonical::{Parts, fast};
+use crate::expressions::{host_lengths, near_prefixes, near_suffixes, path_lengths};
 use crate::text::Texts;
 use crate::{Canonicalizer, Digest, Kind, Profile, Unparseable, fold_ipv6};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use verdict_simd::{Backend, Domain, Hash128, HashSchedule, Key128, seal};
+use verdict_simd::{Backend, Domain, HASHES, Hash128, HashSchedule, Key128, WithBackend, seal};
 
 /// How an item of a batch is looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,9 +81,9 @@ pub struct Item {
     pub form: Form,
     /// How many of `paths` are the exact path (with query, without query); the others are prefixes, longest first.
     pub full_paths: u8,
-    /// Into `Batch::keys` and `Batch::hosts`: the exact host first, then suffixes, longest first.
+    /// Into `Batch::keys()` and `Batch::hosts()`: the exact host first, then suffixes, longest first.
     pub hosts: Span,
-    /// Into `Batch::paths`. Empty for a host question.
+    /// Into `Batch::paths()`. Empty for a host question.
     pub paths: Span,
     /// To ask the address tables as well.
     pub address: Address,
@@ -98,19 +98,23 @@ impl Item {
 /// N questions in, flat arrays of keys out. Reused: allocates nothing once warm.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// One per question, in order.
-    pub items: Vec<Item>,
-    /// First-wave keys of all items.
-    pub keys: Vec<Key128>,
-    /// The unsealed host hash of each first-wave key (unused for Exact and Hashed).
-    pub hosts: Vec<Hash128>,
-    /// Unsealed path hashes of all items.
-    pub paths: Vec<Hash128>,
-    /// Canonical texts, where [`Batch::keep_texts`] asked for them.
-    pub texts: Texts,
+    arrays: Arrays,
     refused: Vec<(u32, Unparseable)>,
     fast_count: usize,
     canonicalizer: Canonicalizer,
+}
+
+/// What is handed out. Hashes are written in place, so their vectors are longer than what is in use: by room for any question.
+#[derive(Debug, Default)]
+struct Arrays {
+    items: Vec<Item>,
+    keys: Vec<Key128>,
+    hosts: Vec<Hash128>,
+    paths: Vec<Hash128>,
+    /// Of `keys` and `hosts`, in use.
+    keys_used: usize,
+    paths_used: usize,
+    texts: Texts,
 }
 
 impl Batch {
@@ -118,25 +122,19 @@ impl Batch {
     pub fn with_capacity(items: usize) -> Self {
         const HOSTS_USUAL: usize = 4;
         const PATHS_USUAL: usize = 6;
-        Self {
-            items: Vec::with_capacity(items),
-            keys: Vec::with_capacity(items * HOSTS_USUAL),
-            hosts: Vec::with_capacity(items * HOSTS_USUAL),
-            paths: Vec::with_capacity(items * PATHS_USUAL),
-            texts: Texts::default(),
-            refused: Vec::with_capacity(items),
-            fast_count: 0,
-            canonicalizer: Canonicalizer::new(),
-        }
+        let mut batch = Self::default();
+        batch.arrays.items.reserve(items);
+        batch.arrays.grow(items * HOSTS_USUAL, items * PATHS_USUAL);
+        batch.refused.reserve(items);
+        batch
     }
 
     /// Forgets all questions, keeps all memory.
     pub fn clear(&mut self) {
-        self.items.clear();
-        self.keys.clear();
-        self.hosts.clear();
-        self.paths.clear();
-        self.texts.clear();
+        self.arrays.items.clear();
+        self.arrays.keys_used = 0;
+        self.arrays.paths_used = 0;
+        self.arrays.texts.clear();
         self.refused.clear();
         self.fast_count = 0;
     }
@@ -144,7 +142,32 @@ impl Batch {
     /// Forgets all questions; keeps the canonical texts of the next ones if `keep`: for tables that look into them (`Snapshot::reads_texts`).
     pub fn keep_texts(&mut self, keep: bool) {
         self.clear();
-        self.texts.keep(keep);
+        self.arrays.texts.keep(keep);
+    }
+
+    /// One per question, in order.
+    pub fn items(&self) -> &[Item] {
+        &self.arrays.items
+    }
+
+    /// First-wave keys of all items.
+    pub fn keys(&self) -> &[Key128] {
+        &self.arrays.keys[..self.arrays.keys_used]
+    }
+
+    /// The unsealed host hash of each first-wave key (unused for Exact and Hashed).
+    pub fn hosts(&self) -> &[Hash128] {
+        &self.arrays.hosts[..self.arrays.keys_used]
+    }
+
+    /// Unsealed path hashes of all items.
+    pub fn paths(&self) -> &[Hash128] {
+        &self.arrays.paths[..self.arrays.paths_used]
+    }
+
+    /// Canonical texts, where [`Batch::keep_texts`] asked for them.
+    pub fn texts(&self) -> &Texts {
+        &self.arrays.texts
     }
 
     /// Why the item at `index` is unparseable, if it is.
@@ -176,8 +199,8 @@ impl Batch {
             }
         };
         if let Err(reason) = pushed {
-            self.refused.push((self.items.len() as u32, reason));
-            self.items.push(Item::without_keys(Form::Unparseable));
+            self.refused.push((self.arrays.items.len() as u32, reason));
+            self.arrays.items.push(Item::without_keys(Form::Unparseable));
         }
     }
 
@@ -188,83 +211,191 @@ impl Batch {
 
     /// A question of a kind that is not known: it gets an answer all the same.
     pub fn push_unsupported(&mut self) {
-        self.items.push(Item::without_keys(Form::Unsupported));
+        self.arrays.items.push(Item::without_keys(Form::Unsupported));
     }
 
     fn push_url<B: Backend>(&mut self, backend: B, schedule: &HashSchedule, profile: &Profile, bytes: &[u8]) -> Result<(), Unparseable> {
-        let (parts, starts, (ends, full_paths));
-        if let Some(fast) = fast::url(backend, bytes) {
+        if backend.run(FastUrl { arrays: &mut self.arrays, schedule, profile, bytes }) {
             self.fast_count += 1;
-            parts = fast.parts;
-            starts = host_starts_of_mask(parts.host, fast.dots, profile);
-            (ends, full_paths) = path_ends_of_mask(fast.slashes, parts.path_query, parts.path_bytes, profile);
-        } else {
-            parts = self.canonicalizer.url_parts(bytes)?;
-            starts = host_starts(parts.host, parts.address.is_some(), profile);
-            (ends, full_paths) = path_ends(parts.path_query, parts.path_bytes, profile);
+            return Ok(());
         }
-        let hosts = push_hosts(backend, schedule, parts.host, &starts, &mut self.keys, &mut self.hosts);
-        let paths = push_paths(backend, schedule, parts.path_query, &ends, &mut self.paths);
-        self.texts.push(self.items.len(), &parts);
-        self.items.push(Item { form: Form::Web, full_paths, hosts, paths, address: parts.address.map_or(Address::None, Address::from) });
+        let parts = self.canonicalizer.url_parts(bytes)?;
+        self.arrays.push_far(backend, schedule, profile, &parts);
         Ok(())
     }
 
     fn push_host<B: Backend>(&mut self, backend: B, schedule: &HashSchedule, profile: &Profile, bytes: &[u8]) -> Result<(), Unparseable> {
-        let (parts, starts);
-        if let Some(fast) = fast::host_alone(backend, bytes) {
+        if backend.run(FastHost { arrays: &mut self.arrays, schedule, profile, bytes }) {
             self.fast_count += 1;
-            parts = fast.parts;
-            starts = host_starts_of_mask(parts.host, fast.dots, profile);
-        } else {
-            parts = self.canonicalizer.host_parts(bytes)?;
-            starts = host_starts(parts.host, parts.address.is_some(), profile);
+            return Ok(());
         }
-        let hosts = push_hosts(backend, schedule, parts.host, &starts, &mut self.keys, &mut self.hosts);
-        let paths = Span { at: self.paths.len() as u32, len: 0 };
-        self.texts.push(self.items.len(), &parts);
-        self.items.push(Item { form: Form::Web, full_paths: 0, hosts, paths, address: parts.address.map_or(Address::None, Address::from) });
+        let parts = self.canonicalizer.host_parts(bytes)?;
+        self.arrays.push_far(backend, schedule, profile, &parts);
         Ok(())
     }
 
     fn push_address(&mut self, address: IpAddr) {
-        self.items.push(Item { address: address.into(), ..Item::without_keys(Form::Address) });
+        self.arrays.items.push(Item { address: address.into(), ..Item::without_keys(Form::Address) });
     }
 
     fn push_exact(&mut self, form: Form, key: Key128) {
-        let hosts = Span { at: self.keys.len() as u32, len: 1 };
-        self.keys.push(key);
-        self.hosts.push(Hash128::default());
-        self.items.push(Item { hosts, ..Item::without_keys(form) });
+        self.arrays.push_exact(form, key);
     }
 }
 
-/// The host texts of one question: hashed shortest first, stored longest first.
-#[inline]
-fn push_hosts<B: Backend>(
-    backend: B,
-    schedule: &HashSchedule,
-    host: &[u8],
-    starts: &[u32],
-    keys: &mut Vec<Key128>,
-    hosts: &mut Vec<Hash128>,
-) -> Span {
-    let mut hashes = [Hash128::default(); HOSTS_MAX];
-    let hashes = &mut hashes[..starts.len()];
-    backend.hash_host_suffixes(schedule, host, starts, hashes);
-    let at = hosts.len() as u32;
-    hosts.extend(hashes.iter().rev());
-    keys.extend(hashes.iter().rev().map(|&hash| seal(hash)));
-    Span { at, len: starts.len() as u32 }
+/// A URL on the fast path, compiled as one function for the backend's instructions. Whether it was one.
+struct FastUrl<'a> {
+    arrays: &'a mut Arrays,
+    schedule: &'a HashSchedule,
+    profile: &'a Profile,
+    bytes: &'a [u8],
 }
 
-/// The path texts of one question: hashed shortest first, stored longest first.
-#[inline]
-fn push_paths<B: Backend>(backend: B, schedule: &HashSchedule, path_query: &[u8], ends: &[u32], paths: &mut Vec<Hash128>) -> Span {
-    let mut hashes = [Hash128::default(); PATHS_MAX];
-    let hashes = &mut hashes[..ends.len()];
-    backend.hash_prefixes(schedule, Domain::Path, path_query, ends, hashes);
-    let at = paths.len() as u32;
-    paths.extend(hashes.iter().rev());
-    Span { at, len: ends.len() as u32 }
+impl WithBackend for FastUrl<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<B: Backend>(self, backend: B) -> bool {
+        let Some(fast) = fast::url(backend, self.bytes) else { return false };
+        match near_prefixes(fast.slashes, fast.parts.path_bytes, self.profile) {
+            Some(slashes) if self.profile.suffixes.is_none() => {
+                self.arrays.push_near(backend, self.schedule, self.profile, &fast.parts, fast.dots, slashes);
+            }
+            _ => self.arrays.push_far(backend, self.schedule, self.profile, &fast.parts),
+        }
+        true
+    }
+}
+
+/// The same for a host alone.
+struct FastHost<'a> {
+    arrays: &'a mut Arrays,
+    schedule: &'a HashSchedule,
+    profile: &'a Profile,
+    bytes: &'a [u8],
+}
+
+impl WithBackend for FastHost<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<B: Backend>(self, backend: B) -> bool {
+        let Some(fast) = fast::host_alone(backend, self.bytes) else { return false };
+        if self.profile.suffixes.is_none() {
+            self.arrays.push_near(backend, self.schedule, self.profile, &fast.parts, fast.dots, 0);
+        } else {
+            self.arrays.push_far(backend, self.schedule, self.profile, &fast.parts);
+        }
+        true
+    }
+}
+
+impl Arrays {
+    /// The expressions of a URL or host whose places are known as masks: hashed where they will stay, longest first.
+    #[inline(always)]
+    fn push_near<B: Backend>(
+        &mut self,
+        backend: B,
+        schedule: &HashSchedule,
+        profile: &Profile,
+        parts: &Parts<'_>,
+        dots: u64,
+        slashes: u64,
+    ) {
+        self.make_room();
+        let Some((keys, hosts, paths)) = self.room() else { return }; // it was made
+        let suffixes = near_suffixes(dots, profile);
+        backend.hash_suffixes(schedule, parts.host, suffixes, hosts);
+        let host_count = 1 + suffixes.count_ones() as usize;
+        seal_all(hosts, keys, host_count);
+        let (mut exact, mut path_count) = (0, 0);
+        if !parts.path_query.is_empty() {
+            backend.hash_prefixes(schedule, Domain::Path, parts.path_query, parts.path_bytes, slashes, paths);
+            exact = 1 + usize::from(parts.path_bytes < parts.path_query.len());
+            path_count = exact + slashes.count_ones() as usize;
+        }
+        self.push_item(parts, host_count, path_count, exact);
+    }
+
+    /// The same where a text is long, or is no part of the question as written.
+    #[inline(never)]
+    fn push_far<B: Backend>(&mut self, backend: B, schedule: &HashSchedule, profile: &Profile, parts: &Parts<'_>) {
+        self.make_room();
+        let Some((keys, hosts, paths)) = self.room() else { return }; // it was made
+        let lengths = host_lengths(parts.host, parts.address.is_some(), profile);
+        let host_count = lengths.len();
+        backend.hash_lengths(schedule, Domain::Host, parts.host, &lengths, hosts);
+        seal_all(hosts, keys, host_count);
+        let (mut exact, mut path_count) = (0, 0);
+        if !parts.path_query.is_empty() {
+            let lengths;
+            (lengths, exact) = path_lengths(parts.path_query, parts.path_bytes, profile);
+            path_count = lengths.len();
+            backend.hash_lengths(schedule, Domain::Path, parts.path_query, &lengths, paths);
+        }
+        self.push_item(parts, host_count, path_count, exact);
+    }
+
+    /// Where the next question's keys, host hashes and path hashes will stand.
+    #[inline(always)]
+    fn room(&mut self) -> Option<(&mut [Key128; HASHES], &mut [Hash128; HASHES], &mut [Hash128; HASHES])> {
+        let keys = self.keys.get_mut(self.keys_used..)?.first_chunk_mut()?;
+        let hosts = self.hosts.get_mut(self.keys_used..)?.first_chunk_mut()?;
+        Some((keys, hosts, self.paths.get_mut(self.paths_used..)?.first_chunk_mut()?))
+    }
+
+    #[inline(always)]
+    fn push_item(&mut self, parts: &Parts<'_>, hosts: usize, paths: usize, exact: usize) {
+        if self.texts.kept() {
+            self.texts.push(self.items.len(), parts);
+        }
+        let address = parts.address.map_or(Address::None, Address::from);
+        let item = Item {
+            form: Form::Web,
+            full_paths: exact as u8,
+            hosts: Span { at: self.keys_used as u32, len: hosts as u32 },
+            paths: Span { at: self.paths_used as u32, len: paths as u32 },
+            address,
+        };
+        self.items.push(item);
+        self.keys_used += hosts;
+        self.paths_used += paths;
+    }
+
+    fn push_exact(&mut self, form: Form, key: Key128) {
+        self.make_room();
+        let hosts = Span { at: self.keys_used as u32, len: 1 };
+        self.keys[self.keys_used] = key;
+        self.hosts[self.keys_used] = Hash128::default();
+        self.keys_used += 1;
+        self.items.push(Item { hosts, ..Item::without_keys(form) });
+    }
+
+    /// Room for any one question.
+    #[inline(always)]
+    fn make_room(&mut self) {
+        if self.keys.len() < self.keys_used + HASHES || self.paths.len() < self.paths_used + HASHES {
+            self.grow(self.keys.len(), self.paths.len());
+        }
+    }
+
+    /// Room for `keys` and `paths` more, and for any one question beside them.
+    #[cold]
+    fn grow(&mut self, keys: usize, paths: usize) {
+        self.keys.resize(self.keys_used + keys + HASHES, Key128::default());
+        self.hosts.resize(self.keys_used + keys + HASHES, Hash128::default());
+        self.paths.resize(self.paths_used + paths + HASHES, Hash128::default());
+    }
+}
+
+/// Three, wanted or not: a loop that ends after one, two or three rounds is mispredicted more dearly than a seal costs.
+#[inline(always)]
+fn seal_all(hashes: &[Hash128; HASHES], keys: &mut [Key128; HASHES], count: usize) {
+    const UNASKED: usize = 3;
+    for index in 0..UNASKED {
+        keys[index] = seal(hashes[index]);
+    }
+    for index in UNASKED..count {
+        keys[index] = seal(hashes[index]);
+    }
 }

@@ -1,116 +1,98 @@
-//! From a canonical URL to the expressions it is asked by: which pieces of host and path, as positions, so that strings and hashes agree.
+//! From a canonical URL to the expressions it is asked by: which pieces of host and path, as places, so that strings and hashes agree.
 //!
 //! ```text
-//! hosts  a.b.example.com          starts  0 2 4        the exact host, then suffixes, longest first; under gsb-v5 from example.com upwards
-//! paths  /1/2.html?p              ends    11 9 3 1     with query, without, then prefixes, longest first
+//! hosts  a.b.example.com      lengths  15 13 11      the exact host, then suffixes, longest first; under gsb-v5 from example.com upwards
+//! paths  /1/2.html?p          lengths  11 9 3 1      with query, without, then prefixes, longest first
 //! ```
 //! An expression is one host with one path; equal ones appear once (`/1/` is the exact path or a prefix, not both).
 
 use crate::suffix::GSB_V5_HOSTS;
 use crate::{CanonicalUrl, HOST_LABELS_MAX, Host, PATH_PREFIXES_MAX, Profile, SuffixList};
 use arrayvec::ArrayVec;
+use verdict_simd::HASHES;
 
 /// The exact host and its suffixes.
 pub(crate) const HOSTS_MAX: usize = HOST_LABELS_MAX + 1;
 /// The exact path with and without query, and prefixes.
 pub(crate) const PATHS_MAX: usize = PATH_PREFIXES_MAX + 2;
 
-/// Where the host texts begin, rightmost (shortest) first, 0 last: the order in which one pass from the right hashes them.
-#[inline]
-pub(crate) fn host_starts(host: &[u8], is_address: bool, profile: &Profile) -> ArrayVec<u32, HOSTS_MAX> {
-    let mut starts = ArrayVec::new();
-    if is_address {
-    } else if let Some(suffixes) = &profile.suffixes {
-        push_registrable(host, suffixes, &mut starts);
-    } else {
-        let labels_max = usize::from(profile.host_labels_max).min(HOST_LABELS_MAX);
-        let mut labels = 0;
-        for (at, &byte) in host.iter().enumerate().rev() {
-            if byte == b'.' {
-                labels += 1;
-                if labels > labels_max {
-                    break;
-                }
-                if labels >= 2 {
-                    starts.push(at as u32 + 1);
-                }
-            }
-        }
+// The kernels have room for either.
+const _: () = assert!(HOSTS_MAX <= HASHES - 2 && PATHS_MAX <= HASHES - 2);
+
+/// Bits of a mask of places; what lies further inside is counted byte by byte.
+pub(crate) const NEAR: usize = 64;
+
+/// Where suffixes begin: after these dots. The mask of all dots of a host of at most [`NEAR`] bytes; of an address: none.
+#[inline(always)]
+pub(crate) fn near_suffixes(dots: u64, profile: &Profile) -> u64 {
+    let suffixes_max = u32::from(profile.host_labels_max).min(HOST_LABELS_MAX as u32).saturating_sub(1);
+    // The last dot begins a single label, which is never asked for.
+    let mut suffixes = without_highest(dots);
+    while suffixes.count_ones() > suffixes_max {
+        suffixes &= suffixes - 1;
     }
-    starts.push(0);
-    starts
+    suffixes
 }
 
-/// The registrable name and up to three longer ones, as Safe Browsing v5 asks; not the exact host, which follows anyway.
-fn push_registrable(host: &[u8], suffixes: &SuffixList, starts: &mut ArrayVec<u32, HOSTS_MAX>) {
+/// Where prefixes end: with these slashes. The mask of the slashes among a path's first [`NEAR`] bytes; `None` where there may be more of them.
+#[inline(always)]
+pub(crate) fn near_prefixes(slashes: u64, path_bytes: usize, profile: &Profile) -> Option<u64> {
+    let prefixes_max = u32::from(profile.path_prefixes_max).min(PATH_PREFIXES_MAX as u32);
+    // The last byte is the exact path's own business.
+    let mut prefixes = if path_bytes > NEAR { slashes } else { slashes & !(1 << (path_bytes - 1)) };
+    if path_bytes > NEAR && prefixes.count_ones() < prefixes_max {
+        return None;
+    }
+    while prefixes.count_ones() > prefixes_max {
+        prefixes = without_highest(prefixes);
+    }
+    Some(prefixes)
+}
+
+#[inline(always)]
+fn without_highest(mask: u64) -> u64 {
+    mask & !((1 << 63) >> (mask.leading_zeros() & 63)) // of none: the place of bit 63, which is not set
+}
+
+/// How long the host texts are: the exact host, then suffixes.
+pub(crate) fn host_lengths(host: &[u8], is_address: bool, profile: &Profile) -> ArrayVec<u32, HOSTS_MAX> {
+    let mut lengths = ArrayVec::from_iter([host.len() as u32]);
+    if is_address {
+        return lengths;
+    }
+    if let Some(suffixes) = &profile.suffixes {
+        push_registrable(host, suffixes, &mut lengths);
+        return lengths;
+    }
+    let suffixes_max = usize::from(profile.host_labels_max).min(HOST_LABELS_MAX).saturating_sub(1);
+    let dots = || host.iter().enumerate().filter(|(_, byte)| **byte == b'.').map(|(at, _)| at);
+    let suffixes = dots().count().saturating_sub(1);
+    lengths.extend(dots().take(suffixes).skip(suffixes.saturating_sub(suffixes_max)).map(|at| (host.len() - at - 1) as u32));
+    lengths
+}
+
+/// The registrable name and up to three longer ones, as Safe Browsing v5 asks; not the exact host, which is there anyway.
+fn push_registrable(host: &[u8], suffixes: &SuffixList, lengths: &mut ArrayVec<u32, HOSTS_MAX>) {
     let Some(mut start) = suffixes.registrable_start(host) else { return };
-    while start > 0 && starts.len() < GSB_V5_HOSTS {
-        starts.push(start as u32);
+    while start > 0 && lengths.len() <= GSB_V5_HOSTS {
+        lengths.push((host.len() - start) as u32);
         start = host[..start - 1].iter().rposition(|&byte| byte == b'.').map_or(0, |dot| dot + 1);
     }
+    lengths[1..].reverse();
 }
 
-/// Where the path texts end, shortest first: prefixes, the exact path, the exact path with its query. The second value counts the exact ones.
-#[inline]
-pub(crate) fn path_ends(path_query: &[u8], path_bytes: usize, profile: &Profile) -> (ArrayVec<u32, PATHS_MAX>, u8) {
-    let mut ends = ArrayVec::new();
+/// How long the path texts are: the exact path with its query, the exact path, prefixes. The second value counts the exact ones.
+pub(crate) fn path_lengths(path_query: &[u8], path_bytes: usize, profile: &Profile) -> (ArrayVec<u32, PATHS_MAX>, usize) {
+    let mut lengths = ArrayVec::from_iter([path_query.len() as u32]);
+    if path_bytes < path_query.len() {
+        lengths.push(path_bytes as u32);
+    }
+    let exact = lengths.len();
     let prefixes_max = usize::from(profile.path_prefixes_max).min(PATH_PREFIXES_MAX);
-    // The last byte is the exact path's own business.
-    for (at, &byte) in path_query[..path_bytes - 1].iter().enumerate() {
-        if byte == b'/' {
-            if ends.len() == prefixes_max {
-                break;
-            }
-            ends.push(at as u32 + 1);
-        }
-    }
-    ends.push(path_bytes as u32);
-    if path_query.len() == path_bytes {
-        return (ends, 1);
-    }
-    ends.push(path_query.len() as u32);
-    (ends, 2)
-}
-
-/// As [`host_starts`], from a mask of dots; an address has none.
-#[inline]
-pub(crate) fn host_starts_of_mask(host: &[u8], mut dots: u128, profile: &Profile) -> ArrayVec<u32, HOSTS_MAX> {
-    if profile.suffixes.is_some() {
-        return host_starts(host, dots == 0, profile);
-    }
-    let mut starts = ArrayVec::new();
-    let suffixes_max = usize::from(profile.host_labels_max).min(HOST_LABELS_MAX) - 1;
-    // The rightmost dot begins a single label, which is never asked for; the next one a suffix of two.
-    dots &= !highest_bit(dots);
-    while dots != 0 && starts.len() < suffixes_max {
-        starts.push(u128::BITS - dots.leading_zeros());
-        dots &= !highest_bit(dots);
-    }
-    starts.push(0);
-    starts
-}
-
-#[inline]
-fn highest_bit(mask: u128) -> u128 {
-    if mask == 0 { 0 } else { 1 << (u128::BITS - 1 - mask.leading_zeros()) }
-}
-
-/// As [`path_ends`], from a mask of the path's slashes.
-#[inline]
-pub(crate) fn path_ends_of_mask(slashes: u128, path_query: &[u8], path_bytes: usize, profile: &Profile) -> (ArrayVec<u32, PATHS_MAX>, u8) {
-    let mut ends = ArrayVec::new();
-    let prefixes_max = usize::from(profile.path_prefixes_max).min(PATH_PREFIXES_MAX);
-    let mut inner = slashes & ((1 << (path_bytes - 1)) - 1);
-    while inner != 0 && ends.len() < prefixes_max {
-        ends.push(inner.trailing_zeros() + 1);
-        inner &= inner - 1;
-    }
-    ends.push(path_bytes as u32);
-    if path_query.len() == path_bytes {
-        return (ends, 1);
-    }
-    ends.push(path_query.len() as u32);
-    (ends, 2)
+    let slashes = path_query[..path_bytes - 1].iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    lengths.extend(slashes.take(prefixes_max).map(|(at, _)| at as u32 + 1));
+    lengths[exact..].reverse();
+    (lengths, exact)
 }
 
 /// The expressions of a URL as text, for tests and for explaining.
@@ -128,12 +110,12 @@ impl<'a> Expressions<'a> {
     /// What `url` is asked by under `profile`.
     pub fn new(url: &CanonicalUrl<'a>, profile: &Profile) -> Self {
         let is_address = matches!(url.host, Host::Address(_));
-        let hosts = host_starts(url.host_text.as_bytes(), is_address, profile);
-        let (paths, full_paths) = path_ends(url.path_query.as_bytes(), url.path_bytes, profile);
+        let hosts = host_lengths(url.host_text.as_bytes(), is_address, profile);
+        let (paths, full_paths) = path_lengths(url.path_query.as_bytes(), url.path_bytes, profile);
         Self {
-            hosts: hosts.iter().rev().map(|&start| &url.host_text[start as usize..]).collect(),
-            paths: paths.iter().rev().map(|&end| &url.path_query[..end as usize]).collect(),
-            full_paths: full_paths.into(),
+            hosts: hosts.iter().map(|&length| &url.host_text[url.host_text.len() - length as usize..]).collect(),
+            paths: paths.iter().map(|&length| &url.path_query[..length as usize]).collect(),
+            full_paths,
         }
     }
 

@@ -124,8 +124,8 @@ fn fast_and_slow_path_agree_on_real_urls_and_on_mutated_ones() {
                 }
                 check::canonical_form_is_its_own(&mutated);
             }
-            if batch.items.len() == 4096 {
-                (fast, asked) = (fast + batch.fast_count(), asked + batch.items.len());
+            if batch.items().len() == 4096 {
+                (fast, asked) = (fast + batch.fast_count(), asked + batch.items().len());
                 batch.clear();
             }
         }

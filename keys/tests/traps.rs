@@ -69,7 +69,8 @@ fn hosts_that_end_in_a_number_and_are_no_address_are_refused() {
 
 #[test]
 fn an_ipv4_part_too_large_for_its_place_is_refused_and_never_masked() {
-    for host in ["256.0.0.1", "276.2.3", "1.2.3.256", "1.2.65536", "0x100.0.0.1", "0400.0.0.1", "２５６.0.0.1", "256%2e0.0.1", "256。0.0.1"] {
+    for host in ["256.0.0.1", "276.2.3", "1.2.3.256", "1.2.65536", "0x100.0.0.1", "0400.0.0.1", "２５６.0.0.1", "256%2e0.0.1", "256。0.0.1"]
+    {
         refuse(format!("http://{host}/"), Unparseable::Ipv4);
         check_host(host, Err(Unparseable::Ipv4));
     }

@@ -4,7 +4,7 @@
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
-use verdict_simd::{Backend, Bucket, Domain, Hash128, HashKey, HashSchedule, Key128, Selected, UrlBlock, available, seal};
+use verdict_simd::{Backend, Bucket, Domain, HASHES, Hash128, HashKey, HashSchedule, Key128, Selected, available, seal};
 
 /// Host 16 bytes, path and query 33: `https://` is no part of any key.
 const HOST: &[u8] = b"login.example.co";
@@ -40,28 +40,17 @@ fn hash(c: &mut Criterion) {
 /// Every label of the host, every `/` of the path, with and without the query: what one URL asks for.
 fn checkpoints(c: &mut Criterion) {
     let schedule = schedule();
-    let starts: Vec<u32> = (0..HOST.len()).rev().filter(|&i| i == 0 || HOST[i - 1] == b'.').map(|i| i as u32).collect();
-    let mut ends: Vec<u32> =
-        (1..=PATH.len()).filter(|&i| PATH[i - 1] == b'/' || i == PATH.len() || PATH[i] == b'?').map(|i| i as u32).collect();
-    ends.dedup();
-    let (mut suffixes, mut prefixes) = (vec![Hash128::default(); starts.len()], vec![Hash128::default(); ends.len()]);
-    let mut group = c.benchmark_group(format!("checkpoints of {} bytes: {} suffixes, {} prefixes", URL.len(), starts.len(), ends.len()));
+    let bits = |text: &[u8], byte| (0..text.len()).filter(|&at| text[at] == byte).fold(0u64, |bits, at| bits | 1 << at);
+    let (dots, slashes, exact) = (bits(HOST, b'.'), bits(PATH, b'/'), PATH.iter().position(|&byte| byte == b'?').unwrap_or(PATH.len()));
+    let mut hashes = [Hash128::default(); HASHES];
+    let mut group =
+        c.benchmark_group(format!("checkpoints of {} bytes: {} dots, {} slashes", URL.len(), dots.count_ones(), slashes.count_ones()));
     for backend in available() {
         group.bench_function(BenchmarkId::new("suffixes", backend.name()), |b| {
-            b.iter(|| backend.hash_host_suffixes(&schedule, black_box(HOST), &starts, black_box(&mut suffixes)));
+            b.iter(|| backend.hash_suffixes(&schedule, black_box(HOST), dots, black_box(&mut hashes)));
         });
         group.bench_function(BenchmarkId::new("prefixes", backend.name()), |b| {
-            b.iter(|| backend.hash_prefixes(&schedule, Domain::Path, black_box(PATH), &ends, black_box(&mut prefixes)));
-        });
-        group.bench_function(BenchmarkId::new("one by one", backend.name()), |b| {
-            b.iter(|| {
-                for &start in &starts {
-                    black_box(backend.hash(&schedule, Domain::Host, &black_box(HOST)[start as usize..]));
-                }
-                for &end in &ends {
-                    black_box(backend.hash(&schedule, Domain::Path, &black_box(PATH)[..end as usize]));
-                }
-            });
+            b.iter(|| backend.hash_prefixes(&schedule, Domain::Path, black_box(PATH), exact, slashes, black_box(&mut hashes)));
         });
     }
     group.finish();
@@ -103,13 +92,13 @@ fn probe(c: &mut Criterion) {
 }
 
 fn classify(c: &mut Criterion) {
-    let mut group = c.benchmark_group("classify_url");
+    let mut group = c.benchmark_group("classify_block");
     for bytes in [URL.to_vec(), URL.repeat(4), URL.repeat(40)] {
-        let mut blocks = vec![UrlBlock::default(); bytes.len().div_ceil(64)];
         group.throughput(Throughput::Bytes(bytes.len() as u64));
         for backend in available() {
-            let run = |backend: Selected, blocks: &mut [UrlBlock]| backend.classify_url(black_box(&bytes), blocks);
-            group.bench_function(BenchmarkId::new(backend.name(), bytes.len()), |b| b.iter(|| run(backend, black_box(&mut blocks))));
+            let run =
+                |backend: Selected| (0..bytes.len()).step_by(64).map(|at| backend.classify_block(black_box(&bytes), at).slash).sum::<u64>();
+            group.bench_function(BenchmarkId::new(backend.name(), bytes.len()), |b| b.iter(|| run(backend)));
         }
     }
     group.finish();

@@ -7,6 +7,8 @@
 //! For loops whose shape is the whole point and which a compiler vectorises well enough: address lookups (tables) lost 10 % against
 //! intrinsics and gained that there is one text, safe, the same answers by construction.
 
+use crate::{Backend, WithBackend};
+
 /// Work to be compiled for a backend's instructions: see [`Backend::compiled`](crate::Backend::compiled).
 ///
 /// `run` and all that it calls in its loops are to be `#[inline(always)]`: what stays a call keeps the baseline's instructions.
@@ -17,10 +19,22 @@ pub trait Kernel {
     fn run(self) -> Self::Output;
 }
 
+/// The kernel as work that does not ask which backend it is.
+pub(crate) struct Alone<K>(pub K);
+
+impl<K: Kernel> WithBackend for Alone<K> {
+    type Output = K::Output;
+
+    #[inline(always)]
+    fn run<B: Backend>(self, _backend: B) -> K::Output {
+        self.0.run()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Backend, available};
+    use crate::available;
 
     struct CountBelow<'a>(&'a [u64], u64);
 

@@ -1,11 +1,12 @@
 //! Vector kernels: URL byte classification, the persisted keyed hash, bucket probes.
 //!
 //! ```text
-//!   URL bytes ──classify_url──► bit masks ──(keys)──► host, path ──hash_host_suffixes, hash_prefixes──► Hash128
+//!   URL bytes ──classify_block──► bit masks ──(keys)──► host, path ──hash_host_suffixes, hash_prefixes──► Hash128
 //!                                                              ──pair, seal──► Key128 ──prefetch──► probe ──► slots
 //! ```
-//! One trait, [`Backend`], with few and coarse methods; three implementations that give equal results: `Neon` (the design target),
-//! `Avx2` and [`Portable`]. A value of a backend is the proof that this machine has its instructions: only detection makes one.
+//! One trait, [`Backend`]; four implementations that give equal results: `Neon` (the design target), `Avx512`, `Avx2` and [`Portable`].
+//! A value of a backend is the proof that this machine has its instructions: only detection makes one. [`Backend::run`] compiles a caller's
+//! own loop for them, so that kernels inline into it.
 //! What the hash *is* stands in `hash.rs`, in plain arithmetic; the backends are only faster ways to the same bits.
 //!
 //! Nothing here knows hosts, snapshots or protocols. Nothing allocates after start, except [`available`].
@@ -13,6 +14,7 @@
 mod field;
 mod hash;
 mod kernel;
+mod places;
 mod portable;
 mod prefetch;
 mod select;
@@ -25,6 +27,7 @@ mod aarch64 {
 #[cfg(target_arch = "x86_64")]
 mod x86_64 {
     pub mod avx2;
+    pub mod avx512;
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -35,7 +38,7 @@ pub use portable::Portable;
 pub use prefetch::prefetch;
 pub use select::{BackendUnavailable, Selected, WithBackend, available, detect};
 #[cfg(target_arch = "x86_64")]
-pub use x86_64::avx2::Avx2;
+pub use x86_64::{avx2::Avx2, avx512::Avx512};
 
 use bytemuck::{Pod, Zeroable};
 
@@ -49,12 +52,35 @@ pub struct UrlBlock {
     pub slash: u64,
     /// `.`
     pub dot: u64,
-    /// `:` `@` `?` `#` `[` `]`
+    /// `?`
+    pub question: u64,
+    /// `#`
+    pub hash: u64,
+    /// `%`
+    pub percent: u64,
+    /// `:` `@` `[` `]`
     pub delimiter: u64,
     /// `A..=Z`
     pub upper: u64,
-    /// Bytes that the fast path cannot take: controls and space (0x00..=0x20), 0x7F..=0xFF, `%`, `\`.
+    /// Bytes that the fast path cannot take: controls and space (0x00..=0x20), 0x7F..=0xFF, `\`.
     pub odd: u64,
+}
+
+impl UrlBlock {
+    /// The same change to every mask.
+    #[inline(always)]
+    pub(crate) fn each(self, change: impl Fn(u64) -> u64) -> Self {
+        Self {
+            slash: change(self.slash),
+            dot: change(self.dot),
+            question: change(self.question),
+            hash: change(self.hash),
+            percent: change(self.percent),
+            delimiter: change(self.delimiter),
+            upper: change(self.upper),
+            odd: change(self.odd),
+        }
+    }
 }
 
 /// One cache line of an exact table: five entries.
@@ -71,64 +97,74 @@ pub struct Bucket {
 
 const _: () = assert!(size_of::<Bucket>() == 64 && align_of::<Bucket>() == 64);
 
+/// Room for the hashes of all expressions of one question (at most 16 suffixes or 16 prefixes and two whole texts), and for those that a kernel
+/// writes without asking whether they are wanted.
+pub const HASHES: usize = 24;
+
 /// The kernels. A value of a backend is the proof that this machine has its instructions.
 ///
-/// All backends give the same results for all inputs. Lengths that disagree, an index out of range and checkpoints out of order are
-/// bugs of the caller and panic; no *content* of a buffer can.
+/// All backends give the same results for all inputs. Lengths that disagree and an index out of range are bugs of the caller and panic; no
+/// *content* of a buffer can.
 pub trait Backend: Copy + Send + Sync + 'static {
-    /// `neon`, `avx2` or `portable`.
+    /// `neon`, `avx512`, `avx2` or `portable`.
     fn name(self) -> &'static str;
-    /// `blocks.len() == bytes.len().div_ceil(64)`; bits past the end are zero.
-    fn classify_url(self, bytes: &[u8], blocks: &mut [UrlBlock]);
+    /// Does the work inside a function that may use this backend's instructions: kernels and bit tricks inline into it, as far as
+    /// `WithBackend::run` and what it calls are `#[inline]`. The result is the same without.
+    fn run<W: WithBackend>(self, work: W) -> W::Output;
+    /// Runs `kernel`, compiled with this backend's instructions.
+    #[inline]
+    fn compiled<K: Kernel>(self, kernel: K) -> K::Output {
+        self.run(kernel::Alone(kernel))
+    }
+    /// The classes of `bytes[at..]`, at most 64 of them; bits past the end are zero. `at <= bytes.len()`.
+    fn classify_block(self, bytes: &[u8], at: usize) -> UrlBlock;
     /// One-shot hash. For `Domain::Host` the bytes are taken last first.
     fn hash(self, schedule: &HashSchedule, domain: Domain, bytes: &[u8]) -> Hash128;
-    /// `hashes[i] = hash(domain, &bytes[..ends[i]])` in one pass; `ends` ascend (equal neighbours are allowed). Not for `Domain::Host`,
-    /// whose checkpoints are suffixes: that panics.
-    fn hash_prefixes(self, schedule: &HashSchedule, domain: Domain, bytes: &[u8], ends: &[u32], hashes: &mut [Hash128]);
-    /// `hashes[i] = hash(Domain::Host, &bytes[starts[i]..])` in one pass from the right; `starts` descend (equal neighbours are allowed).
-    fn hash_host_suffixes(self, schedule: &HashSchedule, bytes: &[u8], starts: &[u32], hashes: &mut [Hash128]);
+    /// The host whole, then after each of `dots` (bit `i` is `host[i]`), lowest first: its suffixes, longest first, in one pass. What is left in
+    /// `hashes` beyond `1 + dots.count_ones()` is anything.
+    fn hash_suffixes(self, schedule: &HashSchedule, host: &[u8], dots: u64, hashes: &mut [Hash128; HASHES]);
+    /// The text whole, its first `exact` bytes if that is less, then through each of `slashes` (bit `i` is `text[i]`), highest first: its
+    /// prefixes, longest first, in one pass. The slashes stand before the last byte of the exact text. Otherwise as `hash_suffixes`. Not for `Domain::Host`, which is read from the right: that panics.
+    fn hash_prefixes(
+        self,
+        schedule: &HashSchedule,
+        domain: Domain,
+        text: &[u8],
+        exact: usize,
+        slashes: u64,
+        hashes: &mut [Hash128; HASHES],
+    );
+    /// `hashes[i] = hash(domain, ..)` of the first (for `Domain::Host`: last) `lengths[i]` bytes, in one pass where `lengths` descend: for places
+    /// beyond 64. A length past the end is the whole.
+    fn hash_lengths(self, schedule: &HashSchedule, domain: Domain, text: &[u8], lengths: &[u32], hashes: &mut [Hash128; HASHES]);
     /// `keys[i] = seal(host * K + paths[i])`: the key of the expression (host, path).
     fn pair(self, schedule: &HashSchedule, host: Hash128, paths: &[Hash128], keys: &mut [Key128]);
     /// Bit `s` of `hits[i]` is set where `buckets[at[i]].tags[s] == tags[i]`. An empty slot may match: its ref is 0. Bits 5..8 are zero.
     fn probe(self, buckets: &[Bucket], at: &[u32], tags: &[u64], hits: &mut [u8]);
-    /// Runs `kernel`, compiled with this backend's instructions.
-    #[inline]
-    fn compiled<K: Kernel>(self, kernel: K) -> K::Output {
-        kernel.run()
-    }
 }
 
 /// The contracts that every backend asserts at its door, in one place.
 pub(crate) mod door {
-    use crate::{Domain, Hash128};
+    use crate::{Domain, HASHES};
 
-    /// One mask block per 64 bytes.
+    /// Not for hosts; slashes before the last byte of the exact text, as many as there is room for.
     #[inline]
-    pub fn classify(bytes: usize, blocks: usize) {
-        assert!(blocks == bytes.div_ceil(64), "classify_url: one block per 64 bytes");
-    }
-
-    /// Ends ascend within the bytes; not for hosts.
-    #[inline]
-    pub fn prefixes(domain: Domain, bytes: &[u8], ends: &[u32], hashes: &[Hash128]) {
+    pub fn prefixes(domain: Domain, bytes: usize, exact: usize, slashes: u64) {
         assert!(!matches!(domain, Domain::Host), "hash_prefixes: the checkpoints of a host are suffixes");
-        assert!(ends.len() == hashes.len(), "hash_prefixes: one hash per end");
-        let mut least = 0;
-        for &end in ends {
-            assert!(least <= end && end as usize <= bytes.len(), "hash_prefixes: ends ascend within the bytes");
-            least = end;
-        }
+        suffixes(bytes.min(exact).saturating_sub(1), slashes);
     }
 
-    /// Starts descend within the bytes.
+    /// Dots within the text, as many as there is room for.
     #[inline]
-    pub fn suffixes(bytes: &[u8], starts: &[u32], hashes: &[Hash128]) {
-        assert!(starts.len() == hashes.len(), "hash_host_suffixes: one hash per start");
-        let mut most = bytes.len();
-        for &start in starts {
-            assert!(start as usize <= most, "hash_host_suffixes: starts descend within the bytes");
-            most = start as usize;
-        }
+    pub fn suffixes(bytes: usize, dots: u64) {
+        assert!(bytes >= 64 || dots >> bytes == 0, "checkpoints lie within the text");
+        assert!(dots.count_ones() as usize + 2 <= HASHES, "no question has so many expressions");
+    }
+
+    /// As many lengths as there is room for.
+    #[inline]
+    pub fn lengths(lengths: usize) {
+        assert!(lengths <= HASHES, "no question has so many expressions");
     }
 
     /// One key per path.

@@ -3,9 +3,10 @@
 //! Per block of the hash: one Karatsuba product (96 integer multiplications) and one reduction.
 
 use crate::{
-    BLOCK_BYTES, Backend, Bucket, Domain, Hash128, HashSchedule, Key128, UrlBlock, door,
+    BLOCK_BYTES, Backend, Bucket, Domain, HASHES, Hash128, HashSchedule, Key128, UrlBlock, WithBackend, door,
     field::{dot, reduce, wide},
     hash::PAD,
+    places::Lengths,
     seal,
 };
 
@@ -31,19 +32,21 @@ impl Backend for Portable {
         "portable"
     }
 
-    fn classify_url(self, bytes: &[u8], blocks: &mut [UrlBlock]) {
-        door::classify(bytes.len(), blocks.len());
-        for (bytes, block) in bytes.chunks(64).zip(blocks) {
-            *block = UrlBlock::default();
-            for (i, &byte) in bytes.iter().enumerate() {
-                let class = CLASS[byte as usize] as u64;
-                block.slash |= (class & 1) << i;
-                block.dot |= (class >> 1 & 1) << i;
-                block.delimiter |= (class >> 2 & 1) << i;
-                block.upper |= (class >> 3 & 1) << i;
-                block.odd |= (class >> 4 & 1) << i;
+    #[inline]
+    fn run<W: WithBackend>(self, work: W) -> W::Output {
+        work.run(self)
+    }
+
+    fn classify_block(self, bytes: &[u8], at: usize) -> UrlBlock {
+        let mut masks = [0; 8];
+        for (i, &byte) in bytes[at..].iter().take(64).enumerate() {
+            let class = CLASS[byte as usize] as u64;
+            for (bit, mask) in masks.iter_mut().enumerate() {
+                *mask |= (class >> bit & 1) << i;
             }
         }
+        let [slash, dot, question, hash, percent, delimiter, upper, odd] = masks;
+        UrlBlock { slash, dot, question, hash, percent, delimiter, upper, odd }
     }
 
     fn hash(self, schedule: &HashSchedule, domain: Domain, bytes: &[u8]) -> Hash128 {
@@ -56,16 +59,29 @@ impl Backend for Portable {
         Hash128::from_element(dot(state ^ tail, schedule.powers[0]))
     }
 
-    fn hash_prefixes(self, schedule: &HashSchedule, domain: Domain, bytes: &[u8], ends: &[u32], hashes: &mut [Hash128]) {
-        door::prefixes(domain, bytes, ends, hashes);
-        let lengths = ends.iter().map(|&end| end as usize);
-        checkpoints(schedule, domain, bytes, from_left, lengths.zip(hashes));
+    fn hash_suffixes(self, schedule: &HashSchedule, host: &[u8], dots: u64, hashes: &mut [Hash128; HASHES]) {
+        door::suffixes(host.len(), dots);
+        self.hash_lengths(schedule, Domain::Host, host, Lengths::of_suffixes(host.len(), dots).as_slice(), hashes);
     }
 
-    fn hash_host_suffixes(self, schedule: &HashSchedule, bytes: &[u8], starts: &[u32], hashes: &mut [Hash128]) {
-        door::suffixes(bytes, starts, hashes);
-        let lengths = starts.iter().map(|&start| bytes.len() - start as usize);
-        checkpoints(schedule, Domain::Host, bytes, from_right, lengths.zip(hashes));
+    fn hash_prefixes(
+        self,
+        schedule: &HashSchedule,
+        domain: Domain,
+        text: &[u8],
+        exact: usize,
+        slashes: u64,
+        hashes: &mut [Hash128; HASHES],
+    ) {
+        door::prefixes(domain, text.len(), exact, slashes);
+        self.hash_lengths(schedule, domain, text, Lengths::of_prefixes(text.len(), exact, slashes).as_slice(), hashes);
+    }
+
+    fn hash_lengths(self, schedule: &HashSchedule, domain: Domain, text: &[u8], lengths: &[u32], hashes: &mut [Hash128; HASHES]) {
+        door::lengths(lengths.len());
+        let read: Read = if matches!(domain, Domain::Host) { from_right } else { from_left };
+        let lengths = lengths.iter().map(|&length| text.len().min(length as usize));
+        checkpoints(schedule, domain, text, read, lengths.zip(hashes).rev());
     }
 
     fn pair(self, schedule: &HashSchedule, host: Hash128, paths: &[Hash128], keys: &mut [Key128]) {
@@ -112,7 +128,7 @@ fn padded(block: u128, length: usize) -> u128 {
     block & ((1 << end) - 1) | PAD << end
 }
 
-/// Lengths ascend; each message is that many bytes of the read order.
+/// Each message is that many bytes of the read order. Lengths that ascend cost one pass; where one is shorter than the one before, it begins anew.
 fn checkpoints<'a>(
     schedule: &HashSchedule,
     domain: Domain,
@@ -123,6 +139,9 @@ fn checkpoints<'a>(
     let h = schedule.powers[0];
     let (mut state, mut block, mut element) = (schedule.start(domain), 0, read(bytes, 0));
     for (length, hash) in wanted {
+        if block > length / BLOCK_BYTES {
+            (state, block, element) = (schedule.start(domain), 0, read(bytes, 0));
+        }
         while block < length / BLOCK_BYTES {
             state = dot(state ^ element, h);
             block += 1;
@@ -132,17 +151,20 @@ fn checkpoints<'a>(
     }
 }
 
-/// Class bits of each byte value: 0 slash, 1 dot, 2 delimiter, 3 upper, 4 odd.
-static CLASS: [u8; 256] = {
+/// Class bit of each byte value, in the order of `UrlBlock`'s fields; no byte has two.
+pub(crate) static CLASS: [u8; 256] = {
     let mut class = [0; 256];
     let mut byte = 0;
     while byte < 256 {
         class[byte] = match byte as u8 {
             b'/' => 1 << 0,
             b'.' => 1 << 1,
-            b':' | b'@' | b'?' | b'#' | b'[' | b']' => 1 << 2,
-            b'A'..=b'Z' => 1 << 3,
-            0x00..=0x20 | 0x7f..=0xff | b'%' | b'\\' => 1 << 4,
+            b'?' => 1 << 2,
+            b'#' => 1 << 3,
+            b'%' => 1 << 4,
+            b':' | b'@' | b'[' | b']' => 1 << 5,
+            b'A'..=b'Z' => 1 << 6,
+            0x00..=0x20 | 0x7f..=0xff | b'\\' => 1 << 7,
             _ => 0,
         };
         byte += 1;

@@ -1,10 +1,10 @@
 //! Which backend runs: chosen once at start, then one branch per coarse kernel call, or none inside [`Selected::with`].
 
-#[cfg(target_arch = "x86_64")]
-use crate::Avx2;
 #[cfg(target_arch = "aarch64")]
 use crate::Neon;
-use crate::{Backend, Bucket, Domain, Hash128, HashSchedule, Kernel, Key128, Portable, UrlBlock};
+#[cfg(target_arch = "x86_64")]
+use crate::{Avx2, Avx512};
+use crate::{Backend, Bucket, Domain, HASHES, Hash128, HashSchedule, Key128, Portable, UrlBlock};
 
 /// The backend chosen at start: one branch per coarse kernel call. [`detect`] makes it.
 #[derive(Clone, Copy, Debug)]
@@ -12,6 +12,9 @@ pub enum Selected {
     /// NEON with PMULL.
     #[cfg(target_arch = "aarch64")]
     Neon(Neon),
+    /// AVX-512 with VBMI and VPCLMULQDQ.
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
     /// AVX2 with PCLMULQDQ.
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
@@ -34,6 +37,8 @@ macro_rules! each {
             #[cfg(target_arch = "aarch64")]
             Selected::Neon($backend) => $call,
             #[cfg(target_arch = "x86_64")]
+            Selected::Avx512($backend) => $call,
+            #[cfg(target_arch = "x86_64")]
             Selected::Avx2($backend) => $call,
             Selected::Portable($backend) => $call,
         }
@@ -44,7 +49,7 @@ impl Selected {
     /// Runs `work` monomorphised for the chosen backend.
     #[inline]
     pub fn with<W: WithBackend>(self, work: W) -> W::Output {
-        each!(self, backend => work.run(backend))
+        each!(self, backend => backend.run(work))
     }
 }
 
@@ -55,8 +60,13 @@ impl Backend for Selected {
     }
 
     #[inline]
-    fn classify_url(self, bytes: &[u8], blocks: &mut [UrlBlock]) {
-        each!(self, backend => backend.classify_url(bytes, blocks))
+    fn run<W: WithBackend>(self, work: W) -> W::Output {
+        self.with(work)
+    }
+
+    #[inline]
+    fn classify_block(self, bytes: &[u8], at: usize) -> UrlBlock {
+        each!(self, backend => backend.classify_block(bytes, at))
     }
 
     #[inline]
@@ -65,13 +75,26 @@ impl Backend for Selected {
     }
 
     #[inline]
-    fn hash_prefixes(self, schedule: &HashSchedule, domain: Domain, bytes: &[u8], ends: &[u32], hashes: &mut [Hash128]) {
-        each!(self, backend => backend.hash_prefixes(schedule, domain, bytes, ends, hashes))
+    fn hash_suffixes(self, schedule: &HashSchedule, host: &[u8], dots: u64, hashes: &mut [Hash128; HASHES]) {
+        each!(self, backend => backend.hash_suffixes(schedule, host, dots, hashes))
     }
 
     #[inline]
-    fn hash_host_suffixes(self, schedule: &HashSchedule, bytes: &[u8], starts: &[u32], hashes: &mut [Hash128]) {
-        each!(self, backend => backend.hash_host_suffixes(schedule, bytes, starts, hashes))
+    fn hash_prefixes(
+        self,
+        schedule: &HashSchedule,
+        domain: Domain,
+        text: &[u8],
+        exact: usize,
+        slashes: u64,
+        hashes: &mut [Hash128; HASHES],
+    ) {
+        each!(self, backend => backend.hash_prefixes(schedule, domain, text, exact, slashes, hashes))
+    }
+
+    #[inline]
+    fn hash_lengths(self, schedule: &HashSchedule, domain: Domain, text: &[u8], lengths: &[u32], hashes: &mut [Hash128; HASHES]) {
+        each!(self, backend => backend.hash_lengths(schedule, domain, text, lengths, hashes))
     }
 
     #[inline]
@@ -83,21 +106,18 @@ impl Backend for Selected {
     fn probe(self, buckets: &[Bucket], at: &[u32], tags: &[u64], hits: &mut [u8]) {
         each!(self, backend => backend.probe(buckets, at, tags, hits))
     }
-
-    #[inline]
-    fn compiled<K: Kernel>(self, kernel: K) -> K::Output {
-        each!(self, backend => backend.compiled(kernel))
-    }
 }
 
 /// Every backend that this machine can run, best first; the last is always `portable`.
 pub fn available() -> Vec<Selected> {
-    let vector: Option<Selected> = None;
+    let portable = Some(Selected::Portable(Portable::new()));
     #[cfg(target_arch = "aarch64")]
-    let vector = vector.or_else(|| Neon::detect().map(Selected::Neon));
+    let all = [Neon::detect().map(Selected::Neon), portable];
     #[cfg(target_arch = "x86_64")]
-    let vector = vector.or_else(|| Avx2::detect().map(Selected::Avx2));
-    vector.into_iter().chain([Selected::Portable(Portable::new())]).collect()
+    let all = [Avx512::detect().map(Selected::Avx512), Avx2::detect().map(Selected::Avx2), portable];
+    #[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
+    let all = [portable];
+    all.into_iter().flatten().collect()
 }
 
 /// The best backend of this machine, or the one that `VERDICT_BACKEND` names.

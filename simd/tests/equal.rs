@@ -7,7 +7,9 @@
 mod reference;
 
 use std::io::Write;
-use verdict_simd::{Backend, Bucket, Domain, Hash128, HashKey, HashSchedule, Key128, Selected, UrlBlock, available, prefetch, seal};
+use verdict_simd::{
+    Backend, Bucket, Domain, HASHES, Hash128, HashKey, HashSchedule, Key128, Selected, UrlBlock, WithBackend, available, prefetch, seal,
+};
 
 /// How much was compared, or the first difference.
 type Outcome = Result<usize, String>;
@@ -58,6 +60,10 @@ macro_rules! suite {
                 run(|backend| suffixes_everywhere(backend));
             }
             #[test]
+            fn checkpoints_of_any_length_are_hashes() {
+                run(|backend| lengths_everywhere(backend));
+            }
+            #[test]
             fn pairs_as_the_reference() {
                 run(|backend| pair_everywhere(backend));
             }
@@ -72,7 +78,7 @@ macro_rules! suite {
         })*
     };
 }
-suite!(neon, avx2, portable);
+suite!(neon, avx512, avx2, portable);
 
 /// The backend of that name, if this machine has it.
 fn backend(name: &str) -> Option<Selected> {
@@ -150,10 +156,10 @@ fn same<T: PartialEq + std::fmt::Debug>(what: impl FnOnce() -> String, found: T,
 // ---- checks ----
 
 fn classify<B: Backend>(backend: B, bytes: &[u8], expected: &[UrlBlock]) -> Outcome {
-    let garbage = UrlBlock { slash: !0, dot: !0, delimiter: !0, upper: !0, odd: !0 };
-    let mut blocks = vec![garbage; bytes.len().div_ceil(64)];
-    backend.classify_url(bytes, &mut blocks);
-    same(|| format!("classify_url of {} bytes", bytes.len()), &blocks[..], expected)
+    let blocks: Vec<UrlBlock> = (0..bytes.len()).step_by(64).map(|at| backend.classify_block(bytes, at)).collect();
+    let nothing = backend.classify_block(bytes, bytes.len());
+    same(|| format!("classify_block at the end of {} bytes", bytes.len()), nothing, UrlBlock::default())?;
+    same(|| format!("classify_block of {} bytes", bytes.len()), &blocks[..], expected)
 }
 
 fn classify_everywhere<B: Backend>(backend: B) -> Outcome {
@@ -165,6 +171,9 @@ fn classify_everywhere<B: Backend>(backend: B) -> Outcome {
         for alignment in 0..ALIGNMENTS {
             compared += at_alignment(alignment, &bytes, |bytes| classify(backend, bytes, &expected))?;
         }
+        let at = random.below(length + 1);
+        let block = reference::classify(&bytes[at..]).first().copied().unwrap_or_default();
+        compared += same(|| format!("classify_block of {length} bytes at {at}"), backend.classify_block(&bytes, at), block)?;
     }
     Ok(compared)
 }
@@ -238,20 +247,35 @@ fn hash_long<B: Backend>(backend: B) -> Outcome {
     Ok(compared)
 }
 
-/// Where checkpoints stand: nowhere, everywhere, or at random places, some twice.
-fn places(random: &mut Random, length: usize) -> Vec<Vec<u32>> {
-    let every: Vec<u32> = (0..=length as u32).collect();
-    let mut some: Vec<u32> = (0..1 + random.below(11)).map(|_| random.below(length + 1) as u32).collect();
-    some.push(some[0]);
-    some.sort_unstable();
-    vec![vec![], every, some, vec![length as u32], vec![0]]
+/// Masks of places within the first `end` bytes: none, all that fit, few, many.
+fn masks(random: &mut Random, end: usize) -> Vec<u64> {
+    let within = if end < 64 { (1 << end) - 1 } else { u64::MAX };
+    let few = (0..3).fold(0, |mask, _| mask | 1 << random.below(64));
+    let mut all = vec![
+        0,
+        few,
+        random.next() & random.next() & random.next(),
+        0x8421_0842_1084_2108,
+        1 << (end.clamp(1, 64) - 1),
+        0xffff,
+        0x1f << (end / 2).min(60),
+    ];
+    all.iter_mut().for_each(|mask| *mask &= within);
+    all.retain(|mask| mask.count_ones() as usize <= HASHES - 2);
+    all
 }
 
-fn prefixes<B: Backend>(backend: B, schedule: &HashSchedule, bytes: &[u8], ends: &[u32], whole: &[Hash128]) -> Outcome {
-    let expected: Vec<Hash128> = ends.iter().map(|&end| whole[end as usize]).collect();
-    let mut hashes = vec![Hash128 { lo: !0, hi: !0 }; ends.len()];
-    backend.hash_prefixes(schedule, Domain::Path, bytes, ends, &mut hashes);
-    same(|| format!("hash_prefixes of {} bytes at {ends:?}", bytes.len()), hashes, expected)
+const GARBAGE: [Hash128; HASHES] = [Hash128 { lo: !0, hi: !0 }; HASHES];
+
+/// `whole[n]` is the hash of the first `n` bytes.
+fn prefixes<B: Backend>(backend: B, schedule: &HashSchedule, text: &[u8], exact: usize, slashes: u64, whole: &[Hash128]) -> Outcome {
+    let mut ends = vec![text.len()];
+    ends.extend((exact < text.len()).then_some(exact));
+    ends.extend((0..64).rev().filter(|bit| slashes >> bit & 1 == 1).map(|bit| bit + 1));
+    let expected: Vec<Hash128> = ends.iter().map(|&end| whole[end]).collect();
+    let mut hashes = GARBAGE;
+    backend.hash_prefixes(schedule, Domain::Path, text, exact, slashes, &mut hashes);
+    same(|| format!("hash_prefixes of {} bytes, {exact} exact, {slashes:x}", text.len()), &hashes[..ends.len()], &expected[..])
 }
 
 fn prefixes_everywhere<B: Backend>(backend: B) -> Outcome {
@@ -261,20 +285,23 @@ fn prefixes_everywhere<B: Backend>(backend: B) -> Outcome {
     let whole: Vec<Hash128> = (0..=LENGTHS).map(|end| reference::hash(&key, Domain::Path, &all[..end])).collect();
     let mut compared = 0;
     for length in 0..LENGTHS {
-        for ends in places(&mut random, length) {
-            let alignment = random.below(64);
-            compared += at_alignment(alignment, &all[..length], |bytes| prefixes(backend, &schedule, bytes, &ends, &whole))?;
+        for exact in [length, length + 9, length / 2, random.below(length + 1)] {
+            for slashes in masks(&mut random, exact.min(length).saturating_sub(1)) {
+                let alignment = random.below(64);
+                compared += at_alignment(alignment, &all[..length], |text| prefixes(backend, &schedule, text, exact, slashes, &whole))?;
+            }
         }
     }
     Ok(compared)
 }
 
 /// `whole[n]` is the hash of the last `n` bytes.
-fn suffixes<B: Backend>(backend: B, schedule: &HashSchedule, bytes: &[u8], starts: &[u32], whole: &[Hash128]) -> Outcome {
-    let expected: Vec<Hash128> = starts.iter().map(|&start| whole[bytes.len() - start as usize]).collect();
-    let mut hashes = vec![Hash128 { lo: !0, hi: !0 }; starts.len()];
-    backend.hash_host_suffixes(schedule, bytes, starts, &mut hashes);
-    same(|| format!("hash_host_suffixes of {} bytes at {starts:?}", bytes.len()), hashes, expected)
+fn suffixes<B: Backend>(backend: B, schedule: &HashSchedule, host: &[u8], dots: u64, whole: &[Hash128]) -> Outcome {
+    let starts = [0].into_iter().chain((0..64).filter(|bit| dots >> bit & 1 == 1).map(|bit| bit + 1));
+    let expected: Vec<Hash128> = starts.map(|start| whole[host.len() - start]).collect();
+    let mut hashes = GARBAGE;
+    backend.hash_suffixes(schedule, host, dots, &mut hashes);
+    same(|| format!("hash_suffixes of {} bytes, {dots:x}", host.len()), &hashes[..expected.len()], &expected[..])
 }
 
 fn suffixes_everywhere<B: Backend>(backend: B) -> Outcome {
@@ -284,11 +311,44 @@ fn suffixes_everywhere<B: Backend>(backend: B) -> Outcome {
     let whole: Vec<Hash128> = (0..=LENGTHS).map(|length| reference::hash(&key, Domain::Host, &all[LENGTHS - length..])).collect();
     let mut compared = 0;
     for length in 0..LENGTHS {
-        for mut starts in places(&mut random, length) {
-            starts.reverse();
+        for dots in masks(&mut random, length) {
             let alignment = random.below(64);
-            let bytes = &all[LENGTHS - length..];
-            compared += at_alignment(alignment, bytes, |bytes| suffixes(backend, &schedule, bytes, &starts, &whole))?;
+            let host = &all[LENGTHS - length..];
+            compared += at_alignment(alignment, host, |host| suffixes(backend, &schedule, host, dots, &whole))?;
+        }
+    }
+    Ok(compared)
+}
+
+/// Lengths that descend, that ascend, that come anyhow, some twice, some past the end.
+fn lengths(random: &mut Random, length: usize) -> Vec<Vec<u32>> {
+    let mut some: Vec<u32> = (0..1 + random.below(11)).map(|_| random.below(length + 1) as u32).collect();
+    some.push(some[0]);
+    let anyhow = some.clone();
+    some.sort_unstable();
+    let descending: Vec<u32> = some.iter().rev().copied().collect();
+    let many = (0..HASHES as u32).map(|i| length as u32 + 5 - i.min(length as u32)).collect();
+    vec![vec![], descending, some, anyhow, many, vec![length as u32], vec![0], vec![u32::MAX]]
+}
+
+fn lengths_everywhere<B: Backend>(backend: B) -> Outcome {
+    let (key, mut random) = (key(17), Random(18));
+    let schedule = HashSchedule::new(&key);
+    let all = random.bytes(LENGTHS);
+    let mut compared = 0;
+    for length in 0..LENGTHS {
+        for domain in [Domain::Path, Domain::Host] {
+            let text = &all[..length];
+            for lengths in lengths(&mut random, length) {
+                let part = |&wanted: &u32| match (domain, length.min(wanted as usize)) {
+                    (Domain::Host, wanted) => reference::hash(&key, domain, &text[length - wanted..]),
+                    (_, wanted) => reference::hash(&key, domain, &text[..wanted]),
+                };
+                let expected: Vec<Hash128> = if length % 7 == 0 || length > 120 { lengths.iter().map(part).collect() } else { continue };
+                let mut hashes = GARBAGE;
+                backend.hash_lengths(&schedule, domain, text, &lengths, &mut hashes);
+                compared += same(|| format!("hash_lengths of {length} bytes: {lengths:?}"), &hashes[..lengths.len()], &expected[..])?;
+            }
         }
     }
     Ok(compared)
@@ -348,19 +408,18 @@ fn page_edges<B: Backend>(backend: B) -> Outcome {
         let bytes = url_bytes(&mut random, length);
         let classes = reference::classify(&bytes);
         let (path, host) = (reference::hash(&key, Domain::Path, &bytes), reference::hash(&key, Domain::Host, &bytes));
-        let few = |at: [usize; 3]| at.map(|at| at as u32);
-        let ends = few([length / 2, length - length.min(1), length]);
-        let starts = few([length.min(1), 0, 0]);
         for edge in [Edge::First, Edge::Last] {
             let bytes = island.place(&bytes, edge);
             compared += classify(backend, bytes, &classes)?;
             compared += hash(backend, &schedule, Domain::Path, bytes, path)?;
             compared += hash(backend, &schedule, Domain::Host, bytes, host)?;
-            let mut hashes = [Hash128::default(); 3];
-            backend.hash_prefixes(&schedule, Domain::Path, bytes, &ends, &mut hashes);
-            compared += same(|| format!("the last of the prefixes of {length} bytes"), hashes[2], path)?;
-            backend.hash_host_suffixes(&schedule, bytes, &starts, &mut hashes);
-            compared += same(|| format!("the last of the suffixes of {length} bytes"), hashes[2], host)?;
+            let mut hashes = GARBAGE;
+            backend.hash_prefixes(&schedule, Domain::Path, bytes, length / 2, u64::from(length > 3), &mut hashes);
+            compared += same(|| format!("the first of the prefixes of {length} bytes"), hashes[0], path)?;
+            backend.hash_suffixes(&schedule, bytes, u64::from(length > 0), &mut hashes);
+            compared += same(|| format!("the first of the suffixes of {length} bytes"), hashes[0], host)?;
+            backend.hash_lengths(&schedule, Domain::Host, bytes, &[length as u32, length as u32 / 2], &mut hashes);
+            compared += same(|| format!("the first of the lengths of {length} bytes"), hashes[0], host)?;
         }
     }
     for edge in [Edge::First, Edge::Last] {
@@ -518,13 +577,14 @@ fn a_broken_contract_panics_before_anything_is_answered() {
     }
     let schedule = HashSchedule::new(&key(1));
     for backend in available() {
-        refused(|| backend.classify_url(&[0; 65], &mut [UrlBlock::default()]));
-        refused(|| backend.hash_prefixes(&schedule, Domain::Path, b"/a", &[3], &mut [Hash128::default()]));
-        refused(|| backend.hash_prefixes(&schedule, Domain::Path, b"/a", &[1], &mut []));
-        refused(|| backend.hash_prefixes(&schedule, Domain::Path, b"/a", &[2, 1], &mut [Hash128::default(); 2]));
-        refused(|| backend.hash_prefixes(&schedule, Domain::Host, b"a", &[1], &mut [Hash128::default()]));
-        refused(|| backend.hash_host_suffixes(&schedule, b"a.b", &[4], &mut [Hash128::default()]));
-        refused(|| backend.hash_host_suffixes(&schedule, b"a.b", &[0, 2], &mut [Hash128::default(); 2]));
+        refused(|| assert_eq!(backend.classify_block(&[0; 65], 66), UrlBlock::default()));
+        refused(|| backend.hash_prefixes(&schedule, Domain::Host, b"a", 1, 0, &mut { GARBAGE }));
+        refused(|| backend.hash_prefixes(&schedule, Domain::Path, b"/a", 2, 1 << 1, &mut { GARBAGE }));
+        refused(|| backend.hash_prefixes(&schedule, Domain::Path, b"/a/b", 1, 1 << 2, &mut { GARBAGE }));
+        refused(|| backend.hash_prefixes(&schedule, Domain::Path, &[b'/'; 65], 65, (1 << (HASHES - 1)) - 1, &mut { GARBAGE }));
+        refused(|| backend.hash_suffixes(&schedule, b"a.b", 1 << 3, &mut { GARBAGE }));
+        refused(|| backend.hash_suffixes(&schedule, &[b'.'; 64], u64::MAX, &mut { GARBAGE }));
+        refused(|| backend.hash_lengths(&schedule, Domain::Path, b"/a", &[0; HASHES + 1], &mut { GARBAGE }));
         refused(|| backend.pair(&schedule, Hash128::default(), &[Hash128::default()], &mut []));
         refused(|| backend.probe(&[Bucket::default()], &[1], &[0], &mut [0]));
         refused(|| backend.probe(&[Bucket::default()], &[0], &[0], &mut []));
@@ -542,6 +602,8 @@ enum Fault {
     ClassifyPastEnd,
     /// Takes 0x7f for usual.
     ClassifyDelete,
+    /// Looks bytes from 0x80 on up as if they were seven bits.
+    ClassifySevenBits,
     /// Pads a whole block as if it needed no padding.
     HashPadding,
     /// Reads hosts from the left.
@@ -552,6 +614,10 @@ enum Fault {
     PrefixBorder,
     /// The last suffix is left unwritten.
     SuffixLast,
+    /// An exact text that is the whole counts twice.
+    PrefixTwice,
+    /// Out of order the state of a checkpoint before is taken.
+    LengthOrder,
     /// Every third pair is not sealed by K.
     Pair,
     /// The fifth slot is never seen.
@@ -571,16 +637,24 @@ impl Backend for Broken {
         "broken"
     }
 
-    fn classify_url(self, bytes: &[u8], blocks: &mut [UrlBlock]) {
-        self.0.classify_url(bytes, blocks);
+    fn run<W: WithBackend>(self, work: W) -> W::Output {
+        work.run(self)
+    }
+
+    fn classify_block(self, bytes: &[u8], at: usize) -> UrlBlock {
+        let mut last = self.0.classify_block(bytes, at);
         let end = bytes.len() % 64;
-        let Some(last) = blocks.last_mut() else { return };
+        if at + 64 < bytes.len() || at == bytes.len() {
+            return last;
+        }
         match self.1 {
             Fault::ClassifyTail if end % 16 == 15 => last.odd &= !(1 << (end - 1)),
             Fault::ClassifyPastEnd if end == 63 => last.dot |= 1 << 63,
+            Fault::ClassifySevenBits if bytes[bytes.len() - 1] == b'/' | 0x80 => last.slash |= 1 << ((bytes.len() - 1) % 64),
             Fault::ClassifyDelete if end == 0 && bytes[bytes.len() - 1] == 0x7f => last.odd &= !(1 << 63),
             _ => {}
         }
+        last
     }
 
     fn hash(self, schedule: &HashSchedule, domain: Domain, bytes: &[u8]) -> Hash128 {
@@ -596,20 +670,37 @@ impl Backend for Broken {
         }
     }
 
-    fn hash_prefixes(self, schedule: &HashSchedule, domain: Domain, bytes: &[u8], ends: &[u32], hashes: &mut [Hash128]) {
-        self.0.hash_prefixes(schedule, domain, bytes, ends, hashes);
-        for (hash, &end) in hashes.iter_mut().zip(ends) {
-            if self.1 == Fault::PrefixBorder && end == 32 {
-                *hash = self.0.hash(schedule, domain, &bytes[..31]);
-            }
+    fn hash_suffixes(self, schedule: &HashSchedule, host: &[u8], dots: u64, hashes: &mut [Hash128; HASHES]) {
+        let last = dots.count_ones() as usize;
+        let kept = hashes[last];
+        self.0.hash_suffixes(schedule, host, dots, hashes);
+        if self.1 == Fault::SuffixLast && last > 4 {
+            hashes[last] = kept;
         }
     }
 
-    fn hash_host_suffixes(self, schedule: &HashSchedule, bytes: &[u8], starts: &[u32], hashes: &mut [Hash128]) {
-        let kept = hashes.last().copied();
-        self.0.hash_host_suffixes(schedule, bytes, starts, hashes);
-        if let (Fault::SuffixLast, true, Some(last), Some(kept)) = (self.1, starts.len() > 9, hashes.last_mut(), kept) {
-            *last = kept;
+    fn hash_prefixes(
+        self,
+        schedule: &HashSchedule,
+        domain: Domain,
+        text: &[u8],
+        exact: usize,
+        slashes: u64,
+        hashes: &mut [Hash128; HASHES],
+    ) {
+        self.0.hash_prefixes(schedule, domain, text, exact, slashes, hashes);
+        if self.1 == Fault::PrefixBorder && exact == 32 && text.len() > 32 {
+            hashes[1] = self.0.hash(schedule, domain, &text[..31]);
+        }
+        if self.1 == Fault::PrefixTwice && exact == text.len() {
+            hashes.copy_within(0..HASHES - 1, 1);
+        }
+    }
+
+    fn hash_lengths(self, schedule: &HashSchedule, domain: Domain, text: &[u8], lengths: &[u32], hashes: &mut [Hash128; HASHES]) {
+        self.0.hash_lengths(schedule, domain, text, lengths, hashes);
+        if self.1 == Fault::LengthOrder && lengths.windows(2).any(|pair| pair[0] + 16 < pair[1]) {
+            hashes[0].lo ^= 1;
         }
     }
 
@@ -640,13 +731,14 @@ impl Backend for Broken {
 fn each_broken_backend_is_found() {
     use Fault::*;
     type Check = fn(Broken) -> Outcome;
-    let checks: [(Check, &[Fault]); 8] = [
+    let checks: [(Check, &[Fault]); 9] = [
         (classify_everywhere, &[ClassifyTail, ClassifyPastEnd]),
-        (classify_values, &[ClassifyDelete]),
+        (classify_values, &[ClassifyDelete, ClassifySevenBits]),
         (hash_everywhere, &[HashPadding, HashOrder]),
         (hash_long, &[HashLong]),
-        (prefixes_everywhere, &[PrefixBorder]),
+        (prefixes_everywhere, &[PrefixBorder, PrefixTwice]),
         (suffixes_everywhere, &[SuffixLast]),
+        (lengths_everywhere, &[LengthOrder]),
         (pair_everywhere, &[Pair]),
         (probe_everywhere, &[ProbeFifth, ProbeLowBit, ProbeHighBits]),
     ];

@@ -93,9 +93,12 @@ pub fn classify(bytes: &[u8]) -> Vec<UrlBlock> {
     let block = |bytes: &[u8]| UrlBlock {
         slash: mask(bytes, |b| b == b'/'),
         dot: mask(bytes, |b| b == b'.'),
-        delimiter: mask(bytes, |b| b":@?#[]".contains(&b)),
+        question: mask(bytes, |b| b == b'?'),
+        hash: mask(bytes, |b| b == b'#'),
+        percent: mask(bytes, |b| b == b'%'),
+        delimiter: mask(bytes, |b| b":@[]".contains(&b)),
         upper: mask(bytes, |b| b.is_ascii_uppercase()),
-        odd: mask(bytes, |b| b <= 0x20 || b >= 0x7f || b == b'%' || b == b'\\'),
+        odd: mask(bytes, |b| b <= 0x20 || b >= 0x7f || b == b'\\'),
     };
     bytes.chunks(64).map(block).collect()
 }

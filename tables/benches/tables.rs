@@ -67,7 +67,7 @@ fn keys(backend: Selected, snapshot: &Snapshot, entries: u64) -> (Vec<Key128>, V
         batch.push(backend, snapshot.schedule(), snapshot.profile(), Kind::Md5, &digest(number));
     }
     let absent = (0..ASKED).map(|_| Key128 { lo: random(&mut state), hi: random(&mut state) }).collect();
-    (batch.keys, absent)
+    (batch.keys().to_vec(), absent)
 }
 
 /// This thread's CPU time: what other processes do to the clock on the wall does not count.
@@ -145,7 +145,7 @@ fn tables(criterion: &mut Criterion) {
     for number in 0..entries {
         let mut batch = Batch::with_capacity(1);
         batch.push(backend, snapshot.schedule(), snapshot.profile(), Kind::Md5, &digest(number));
-        map.insert(batch.keys[0].lo, number as u32 + 1);
+        map.insert(batch.keys()[0].lo, number as u32 + 1);
     }
     probe_hashbrown(criterion, "hashbrown hit", &map, &present);
     probe_hashbrown(criterion, "hashbrown miss", &map, &absent);

@@ -65,10 +65,10 @@ struct Leg {
 /// Panics if `verdicts` is not as long as the batch, or if the batch was not told to keep the texts that the snapshot reads: bugs of the
 /// caller, never of a peer.
 pub fn lookup<B: Backend>(backend: B, snapshot: &Snapshot, batch: &Batch, scratch: &mut Scratch, verdicts: &mut [Verdict]) {
-    assert_eq!(batch.items.len(), verdicts.len());
+    assert_eq!(batch.items().len(), verdicts.len());
     let view = snapshot.view();
     let mut texts = texts(snapshot, batch).peekable();
-    for (number, (items, verdicts)) in batch.items.chunks(BLOCK).zip(verdicts.chunks_mut(BLOCK)).enumerate() {
+    for (number, (items, verdicts)) in batch.items().chunks(BLOCK).zip(verdicts.chunks_mut(BLOCK)).enumerate() {
         let mut best = std::mem::take(&mut scratch.best);
         best.clear();
         best.resize(items.len(), Weight::NONE);
@@ -96,7 +96,7 @@ pub fn lookup<B: Backend>(backend: B, snapshot: &Snapshot, batch: &Batch, scratc
 /// Panics if there is no such item.
 pub fn matches<B: Backend>(backend: B, snapshot: &Snapshot, batch: &Batch, item: usize, scratch: &mut Scratch) -> Vec<Match> {
     let view = snapshot.view();
-    let items = &batch.items[item..item + 1];
+    let items = &batch.items()[item..item + 1];
     let mut weights = Vec::new();
     match_block(backend, snapshot, &view, batch, items, scratch, |_, weight| weights.push(weight));
     weights.sort_unstable();
@@ -119,8 +119,8 @@ pub fn matches<B: Backend>(backend: B, snapshot: &Snapshot, batch: &Batch, item:
 
 /// The texts that signatures are looked for in; none where there are no signatures.
 fn texts<'b>(snapshot: &Snapshot, batch: &'b Batch) -> impl Iterator<Item = Text<'b>> {
-    assert!(!snapshot.reads_texts() || batch.texts.kept(), "Batch::keep_texts, where Snapshot::reads_texts");
-    batch.texts.iter()
+    assert!(!snapshot.reads_texts() || batch.texts().kept(), "Batch::keep_texts, where Snapshot::reads_texts");
+    batch.texts().iter()
 }
 
 /// The best signature of a text, unless what is known already is as good.
@@ -150,8 +150,8 @@ fn search_admitted(signatures: &Signatures, view: &View<'_>, text: &Text<'_>) ->
 /// Panics if there is no such item.
 pub fn asked<B: Backend>(backend: B, snapshot: &Snapshot, batch: &Batch, item: usize, scratch: &mut Scratch) -> Vec<Asked> {
     let view = snapshot.view();
-    let item = &batch.items[item];
-    scratch.probes.run(backend, &view, &batch.keys[item.hosts.range()]);
+    let item = &batch.items()[item];
+    scratch.probes.run(backend, &view, &batch.keys()[item.hosts.range()]);
     let mut asked = vec![Asked::default(); item.hosts.len as usize];
     for hit in &scratch.probes.found {
         let host = hit.key as usize;
@@ -233,7 +233,7 @@ fn match_block<B: Backend>(
     let Scratch { probes, addresses, legs, keys, .. } = scratch;
     addresses.run(backend, view, items, |item, id| found(item, Weight::new(view, id, Rank::Address, 0, 0)));
     let first_wave = key_range(items);
-    probes.run(backend, view, &batch.keys[first_wave.clone()]);
+    probes.run(backend, view, &batch.keys()[first_wave.clone()]);
     legs.clear();
     keys.clear();
     let mut hits = probes.found.iter().peekable();
@@ -254,8 +254,8 @@ fn match_block<B: Backend>(
                 keys.resize(first + paths, Key128::default());
                 backend.pair(
                     snapshot.schedule(),
-                    batch.hosts[item.hosts.at as usize + host],
-                    &batch.paths[at..at + paths],
+                    batch.hosts()[item.hosts.at as usize + host],
+                    &batch.paths()[at..at + paths],
                     &mut keys[first..],
                 );
             }

@@ -50,7 +50,7 @@ fn lookups_allocate_nothing_once_warm() {
     let run = |scratch: &mut Scratch, verdicts: &mut [Verdict]| {
         let mut known = 0;
         for batch in &batches {
-            let verdicts = &mut verdicts[..batch.items.len()];
+            let verdicts = &mut verdicts[..batch.items().len()];
             lookup(backend, &snapshot, batch, scratch, verdicts);
             known += verdicts.iter().filter(|verdict| verdict.verdict_id() != 0).count();
         }

@@ -93,7 +93,7 @@ fn best_of_hashed(snapshot: &Snapshot, scratch: &mut Scratch, batch: &mut Batch,
         batch.push(backend(), snapshot.schedule(), snapshot.profile(), Kind::Ipv4, &address.octets());
         order.push((usize::MAX, usize::MAX));
     }
-    let mut verdicts = vec![Verdict::default(); batch.items.len()];
+    let mut verdicts = vec![Verdict::default(); batch.items().len()];
     lookup(backend(), snapshot, batch, scratch, &mut verdicts);
     for (place, asked) in asked.iter().enumerate() {
         if asked.twin.is_some_and(|twin| verdicts[twin].id == verdicts[place].id) {

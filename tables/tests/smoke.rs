@@ -79,7 +79,7 @@ fn every_kind_of_question_gets_its_answer() {
     }
     batch.push(Portable::new(), snapshot.schedule(), snapshot.profile(), Kind::Sha1, b"short");
     batch.push_unsupported();
-    let mut verdicts = vec![Verdict::default(); batch.items.len()];
+    let mut verdicts = vec![Verdict::default(); batch.items().len()];
     lookup(Portable::new(), &snapshot, &batch, &mut Scratch::default(), &mut verdicts);
     for ((kind, bytes, class), verdict) in questions.iter().zip(&verdicts) {
         assert_eq!(verdict.class(), Some(*class), "{kind:?} {}", bytes.escape_ascii());

@@ -46,6 +46,10 @@ pub fn arm(workspace: &Workspace, log: &Log) -> Result<Done, String> {
 /// Each backend that this CPU has.
 fn expected_here() -> &'static str {
     #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx512vbmi") && std::arch::is_x86_feature_detected!("vpclmulqdq") {
+        return "avx512,avx2,portable";
+    }
+    #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
         return "avx2,portable";
     }

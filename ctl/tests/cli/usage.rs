@@ -83,7 +83,7 @@ fn a_reader_that_went_away_is_no_reason_to_complain() {
 #[test]
 fn the_version_names_the_vector_backend() {
     let ran = verdictctl(&["--version"]);
-    let backends = ["(neon)", "(avx2)", "(portable)"];
+    let backends = ["(neon)", "(avx512)", "(avx2)", "(portable)"];
     assert!(ran.stdout.starts_with(concat!("verdictctl ", env!("CARGO_PKG_VERSION"), " (")), "{}", ran.stdout);
     assert!(backends.iter().any(|backend| ran.stdout.contains(backend)), "{}", ran.stdout);
 }

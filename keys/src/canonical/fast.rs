@@ -1,96 +1,78 @@
 //! The fast path: a URL that is canonical as written, but for port, fragment and an empty path. Offsets only, nothing copied.
 //!
-//! One classification of the whole URL gives bit masks; everything is found in them:
+//! One classification of the whole URL gives bit masks; everything is found in them, by arithmetic rather than by branches:
 //! ```text
 //!   http://www.example.com:80/a/b.html?q=1#f
 //!   slash      .....11..............1.1........       authority ends at the first slash or delimiter
 //!   dot        ..........1.......1......1......       adjacent dots, "//" and "/." are a shift and an and
-//!   delimiter  ....1.............1.........1..1        : @ ? # [ ]
+//!   delimiter  ....1.............1.............       : @ [ ]
+//!   question, hash, percent                           the query, the fragment, escapes: each must be the canonical one
 //! ```
-//! Anything doubtful is `None`, and the slow path decides. The two cannot disagree: a property test, a fuzzer and every real URL compare them.
+//! The host lies in the first 64 bytes, or the slow path takes the URL; path and query may reach through [`BLOCKS_MAX`] blocks. Anything doubtful is
+//! `None`, and the slow path decides. The two cannot disagree: a property test, a fuzzer and every real URL compare them.
 
-use super::Parts;
+use super::{Parts, percent};
 use std::net::{IpAddr, Ipv4Addr};
 use verdict_simd::{Backend, UrlBlock};
 
-/// Longer URLs take the slow path: masks are 128 bits.
-const BYTES_MAX: usize = 128;
+/// Bytes of a mask.
+const BLOCK: usize = 64;
+/// 512 bytes: of 1,000 real URLs two are longer.
+const BLOCKS_MAX: usize = 8;
 
 /// A canonical URL or host inside the input, with its dots and slashes as masks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fast<'r> {
     pub parts: Parts<'r>,
     /// Bit `i`: `host[i]` is a dot. Zero for an address: it has no suffixes.
-    pub dots: u128,
-    /// Bit `i`: `path_query[i]` is a slash of the path.
-    pub slashes: u128,
-}
-
-/// The masks of a whole input.
-struct Masks {
-    slash: u128,
-    dot: u128,
-    delimiter: u128,
-    upper: u128,
-}
-
-impl Masks {
-    /// `None` where the input is empty, too long, or holds a byte that needs more than offsets.
-    #[inline]
-    fn of<B: Backend>(backend: B, raw: &[u8]) -> Option<Self> {
-        if raw.is_empty() || raw.len() > BYTES_MAX {
-            return None;
-        }
-        let mut blocks = [UrlBlock::default(); BYTES_MAX / 64];
-        backend.classify_url(raw, &mut blocks[..raw.len().div_ceil(64)]);
-        let [low, high] = blocks;
-        let wide = |low: u64, high: u64| u128::from(low) | u128::from(high) << 64;
-        (low.odd | high.odd == 0).then(|| Self {
-            slash: wide(low.slash, high.slash),
-            dot: wide(low.dot, high.dot),
-            delimiter: wide(low.delimiter, high.delimiter),
-            upper: wide(low.upper, high.upper),
-        })
-    }
+    pub dots: u64,
+    /// Bit `i`: `path_query[i]` is a slash of the path. Of its first 64 bytes.
+    pub slashes: u64,
 }
 
 /// Ones below bit `end`.
-#[inline]
-fn below(end: usize) -> u128 {
-    1u128.checked_shl(end as u32).map_or(u128::MAX, |bit| bit - 1)
+#[inline(always)]
+fn below(end: usize) -> u64 {
+    if end < BLOCK { (1 << end) - 1 } else { u64::MAX }
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) fn url<B: Backend>(backend: B, raw: &[u8]) -> Option<Fast<'_>> {
-    let masks = Masks::of(backend, raw)?;
-    let start = if raw.starts_with(b"https://") {
-        8
-    } else if raw.starts_with(b"http://") {
-        7
-    } else {
-        0
-    };
-    let stop = (((masks.slash | masks.delimiter) & !below(start)).trailing_zeros() as usize).min(raw.len());
+    if raw.len() <= BLOCK {
+        return find(raw, &backend.classify_block(raw, 0), &[]);
+    }
+    let mut blocks = [UrlBlock::default(); BLOCKS_MAX];
+    let blocks = blocks.get_mut(..raw.len().div_ceil(BLOCK))?;
+    for (index, block) in blocks.iter_mut().enumerate() {
+        *block = backend.classify_block(raw, index * BLOCK);
+    }
+    let (first, rest) = blocks.split_first()?;
+    find(raw, first, rest)
+}
+
+/// Everything but the first block is a loop that short URLs are compiled without.
+#[inline(always)]
+fn find<'r>(raw: &'r [u8], first: &UrlBlock, rest: &[UrlBlock]) -> Option<Fast<'r>> {
+    if rest.iter().fold(first.odd, |odd, block| odd | block.odd) != 0 {
+        return None;
+    }
+    let start = scheme_bytes(raw);
+    let stops = (first.slash | first.question | first.hash | first.delimiter) & !below(start);
+    if !rest.is_empty() && stops == 0 {
+        return None;
+    }
+    let stop = (stops.trailing_zeros() as usize).min(raw.len());
     if start == 0 && raw.get(stop) == Some(&b':') && !raw[0].is_ascii_digit() {
         return None; // another scheme, or a host and port that look like one
     }
-    let (address, dots) = host(&masks, raw, start, stop)?;
+    let (address, dots) = host(first, raw, start, stop)?;
     let path_at = after_port(raw, stop)?;
-
-    let mut marks = masks.delimiter & !below(path_at);
-    let (mut query_at, mut end) = (raw.len(), raw.len());
-    while marks != 0 {
-        let at = marks.trailing_zeros() as usize;
-        match raw[at] {
-            b'#' => {
-                end = at;
-                break;
-            }
-            b'?' => query_at = query_at.min(at),
-            _ => {}
-        }
-        marks &= marks - 1;
+    if !rest.is_empty() && path_at >= BLOCK {
+        return None;
     }
+
+    let end = position(first.hash & !below(path_at), rest.iter().map(|block| block.hash)).min(raw.len());
+    let query_at = position(first.question & !below(path_at), rest.iter().map(|block| block.question));
     let path_end = query_at.min(end);
     let host = &raw[start..stop];
     if path_at == path_end {
@@ -98,40 +80,90 @@ pub(crate) fn url<B: Backend>(backend: B, raw: &[u8]) -> Option<Fast<'_>> {
         let parts = Parts { host, address, path_query: b"/", path_bytes: 1 };
         return (path_end == end).then_some(Fast { parts, dots, slashes: 1 });
     }
-    let slashes = (masks.slash & below(path_end)) >> path_at;
-    let dots_of_path = (masks.dot & below(path_end)) >> path_at;
-    if slashes & (slashes | dots_of_path) >> 1 != 0 {
+    let path_bytes = path_end - path_at;
+    let slashes = first.slash & !below(path_at);
+    if has_empty_or_dotted_segment(slashes, first.dot, rest, path_end) {
         return None;
     }
+    if (first.percent & !below(path_at)) != 0 || rest.iter().any(|block| block.percent != 0) {
+        let is_canonical =
+            percent::is_escaped_as_written(&raw[path_at..path_end], true) && percent::is_escaped_as_written(&raw[path_end..end], false);
+        if !is_canonical {
+            return None;
+        }
+    }
+    let from_second = rest.first().map_or(0, |second| second.slash << (BLOCK - path_at));
+    let slashes = (slashes >> path_at | from_second) & below(path_bytes);
     let end = if query_at + 1 == end { query_at } else { end };
-    let parts = Parts { host, address, path_query: &raw[path_at..end], path_bytes: path_end - path_at };
+    let parts = Parts { host, address, path_query: &raw[path_at..end], path_bytes };
     Some(Fast { parts, dots, slashes })
 }
 
 /// A host question that is its own canonical form.
-#[inline]
+#[inline(always)]
 pub(crate) fn host_alone<B: Backend>(backend: B, raw: &[u8]) -> Option<Fast<'_>> {
-    let masks = Masks::of(backend, raw)?;
-    if (masks.slash | masks.delimiter) != 0 {
+    if raw.len() > BLOCK {
         return None;
     }
-    let (address, dots) = host(&masks, raw, 0, raw.len())?;
+    let block = backend.classify_block(raw, 0);
+    if (block.slash | block.question | block.hash | block.delimiter | block.odd) != 0 {
+        return None;
+    }
+    let (address, dots) = host(&block, raw, 0, raw.len())?;
     Some(Fast { parts: Parts { host: raw, address, path_query: &[], path_bytes: 0 }, dots, slashes: 0 })
 }
 
+/// 8, 7 or 0, without a branch: which of the two it is nobody can predict.
+#[inline(always)]
+fn scheme_bytes(raw: &[u8]) -> usize {
+    let Some(first) = raw.first_chunk().copied().map(u64::from_le_bytes) else { return 0 };
+    let https = first == u64::from_le_bytes(*b"https://");
+    let http = first << 8 == u64::from_le_bytes(*b"http://\0") << 8;
+    8 * usize::from(https) + 7 * usize::from(http)
+}
+
+/// The first bit of blocks that follow each other; past the end if there is none.
+#[inline(always)]
+fn position(first: u64, rest: impl Iterator<Item = u64>) -> usize {
+    let mut at = 0;
+    let mut mask = first;
+    for next in rest {
+        if mask != 0 {
+            break;
+        }
+        (at, mask) = (at + BLOCK, next);
+    }
+    at + mask.trailing_zeros() as usize
+}
+
+/// `//` or `/.` before `end`.
+#[inline(always)]
+fn has_empty_or_dotted_segment(slashes: u64, dots: u64, rest: &[UrlBlock], end: usize) -> bool {
+    let mut within = below(end);
+    let mut found = slashes & (slashes | dots) >> 1 & within >> 1;
+    let mut border = slashes >> 63;
+    for (index, block) in rest.iter().enumerate() {
+        within = below(end.saturating_sub((index + 1) * BLOCK));
+        let (slashes, both) = (block.slash & within, (block.slash | block.dot) & within);
+        found |= slashes & both >> 1 | border & both;
+        border = slashes >> 63;
+    }
+    found != 0
+}
+
 /// Lower case, single dots, none at either end; not a number at the end unless four plain decimal parts.
-#[inline]
-fn host(masks: &Masks, raw: &[u8], start: usize, stop: usize) -> Option<(Option<IpAddr>, u128)> {
+#[inline(always)]
+fn host(first: &UrlBlock, raw: &[u8], start: usize, stop: usize) -> Option<(Option<IpAddr>, u64)> {
     let within = below(stop) & !below(start);
-    if start == stop || masks.upper & within != 0 {
+    if start >= stop || (first.upper | first.percent) & within != 0 {
         return None;
     }
-    let dots = (masks.dot & within) >> start;
+    let dots = (first.dot & within) >> start;
     let ends = 1 | 1 << (stop - start - 1);
     if dots & (ends | dots >> 1) != 0 {
         return None;
     }
-    let last_label = start + (u128::BITS - dots.leading_zeros()) as usize;
+    let last_label = start + (u64::BITS - dots.leading_zeros()) as usize;
     if !raw[last_label].is_ascii_digit() {
         return Some((None, dots));
     }
@@ -141,19 +173,23 @@ fn host(masks: &Masks, raw: &[u8], start: usize, stop: usize) -> Option<(Option<
 }
 
 /// Where the path begins; `None` where something else than a port, path, query or fragment follows the host.
-#[inline]
+#[inline(always)]
 fn after_port(raw: &[u8], stop: usize) -> Option<usize> {
-    let mut at = stop;
-    if raw.get(at) == Some(&b':') {
-        let mut port = 0u32;
-        at += 1;
-        while let Some(digit) = raw.get(at).filter(|byte| byte.is_ascii_digit()) {
-            port = port * 10 + u32::from(digit - b'0');
-            if port > 0xFFFF {
-                return None;
-            }
-            at += 1;
+    match raw.get(stop) {
+        None | Some(b'/' | b'?' | b'#') => Some(stop),
+        Some(b':') => after_digits(raw, stop + 1),
+        Some(_) => None,
+    }
+}
+
+fn after_digits(raw: &[u8], mut at: usize) -> Option<usize> {
+    let mut port = 0u32;
+    while let Some(digit) = raw.get(at).filter(|byte| byte.is_ascii_digit()) {
+        port = port * 10 + u32::from(digit - b'0');
+        if port > 0xFFFF {
+            return None;
         }
+        at += 1;
     }
     matches!(raw.get(at), None | Some(b'/' | b'?' | b'#')).then_some(at)
 }

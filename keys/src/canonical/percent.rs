@@ -45,6 +45,18 @@ pub(super) fn is_plain(byte: u8) -> bool {
     matches!(byte, 0x21..=0x7E) && byte != b'#' && byte != b'%'
 }
 
+/// Whether unescaping and escaping `text` gives `text`: every `%` begins an escape as this file writes them, of a byte that is escaped. Such a byte
+/// is no hexadecimal digit, so it completes no other escape; `%25` would give a `%` that may begin one, and is left to those who unescape.
+pub(super) fn is_escaped_as_written(text: &[u8], in_path: bool) -> bool {
+    let digit = |digit: u8| hex(digit).filter(|_| !digit.is_ascii_lowercase());
+    (0..text.len()).filter(|&at| text[at] == b'%').all(|at| {
+        let Some(&[high, low]) = text[at + 1..].first_chunk() else { return false };
+        let (Some(high), Some(low)) = (digit(high), digit(low)) else { return false };
+        let byte = high << 4 | low;
+        byte != b'%' && (!is_plain(byte) || in_path && byte == b'?')
+    })
+}
+
 /// Appends `byte`, escaped with upper-case digits.
 pub(super) fn push_escaped(out: &mut Vec<u8>, byte: u8) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";

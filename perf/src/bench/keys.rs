@@ -94,9 +94,9 @@ fn all_keys(backend: Selected, urls: &[Box<str>]) -> Counts {
                 for url in some {
                     batch.push(backend, &schedule, &profile, Kind::Url, url.as_bytes());
                 }
-                black_box(&batch.keys);
-                counts.parseable += batch.items.iter().filter(|item| item.form == Form::Web).count();
-                counts.keys += batch.keys.len() + batch.paths.len();
+                black_box(&batch.keys());
+                counts.parseable += batch.items().iter().filter(|item| item.form == Form::Web).count();
+                counts.keys += batch.keys().len() + batch.paths().len();
             }
             counts
         }

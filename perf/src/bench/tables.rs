@@ -136,11 +136,11 @@ fn ask_all(backend: Selected, snapshot: &Snapshot, batches: &[Batch]) -> (usize,
         fn run<B: Backend>(self, backend: B) -> (usize, Duration) {
             let Work(snapshot, batches) = self;
             let mut scratch = Scratch::default();
-            let mut verdicts = vec![Verdict::default(); batches.iter().map(|batch| batch.items.len()).max().unwrap_or(0)];
+            let mut verdicts = vec![Verdict::default(); batches.iter().map(|batch| batch.items().len()).max().unwrap_or(0)];
             timed(|| {
                 let mut known = 0;
                 for batch in batches {
-                    let verdicts = &mut verdicts[..batch.items.len()];
+                    let verdicts = &mut verdicts[..batch.items().len()];
                     lookup(backend, snapshot, batch, &mut scratch, verdicts);
                     known += verdicts.iter().filter(|verdict| verdict.outcome != 0).count();
                 }

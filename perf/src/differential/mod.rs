@@ -143,7 +143,7 @@ impl<B: Backend> Run<B> {
     }
 
     fn is_as_spelled(&mut self, schedule: &HashSchedule, profile: &Profile, index: usize, raw: &[u8]) -> bool {
-        let item = self.batch.items[index];
+        let item = self.batch.items()[index];
         let url = match self.canonicalizer.url(raw) {
             Ok(url) => url,
             Err(reason) => return item.form == Form::Unparseable && self.batch.reason(index) == Some(reason),
@@ -154,8 +154,8 @@ impl<B: Backend> Run<B> {
         let paths = expressions.paths.iter().map(|path| rule::path_hash(self.backend, schedule, path));
         item.form == Form::Web
             && usize::from(item.full_paths) == expressions.full_paths
-            && self.batch.keys[item.hosts.range()] == keys
-            && self.batch.paths[item.paths.range()].iter().copied().eq(paths)
+            && self.batch.keys()[item.hosts.range()] == keys
+            && self.batch.paths()[item.paths.range()].iter().copied().eq(paths)
     }
 }
 

@@ -16,8 +16,10 @@
 //! slices below 16 bytes go through `short`.
 
 use crate::{
-    BLOCK_BYTES, Backend, Bucket, Domain, Hash128, HashSchedule, Key128, UrlBlock, door,
+    BLOCK_BYTES, Backend, Bucket, Domain, HASHES, Hash128, HashSchedule, Key128, UrlBlock, WithBackend, door,
     hash::{PAD, POWERS},
+    places::Lengths,
+    portable::CLASS,
     seal,
     short::short,
 };
@@ -42,9 +44,15 @@ impl Backend for Neon {
     }
 
     #[inline]
-    fn classify_url(self, bytes: &[u8], blocks: &mut [UrlBlock]) {
+    fn run<W: WithBackend>(self, work: W) -> W::Output {
+        // SAFETY: `self` exists, so its `detect` has seen every feature that `run` enables.
+        unsafe { run(self, work) }
+    }
+
+    #[inline]
+    fn classify_block(self, bytes: &[u8], at: usize) -> UrlBlock {
         // SAFETY: `self` exists, so `Neon::detect` has seen every feature that the kernel enables.
-        unsafe { classify_url(bytes, blocks) }
+        unsafe { classify_block(bytes, at) }
     }
 
     #[inline]
@@ -54,15 +62,36 @@ impl Backend for Neon {
     }
 
     #[inline]
-    fn hash_prefixes(self, schedule: &HashSchedule, domain: Domain, bytes: &[u8], ends: &[u32], hashes: &mut [Hash128]) {
-        // SAFETY: `self` exists, so `Neon::detect` has seen every feature that the kernel enables.
-        unsafe { hash_prefixes(schedule, domain, bytes, ends, hashes) }
+    fn hash_suffixes(self, schedule: &HashSchedule, host: &[u8], dots: u64, hashes: &mut [Hash128; HASHES]) {
+        door::suffixes(host.len(), dots);
+        self.hash_lengths(schedule, Domain::Host, host, Lengths::of_suffixes(host.len(), dots).as_slice(), hashes);
     }
 
     #[inline]
-    fn hash_host_suffixes(self, schedule: &HashSchedule, bytes: &[u8], starts: &[u32], hashes: &mut [Hash128]) {
-        // SAFETY: `self` exists, so `Neon::detect` has seen every feature that the kernel enables.
-        unsafe { hash_host_suffixes(schedule, bytes, starts, hashes) }
+    fn hash_prefixes(
+        self,
+        schedule: &HashSchedule,
+        domain: Domain,
+        text: &[u8],
+        exact: usize,
+        slashes: u64,
+        hashes: &mut [Hash128; HASHES],
+    ) {
+        door::prefixes(domain, text.len(), exact, slashes);
+        self.hash_lengths(schedule, domain, text, Lengths::of_prefixes(text.len(), exact, slashes).as_slice(), hashes);
+    }
+
+    #[inline]
+    fn hash_lengths(self, schedule: &HashSchedule, domain: Domain, text: &[u8], lengths: &[u32], hashes: &mut [Hash128; HASHES]) {
+        door::lengths(lengths.len());
+        // SAFETY: `self` exists, so its `detect` has seen every feature that the kernels enable.
+        unsafe {
+            if matches!(domain, Domain::Host) {
+                checkpoints::<FromRight>(schedule, domain, text, lengths, hashes);
+            } else {
+                checkpoints::<FromLeft>(schedule, domain, text, lengths, hashes);
+            }
+        }
     }
 
     #[inline]
@@ -78,32 +107,23 @@ impl Backend for Neon {
     }
 }
 
+#[target_feature(enable = "neon,aes")]
+fn run<B: Backend, W: WithBackend>(backend: B, work: W) -> W::Output {
+    work.run(backend)
+}
+
 // ---- hash ----
 
-#[inline(never)]
+#[inline]
 #[target_feature(enable = "neon,aes")]
 fn hash(schedule: &HashSchedule, domain: Domain, bytes: &[u8]) -> Hash128 {
     one_shot::<FromLeft>(schedule, schedule.start(domain), bytes)
 }
 
-#[inline(never)]
+#[inline]
 #[target_feature(enable = "neon,aes")]
 fn hash_host(schedule: &HashSchedule, bytes: &[u8]) -> Hash128 {
     one_shot::<FromRight>(schedule, schedule.start(Domain::Host), bytes)
-}
-
-#[inline(never)]
-#[target_feature(enable = "neon,aes")]
-fn hash_prefixes(schedule: &HashSchedule, domain: Domain, bytes: &[u8], ends: &[u32], hashes: &mut [Hash128]) {
-    door::prefixes(domain, bytes, ends, hashes);
-    checkpoints::<FromLeft>(schedule, schedule.start(domain), bytes, ends, hashes);
-}
-
-#[inline(never)]
-#[target_feature(enable = "neon,aes")]
-fn hash_host_suffixes(schedule: &HashSchedule, bytes: &[u8], starts: &[u32], hashes: &mut [Hash128]) {
-    door::suffixes(bytes, starts, hashes);
-    checkpoints::<FromRight>(schedule, schedule.start(Domain::Host), bytes, starts, hashes);
 }
 
 /// All blocks but the padding in runs that share a reduction; the last run takes the tail with it.
@@ -132,25 +152,26 @@ fn one_shot<O: Order>(schedule: &HashSchedule, start: u128, bytes: &[u8]) -> Has
     into_hash(sum.reduce())
 }
 
-/// The hash at each place: one product on top of the state of the block it lies in. The caller has checked order and bounds.
+/// The hash of each length: one product on top of the state of the block it ends in. Shortest last is one pass; else it begins anew.
 #[inline]
 #[target_feature(enable = "neon,aes")]
-fn checkpoints<O: Order>(schedule: &HashSchedule, start: u128, bytes: &[u8], places: &[u32], hashes: &mut [Hash128]) {
-    let blocks = bytes.len() / BLOCK_BYTES;
-    let (mut state, mut done) = (element(start), usize::MAX);
-    let mut current = vdupq_n_u8(0);
-    for (&place, hash) in places.iter().zip(hashes) {
-        let length = O::length(bytes.len(), place as usize);
+fn checkpoints<O: Order>(schedule: &HashSchedule, domain: Domain, bytes: &[u8], lengths: &[u32], hashes: &mut [Hash128; HASHES]) {
+    let start = schedule.start(domain);
+    let (mut state, mut done) = (element(start), 0);
+    let mut current = block_or_tail::<O>(bytes, 0);
+    for (&length, hash) in lengths.iter().zip(hashes).rev() {
+        let length = bytes.len().min(length as usize);
         let wanted = length / BLOCK_BYTES;
         if done != wanted {
-            let mut at = if done == usize::MAX { 0 } else { done };
-            while at < wanted {
-                let to = wanted.min(at + POWERS);
-                state = absorb::<O>(schedule, state, bytes, at, to);
-                at = to;
+            if wanted < done {
+                (state, done) = (element(start), 0);
             }
-            done = wanted;
-            current = if done < blocks { block::<O>(bytes, done) } else { tail::<O>(bytes) };
+            while done < wanted {
+                let to = wanted.min(done + POWERS);
+                state = absorb::<O>(schedule, state, bytes, done, to);
+                done = to;
+            }
+            current = block_or_tail::<O>(bytes, done);
         }
         *hash = into_hash(dot_h(schedule, veorq_u8(state, padded(current, length % BLOCK_BYTES))));
     }
@@ -264,26 +285,16 @@ fn into_hash(x: uint8x16_t) -> Hash128 {
 /// Left to right, or right to left.
 trait Order {
     const REVERSED: bool;
-    /// Bytes of the message that ends (or, reversed, starts) at `place`.
-    fn length(bytes: usize, place: usize) -> usize;
 }
 
 struct FromLeft;
 impl Order for FromLeft {
     const REVERSED: bool = false;
-    #[inline(always)]
-    fn length(_bytes: usize, place: usize) -> usize {
-        place
-    }
 }
 
 struct FromRight;
 impl Order for FromRight {
     const REVERSED: bool = true;
-    #[inline(always)]
-    fn length(bytes: usize, place: usize) -> usize {
-        bytes - place
-    }
 }
 
 /// The `i`-th whole block of the message.
@@ -296,6 +307,13 @@ fn block<O: Order>(bytes: &[u8], i: usize) -> uint8x16_t {
     } else {
         load16(&bytes.as_chunks().0[i])
     }
+}
+
+/// The `i`-th block, which may be the one that is not whole.
+#[inline]
+#[target_feature(enable = "neon,aes")]
+fn block_or_tail<O: Order>(bytes: &[u8], i: usize) -> uint8x16_t {
+    if i < bytes.len() / BLOCK_BYTES { block::<O>(bytes, i) } else { tail::<O>(bytes) }
 }
 
 /// What remains after the whole blocks, `bytes.len() % 16` bytes, zeros above.
@@ -348,7 +366,7 @@ fn load_short(bytes: &[u8]) -> uint8x16_t {
 
 // ---- pair ----
 
-#[inline(never)]
+#[inline]
 #[target_feature(enable = "neon,aes")]
 fn pair(schedule: &HashSchedule, host: Hash128, paths: &[Hash128], keys: &mut [Key128]) {
     door::pair(paths.len(), keys.len());
@@ -363,7 +381,7 @@ fn pair(schedule: &HashSchedule, host: Hash128, paths: &[Hash128], keys: &mut [K
 
 // ---- probe ----
 
-#[inline(never)]
+#[inline]
 #[target_feature(enable = "neon,aes")]
 fn probe(buckets: &[Bucket], at: &[u32], tags: &[u64], hits: &mut [u8]) {
     door::probe(at.len(), tags.len(), hits.len());
@@ -389,19 +407,17 @@ fn load2(slots: &[u64; 5], first: usize) -> uint64x2_t {
 
 // ---- classify ----
 
-#[inline(never)]
+/// A short end is seen as part of the 64 bytes that end there, where there are so many.
+#[inline]
 #[target_feature(enable = "neon,aes")]
-fn classify_url(bytes: &[u8], blocks: &mut [UrlBlock]) {
-    door::classify(bytes.len(), blocks.len());
-    let (whole, rest) = bytes.as_chunks::<64>();
-    for (bytes, block) in whole.iter().zip(&mut *blocks) {
-        *block = classify_64(bytes);
-    }
-    if let (false, Some(block)) = (rest.is_empty(), blocks.last_mut()) {
-        *block = match bytes.last_chunk() {
-            Some(last) => later(classify_64(last), 64 - rest.len()),
-            None => classify_short(rest),
-        };
+fn classify_block(bytes: &[u8], at: usize) -> UrlBlock {
+    let rest = &bytes[at..];
+    if let Some(block) = rest.first_chunk() {
+        classify_64(block)
+    } else if let (Some(last), false) = (bytes.last_chunk(), rest.is_empty()) {
+        classify_64(last).each(|mask| mask >> (64 - rest.len()))
+    } else {
+        classify_short(rest)
     }
 }
 
@@ -412,7 +428,7 @@ fn classify_64(bytes: &[u8; 64]) -> UrlBlock {
     classify(core::array::from_fn(|i| load16(&vectors[i])))
 }
 
-/// 1..64 bytes: whole vectors, then the tail, then zeros; a zero byte is odd, and nothing else.
+/// Fewer than 64 bytes: whole vectors, then the tail, then zeros; a zero byte is odd, and nothing else.
 #[inline]
 #[target_feature(enable = "neon,aes")]
 fn classify_short(bytes: &[u8]) -> UrlBlock {
@@ -428,51 +444,30 @@ fn classify_short(bytes: &[u8]) -> UrlBlock {
     block
 }
 
-/// What a byte's nibbles have in common. A delimiter bit per row (high nibble) that has delimiters; one odd bit for rows that are odd
-/// altogether, and one for each row that has an odd byte.
-mod class {
-    const ROW_2: u8 = 1 << 0; // #
-    const ROW_3: u8 = 1 << 1; // : ?
-    const ROW_4: u8 = 1 << 2; // @
-    const ROW_5: u8 = 1 << 3; // [ ]
-    const ALL: u8 = 1 << 4; // rows 0, 1, 8..=F
-    const ODD_2: u8 = 1 << 5; // space %
-    const ODD_5: u8 = 1 << 6; // backslash
-    const ODD_7: u8 = 1 << 7; // delete
-    pub const DELIMITER: u8 = ROW_2 | ROW_3 | ROW_4 | ROW_5;
-    pub const ODD: u8 = ALL | ODD_2 | ODD_5 | ODD_7;
-
-    pub const HIGH: [u8; 16] = [ALL, ALL, ROW_2 | ODD_2, ROW_3, ROW_4, ROW_5 | ODD_5, 0, ODD_7, ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL];
-
-    pub const LOW: [u8; 16] = {
-        let mut low = [ALL; 16];
-        low[0x0] |= ROW_4 | ODD_2;
-        low[0x3] |= ROW_2;
-        low[0x5] |= ODD_2;
-        low[0xa] |= ROW_3;
-        low[0xb] |= ROW_5;
-        low[0xc] |= ODD_5;
-        low[0xd] |= ROW_5;
-        low[0xf] |= ROW_3 | ODD_7;
-        low
-    };
-}
-
 #[inline]
 #[target_feature(enable = "neon,aes")]
 fn classify(x: [uint8x16_t; 4]) -> UrlBlock {
-    let (low, high) = (load16(&class::LOW), load16(&class::HIGH));
-    let nibbles = |x| vandq_u8(vqtbl1q_u8(low, vandq_u8(x, vdupq_n_u8(0xf))), vqtbl1q_u8(high, vshrq_n_u8::<4>(x)));
-    let class: [uint8x16_t; 4] = [nibbles(x[0]), nibbles(x[1]), nibbles(x[2]), nibbles(x[3])];
-    let is = |byte: u8| x.map(|x| vceqq_u8(x, vdupq_n_u8(byte)));
-    let of = |bits: u8| class.map(|class| vtstq_u8(class, vdupq_n_u8(bits)));
-    UrlBlock {
-        slash: mask(is(b'/')),
-        dot: mask(is(b'.')),
-        delimiter: mask(of(class::DELIMITER)),
-        upper: mask(x.map(|x| vcltq_u8(vsubq_u8(x, vdupq_n_u8(b'A')), vdupq_n_u8(26)))),
-        odd: mask(of(class::ODD)),
-    }
+    let (first, second) = (table(0), table(1));
+    let classes = x.map(|x| classes(x, first, second));
+    let of = |bit: u32| mask(classes.map(|classes| vtstq_u8(classes, vdupq_n_u8(1 << bit))));
+    UrlBlock { slash: of(0), dot: of(1), question: of(2), hash: of(3), percent: of(4), delimiter: of(5), upper: of(6), odd: of(7) }
+}
+
+/// Two looks into 64 entries each: an index past the first table gives 0, one past the second leaves what is there. From 0x80 on all is odd.
+#[inline]
+#[target_feature(enable = "neon,aes")]
+fn classes(x: uint8x16_t, first: uint8x16x4_t, second: uint8x16x4_t) -> uint8x16_t {
+    let ascii = vqtbx4q_u8(vqtbl4q_u8(first, x), second, vsubq_u8(x, vdupq_n_u8(64)));
+    vorrq_u8(ascii, vandq_u8(x, vdupq_n_u8(0x80)))
+}
+
+/// Classes of the byte values from `64 * half`.
+#[inline]
+#[target_feature(enable = "neon,aes")]
+fn table(half: usize) -> uint8x16x4_t {
+    let entries = &CLASS[64 * half..64 * half + 64];
+    // SAFETY: the slice makes 64 bytes readable.
+    unsafe { vld1q_u8_x4(entries.as_ptr()) }
 }
 
 /// One bit per lane: lanes weighed 1, 2, 4, .. 128, then pairs added until eight lanes are one byte.
@@ -497,16 +492,4 @@ fn add_pairs(a: uint8x16_t, b: uint8x16_t) -> uint8x16_t {
             options(pure, nomem, nostack, preserves_flags));
     }
     sums
-}
-
-/// Drops the first `count` bytes.
-#[inline(always)]
-fn later(block: UrlBlock, count: usize) -> UrlBlock {
-    UrlBlock {
-        slash: block.slash >> count,
-        dot: block.dot >> count,
-        delimiter: block.delimiter >> count,
-        upper: block.upper >> count,
-        odd: block.odd >> count,
-    }
 }

@@ -14,8 +14,9 @@
 //! a short end is loaded as the 16 bytes that end (or begin) there and shuffled into place, and slices below 16 bytes go through `short`.
 
 use crate::{
-    BLOCK_BYTES, Backend, Bucket, Domain, Hash128, HashSchedule, Kernel, Key128, UrlBlock, door,
+    BLOCK_BYTES, Backend, Bucket, Domain, HASHES, Hash128, HashSchedule, Key128, UrlBlock, WithBackend, door,
     hash::{PAD, POWERS},
+    places::Lengths,
     seal,
     short::short,
 };
@@ -29,9 +30,9 @@ impl Avx2 {
     /// Asks the CPU, through the standard library's cache.
     pub fn detect() -> Option<Self> {
         let vectors = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("pclmulqdq");
-        // On every CPU with AVX2; asked for all the same, because `compiled` uses them.
-        let bits = is_x86_feature_detected!("popcnt") && is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("bmi2");
-        (vectors && bits).then_some(Self(()))
+        let bits = is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("bmi2");
+        let counts = is_x86_feature_detected!("lzcnt") && is_x86_feature_detected!("popcnt");
+        (vectors && bits && counts).then_some(Self(()))
     }
 }
 
@@ -42,9 +43,15 @@ impl Backend for Avx2 {
     }
 
     #[inline]
-    fn classify_url(self, bytes: &[u8], blocks: &mut [UrlBlock]) {
+    fn run<W: WithBackend>(self, work: W) -> W::Output {
+        // SAFETY: `self` exists, so its `detect` has seen every feature that `run` enables.
+        unsafe { run(self, work) }
+    }
+
+    #[inline]
+    fn classify_block(self, bytes: &[u8], at: usize) -> UrlBlock {
         // SAFETY: `self` exists, so `Avx2::detect` has seen every feature that the kernel enables.
-        unsafe { classify_url(bytes, blocks) }
+        unsafe { classify_block(bytes, at) }
     }
 
     #[inline]
@@ -54,15 +61,36 @@ impl Backend for Avx2 {
     }
 
     #[inline]
-    fn hash_prefixes(self, schedule: &HashSchedule, domain: Domain, bytes: &[u8], ends: &[u32], hashes: &mut [Hash128]) {
-        // SAFETY: `self` exists, so `Avx2::detect` has seen every feature that the kernel enables.
-        unsafe { hash_prefixes(schedule, domain, bytes, ends, hashes) }
+    fn hash_suffixes(self, schedule: &HashSchedule, host: &[u8], dots: u64, hashes: &mut [Hash128; HASHES]) {
+        door::suffixes(host.len(), dots);
+        self.hash_lengths(schedule, Domain::Host, host, Lengths::of_suffixes(host.len(), dots).as_slice(), hashes);
     }
 
     #[inline]
-    fn hash_host_suffixes(self, schedule: &HashSchedule, bytes: &[u8], starts: &[u32], hashes: &mut [Hash128]) {
-        // SAFETY: `self` exists, so `Avx2::detect` has seen every feature that the kernel enables.
-        unsafe { hash_host_suffixes(schedule, bytes, starts, hashes) }
+    fn hash_prefixes(
+        self,
+        schedule: &HashSchedule,
+        domain: Domain,
+        text: &[u8],
+        exact: usize,
+        slashes: u64,
+        hashes: &mut [Hash128; HASHES],
+    ) {
+        door::prefixes(domain, text.len(), exact, slashes);
+        self.hash_lengths(schedule, domain, text, Lengths::of_prefixes(text.len(), exact, slashes).as_slice(), hashes);
+    }
+
+    #[inline]
+    fn hash_lengths(self, schedule: &HashSchedule, domain: Domain, text: &[u8], lengths: &[u32], hashes: &mut [Hash128; HASHES]) {
+        door::lengths(lengths.len());
+        // SAFETY: `self` exists, so its `detect` has seen every feature that the kernels enable.
+        unsafe {
+            if matches!(domain, Domain::Host) {
+                checkpoints::<FromRight>(schedule, domain, text, lengths, hashes);
+            } else {
+                checkpoints::<FromLeft>(schedule, domain, text, lengths, hashes);
+            }
+        }
     }
 
     #[inline]
@@ -76,50 +104,30 @@ impl Backend for Avx2 {
         // SAFETY: `self` exists, so `Avx2::detect` has seen every feature that the kernel enables.
         unsafe { probe(buckets, at, tags, hits) }
     }
-
-    #[inline]
-    fn compiled<K: Kernel>(self, kernel: K) -> K::Output {
-        // SAFETY: `self` exists, so `Avx2::detect` has seen every feature that `compiled` enables.
-        unsafe { compiled(kernel) }
-    }
 }
 
-#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
-fn compiled<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run()
+#[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
+fn run<B: Backend, W: WithBackend>(backend: B, work: W) -> W::Output {
+    work.run(backend)
 }
 
 // ---- hash ----
 
-#[inline(never)]
-#[target_feature(enable = "avx2,pclmulqdq")]
+#[inline]
+#[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
 fn hash(schedule: &HashSchedule, domain: Domain, bytes: &[u8]) -> Hash128 {
     one_shot::<FromLeft>(schedule, schedule.start(domain), bytes)
 }
 
-#[inline(never)]
-#[target_feature(enable = "avx2,pclmulqdq")]
+#[inline]
+#[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
 fn hash_host(schedule: &HashSchedule, bytes: &[u8]) -> Hash128 {
     one_shot::<FromRight>(schedule, schedule.start(Domain::Host), bytes)
 }
 
-#[inline(never)]
-#[target_feature(enable = "avx2,pclmulqdq")]
-fn hash_prefixes(schedule: &HashSchedule, domain: Domain, bytes: &[u8], ends: &[u32], hashes: &mut [Hash128]) {
-    door::prefixes(domain, bytes, ends, hashes);
-    checkpoints::<FromLeft>(schedule, schedule.start(domain), bytes, ends, hashes);
-}
-
-#[inline(never)]
-#[target_feature(enable = "avx2,pclmulqdq")]
-fn hash_host_suffixes(schedule: &HashSchedule, bytes: &[u8], starts: &[u32], hashes: &mut [Hash128]) {
-    door::suffixes(bytes, starts, hashes);
-    checkpoints::<FromRight>(schedule, schedule.start(Domain::Host), bytes, starts, hashes);
-}
-
 /// All blocks but the padding in runs that share a reduction; the last run takes the tail with it.
 #[inline]
-#[target_feature(enable = "avx2,pclmulqdq")]
+#[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
 fn one_shot<O: Order>(schedule: &HashSchedule, start: u128, bytes: &[u8]) -> Hash128 {
     let (blocks, tail_bytes) = (bytes.len() / BLOCK_BYTES, bytes.len() % BLOCK_BYTES);
     let (mut state, mut done) = (element(start), 0);
@@ -143,25 +151,26 @@ fn one_shot<O: Order>(schedule: &HashSchedule, start: u128, bytes: &[u8]) -> Has
     into_hash(sum.reduce())
 }
 
-/// The hash at each place: one product on top of the state of the block it lies in. The caller has checked order and bounds.
+/// The hash of each length: one product on top of the state of the block it ends in. Shortest last is one pass; else it begins anew.
 #[inline]
-#[target_feature(enable = "avx2,pclmulqdq")]
-fn checkpoints<O: Order>(schedule: &HashSchedule, start: u128, bytes: &[u8], places: &[u32], hashes: &mut [Hash128]) {
-    let blocks = bytes.len() / BLOCK_BYTES;
-    let (mut state, mut done) = (element(start), usize::MAX);
-    let mut current = _mm_setzero_si128();
-    for (&place, hash) in places.iter().zip(hashes) {
-        let length = O::length(bytes.len(), place as usize);
+#[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
+fn checkpoints<O: Order>(schedule: &HashSchedule, domain: Domain, bytes: &[u8], lengths: &[u32], hashes: &mut [Hash128; HASHES]) {
+    let start = schedule.start(domain);
+    let (mut state, mut done) = (element(start), 0);
+    let mut current = block_or_tail::<O>(bytes, 0);
+    for (&length, hash) in lengths.iter().zip(hashes).rev() {
+        let length = bytes.len().min(length as usize);
         let wanted = length / BLOCK_BYTES;
         if done != wanted {
-            let mut at = if done == usize::MAX { 0 } else { done };
-            while at < wanted {
-                let to = wanted.min(at + POWERS);
-                state = absorb::<O>(schedule, state, bytes, at, to);
-                at = to;
+            if wanted < done {
+                (state, done) = (element(start), 0);
             }
-            done = wanted;
-            current = if done < blocks { block::<O>(bytes, done) } else { tail::<O>(bytes) };
+            while done < wanted {
+                let to = wanted.min(done + POWERS);
+                state = absorb::<O>(schedule, state, bytes, done, to);
+                done = to;
+            }
+            current = block_or_tail::<O>(bytes, done);
         }
         *hash = into_hash(dot_h(schedule, _mm_xor_si128(state, padded(current, length % BLOCK_BYTES))));
     }
@@ -169,7 +178,7 @@ fn checkpoints<O: Order>(schedule: &HashSchedule, start: u128, bytes: &[u8], pla
 
 /// The state after blocks `from..to`; 1..=POWERS of them.
 #[inline]
-#[target_feature(enable = "avx2,pclmulqdq")]
+#[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
 fn absorb<O: Order>(schedule: &HashSchedule, state: __m128i, bytes: &[u8], from: usize, to: usize) -> __m128i {
     let mut sum = Sum::zero();
     sum.add(schedule, to - from - 1, _mm_xor_si128(state, block::<O>(bytes, from)));
@@ -181,7 +190,7 @@ fn absorb<O: Order>(schedule: &HashSchedule, state: __m128i, bytes: &[u8], from:
 
 /// dot(x, H).
 #[inline]
-#[target_feature(enable = "avx2,pclmulqdq")]
+#[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
 fn dot_h(schedule: &HashSchedule, x: __m128i) -> __m128i {
     let mut sum = Sum::zero();
     sum.add(schedule, 0, x);
@@ -190,15 +199,15 @@ fn dot_h(schedule: &HashSchedule, x: __m128i) -> __m128i {
 
 /// A sum of 256-bit products, in Karatsuba's three parts, not yet reduced.
 #[derive(Clone, Copy)]
-struct Sum {
-    low: __m128i,
-    middle: __m128i,
-    high: __m128i,
+pub(super) struct Sum {
+    pub(super) low: __m128i,
+    pub(super) middle: __m128i,
+    pub(super) high: __m128i,
 }
 
 impl Sum {
     #[inline]
-    #[target_feature(enable = "avx2,pclmulqdq")]
+    #[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
     fn zero() -> Self {
         let zero = _mm_setzero_si128();
         Self { low: zero, middle: zero, high: zero }
@@ -206,14 +215,14 @@ impl Sum {
 
     /// Adds x * H^(power + 1).
     #[inline]
-    #[target_feature(enable = "avx2,pclmulqdq")]
+    #[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
     fn add(&mut self, schedule: &HashSchedule, power: usize, x: __m128i) {
         let folded = _mm_cvtsi64_si128(schedule.folded[power] as i64);
         self.add_product(x, element(schedule.powers[power]), folded);
     }
 
     #[inline]
-    #[target_feature(enable = "avx2,pclmulqdq")]
+    #[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
     fn add_product(&mut self, x: __m128i, y: __m128i, y_folded: __m128i) {
         let x_folded = _mm_xor_si128(x, swap(x));
         self.low = _mm_xor_si128(self.low, _mm_clmulepi64_si128::<0x00>(x, y));
@@ -222,8 +231,8 @@ impl Sum {
     }
 
     #[inline]
-    #[target_feature(enable = "avx2,pclmulqdq")]
-    fn reduce(self) -> __m128i {
+    #[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
+    pub(super) fn reduce(self) -> __m128i {
         let middle = _mm_xor_si128(self.middle, _mm_xor_si128(self.low, self.high));
         let low = _mm_xor_si128(self.low, _mm_slli_si128::<8>(middle));
         let high = _mm_xor_si128(self.high, _mm_srli_si128::<8>(middle));
@@ -236,20 +245,20 @@ impl Sum {
 
 /// The halves exchanged.
 #[inline]
-#[target_feature(enable = "avx2,pclmulqdq")]
+#[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
 fn swap(x: __m128i) -> __m128i {
     _mm_shuffle_epi32::<0b01_00_11_10>(x)
 }
 
 #[inline]
-#[target_feature(enable = "avx2,pclmulqdq")]
-fn element(element: u128) -> __m128i {
+#[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
+pub(super) fn element(element: u128) -> __m128i {
     load16(&element.to_le_bytes())
 }
 
 #[inline]
-#[target_feature(enable = "avx2,pclmulqdq")]
-fn into_hash(x: __m128i) -> Hash128 {
+#[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
+pub(super) fn into_hash(x: __m128i) -> Hash128 {
     Hash128 { lo: _mm_cvtsi128_si64(x) as u64, hi: _mm_extract_epi64::<1>(x) as u64 }
 }
 
@@ -258,31 +267,21 @@ fn into_hash(x: __m128i) -> Hash128 {
 /// Left to right, or right to left.
 trait Order {
     const REVERSED: bool;
-    /// Bytes of the message that ends (or, reversed, starts) at `place`.
-    fn length(bytes: usize, place: usize) -> usize;
 }
 
 struct FromLeft;
 impl Order for FromLeft {
     const REVERSED: bool = false;
-    #[inline(always)]
-    fn length(_bytes: usize, place: usize) -> usize {
-        place
-    }
 }
 
 struct FromRight;
 impl Order for FromRight {
     const REVERSED: bool = true;
-    #[inline(always)]
-    fn length(bytes: usize, place: usize) -> usize {
-        bytes - place
-    }
 }
 
 /// The `i`-th whole block of the message.
 #[inline]
-#[target_feature(enable = "avx2,pclmulqdq")]
+#[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
 fn block<O: Order>(bytes: &[u8], i: usize) -> __m128i {
     if O::REVERSED {
         let blocks = bytes.as_rchunks().1;
@@ -293,12 +292,19 @@ fn block<O: Order>(bytes: &[u8], i: usize) -> __m128i {
     }
 }
 
+/// The `i`-th block, which may be the one that is not whole.
+#[inline]
+#[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
+fn block_or_tail<O: Order>(bytes: &[u8], i: usize) -> __m128i {
+    if i < bytes.len() / BLOCK_BYTES { block::<O>(bytes, i) } else { tail::<O>(bytes) }
+}
+
 /// What remains after the whole blocks, `bytes.len() % 16` bytes, zeros above.
 ///
 /// Left to right, r = 3: the last 16 bytes `.. x y z` by the indices `0d 0e 0f 80 81 ..`: `x y z 0 ..`.
 /// Right to left: the first 16 bytes `x y z ..` by `02 01 00 ff fe ..`: `z y x 0 ..`. An index of 0x80 and above makes a zero.
 #[inline]
-#[target_feature(enable = "avx2,pclmulqdq")]
+#[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
 fn tail<O: Order>(bytes: &[u8]) -> __m128i {
     let tail_bytes = (bytes.len() % BLOCK_BYTES) as i8;
     let reversed = _mm_sub_epi8(_mm_set1_epi8(tail_bytes - 1), iota());
@@ -313,7 +319,7 @@ fn tail<O: Order>(bytes: &[u8]) -> __m128i {
 
 /// Keeps `length` < 16 bytes, puts 0x80 after them.
 #[inline]
-#[target_feature(enable = "avx2,pclmulqdq")]
+#[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
 fn padded(x: __m128i, length: usize) -> __m128i {
     let length = _mm_set1_epi8(length as i8);
     let kept = _mm_and_si128(x, _mm_cmpgt_epi8(length, iota()));
@@ -322,20 +328,20 @@ fn padded(x: __m128i, length: usize) -> __m128i {
 }
 
 #[inline]
-#[target_feature(enable = "avx2,pclmulqdq")]
+#[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
 fn iota() -> __m128i {
     _mm_set_epi8(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
 }
 
 #[inline]
-#[target_feature(enable = "avx2,pclmulqdq")]
+#[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
 fn load16(bytes: &[u8; 16]) -> __m128i {
     // SAFETY: the reference makes 16 bytes readable; the load has no alignment.
     unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
 }
 
 #[inline]
-#[target_feature(enable = "avx2,pclmulqdq")]
+#[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
 fn load32(bytes: &[u8; 32]) -> __m256i {
     // SAFETY: the reference makes 32 bytes readable; the load has no alignment.
     unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
@@ -343,7 +349,7 @@ fn load32(bytes: &[u8; 32]) -> __m256i {
 
 /// Fewer than 16 bytes, zeros above.
 #[inline]
-#[target_feature(enable = "avx2,pclmulqdq")]
+#[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
 fn load_short(bytes: &[u8]) -> __m128i {
     let (lo, hi) = short(bytes);
     _mm_set_epi64x(hi as i64, lo as i64)
@@ -351,9 +357,9 @@ fn load_short(bytes: &[u8]) -> __m128i {
 
 // ---- pair ----
 
-#[inline(never)]
-#[target_feature(enable = "avx2,pclmulqdq")]
-fn pair(schedule: &HashSchedule, host: Hash128, paths: &[Hash128], keys: &mut [Key128]) {
+#[inline]
+#[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
+pub(super) fn pair(schedule: &HashSchedule, host: Hash128, paths: &[Hash128], keys: &mut [Key128]) {
     door::pair(paths.len(), keys.len());
     let k = element(schedule.k);
     let mut product = Sum::zero();
@@ -366,9 +372,9 @@ fn pair(schedule: &HashSchedule, host: Hash128, paths: &[Hash128], keys: &mut [K
 
 // ---- probe ----
 
-#[inline(never)]
-#[target_feature(enable = "avx2,pclmulqdq")]
-fn probe(buckets: &[Bucket], at: &[u32], tags: &[u64], hits: &mut [u8]) {
+#[inline]
+#[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
+pub(super) fn probe(buckets: &[Bucket], at: &[u32], tags: &[u64], hits: &mut [u8]) {
     door::probe(at.len(), tags.len(), hits.len());
     for ((&at, &tag), hits) in at.iter().zip(tags).zip(hits) {
         let slots: &[u8; 40] = bytemuck::cast_ref(&buckets[at as usize].tags);
@@ -383,24 +389,22 @@ fn probe(buckets: &[Bucket], at: &[u32], tags: &[u64], hits: &mut [u8]) {
 
 // ---- classify ----
 
-#[inline(never)]
-#[target_feature(enable = "avx2,pclmulqdq")]
-fn classify_url(bytes: &[u8], blocks: &mut [UrlBlock]) {
-    door::classify(bytes.len(), blocks.len());
-    let (whole, rest) = bytes.as_chunks::<64>();
-    for (bytes, block) in whole.iter().zip(&mut *blocks) {
-        *block = classify_64(bytes);
-    }
-    if let (false, Some(block)) = (rest.is_empty(), blocks.last_mut()) {
-        *block = match bytes.last_chunk() {
-            Some(last) => each(classify_64(last), |mask| mask >> (64 - rest.len())),
-            None => classify_short(rest),
-        };
+/// A short end is seen as part of the 64 bytes that end there, where there are so many.
+#[inline]
+#[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
+fn classify_block(bytes: &[u8], at: usize) -> UrlBlock {
+    let rest = &bytes[at..];
+    if let Some(block) = rest.first_chunk() {
+        classify_64(block)
+    } else if let (Some(last), false) = (bytes.last_chunk(), rest.is_empty()) {
+        classify_64(last).each(|mask| mask >> (64 - rest.len()))
+    } else {
+        classify_short(rest)
     }
 }
 
 #[inline]
-#[target_feature(enable = "avx2,pclmulqdq")]
+#[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
 fn classify_64(bytes: &[u8; 64]) -> UrlBlock {
     match bytes.as_chunks().0 {
         [low, high] => both(classify_32(load32(low)), classify_32(load32(high)), 32),
@@ -408,25 +412,25 @@ fn classify_64(bytes: &[u8; 64]) -> UrlBlock {
     }
 }
 
-/// 1..64 bytes, as two loads that overlap: the first and the last, each as large as fits.
+/// Fewer than 64 bytes, as two loads that overlap: the first and the last, each as large as fits.
 #[inline]
-#[target_feature(enable = "avx2,pclmulqdq")]
+#[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
 fn classify_short(bytes: &[u8]) -> UrlBlock {
     let length = bytes.len();
     if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
         both(classify_32(load32(first)), classify_32(load32(last)), length - 32)
     } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
         let lanes = classify_32(_mm256_set_m128i(load16(last), load16(first)));
-        each(lanes, |mask| mask & 0xffff | mask >> 16 << (length - 16))
+        lanes.each(|mask| mask & 0xffff | mask >> 16 << (length - 16))
     } else {
         let zeros_above = classify_32(_mm256_zextsi128_si256(load_short(bytes)));
-        each(zeros_above, |mask| mask & ((1 << length) - 1))
+        zeros_above.each(|mask| mask & ((1 << length) - 1))
     }
 }
 
 /// Bits 0..32 of each mask. Plain compares: a nibble table needs as many instructions, because x86 has movemask.
 #[inline]
-#[target_feature(enable = "avx2,pclmulqdq")]
+#[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
 fn classify_32(x: __m256i) -> UrlBlock {
     let is = |byte: u8| _mm256_cmpeq_epi8(x, _mm256_set1_epi8(byte as i8));
     let above = |byte: u8| _mm256_cmpgt_epi8(x, _mm256_set1_epi8(byte as i8)); // signed: 0x80..=0xff are negative
@@ -436,9 +440,12 @@ fn classify_32(x: __m256i) -> UrlBlock {
     UrlBlock {
         slash: mask(is(b'/')),
         dot: mask(is(b'.')),
-        delimiter: mask(or(or(or(is(b':'), is(b'@')), or(is(b'?'), is(b'#'))), or(is(b'['), is(b']')))),
+        question: mask(is(b'?')),
+        hash: mask(is(b'#')),
+        percent: mask(is(b'%')),
+        delimiter: mask(or(or(is(b':'), is(b'@')), or(is(b'['), is(b']')))),
         upper: mask(_mm256_and_si256(above(b'A' - 1), below(b'Z' + 1))),
-        odd: mask(or(or(below(0x21), is(0x7f)), or(is(b'%'), is(b'\\')))),
+        odd: mask(or(or(below(0x21), is(0x7f)), is(b'\\'))),
     }
 }
 
@@ -448,19 +455,11 @@ fn both(first: UrlBlock, second: UrlBlock, shift: usize) -> UrlBlock {
     UrlBlock {
         slash: first.slash | second.slash << shift,
         dot: first.dot | second.dot << shift,
+        question: first.question | second.question << shift,
+        hash: first.hash | second.hash << shift,
+        percent: first.percent | second.percent << shift,
         delimiter: first.delimiter | second.delimiter << shift,
         upper: first.upper | second.upper << shift,
         odd: first.odd | second.odd << shift,
-    }
-}
-
-#[inline(always)]
-fn each(block: UrlBlock, change: impl Fn(u64) -> u64) -> UrlBlock {
-    UrlBlock {
-        slash: change(block.slash),
-        dot: change(block.dot),
-        delimiter: change(block.delimiter),
-        upper: change(block.upper),
-        odd: change(block.odd),
     }
 }

@@ -62,7 +62,7 @@ pub fn lies(lies: &[Lie]) -> Option<Vec<Verdict>> {
     let mut batch = Batch::with_capacity(64);
     batch.keep_texts(snapshot.reads_texts());
     questions(&snapshot, &mut batch);
-    let mut verdicts = vec![Verdict::default(); batch.items.len()];
+    let mut verdicts = vec![Verdict::default(); batch.items().len()];
     let mut scratch = Scratch::default();
     lookup(Portable::new(), &snapshot, &batch, &mut scratch, &mut verdicts);
     for (item, verdict) in verdicts.iter().enumerate() {
