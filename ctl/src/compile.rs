@@ -59,8 +59,8 @@ pub struct Arguments {
     /// Which expressions questions are asked by [default: of feeds.toml, else full]
     #[arg(long, value_enum)]
     profile: Option<ProfileChoice>,
-    /// The public suffix list that says which names are nobody's, as publicsuffix.org writes it [default: of feeds.toml; else, for gsb-v5,
-    /// /usr/share/publicsuffix/public_suffix_list.dat of the Debian package publicsuffix]
+    /// The public suffix list, as publicsuffix.org writes it: no rule may cover all names below a suffix, and gsb-v5 asks by it [default: of
+    /// feeds.toml; else the one compiled in, but for gsb-v5 /usr/share/publicsuffix/public_suffix_list.dat of the Debian package publicsuffix]
     #[arg(long, value_name = "FILE")]
     public_suffix_list: Option<PathBuf>,
     /// One JSON document

@@ -4,6 +4,7 @@
 //! These checks look at one rule and need no data; the gates over whole feeds come on top of them.
 
 use crate::reason::Reason;
+use crate::suffixes::{Owner, Suffixes};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use verdict_keys::Digest;
 
@@ -12,49 +13,16 @@ pub const IPV4_BITS_MIN: u8 = 8;
 /// The widest IPv6 prefix that a feed may list.
 pub const IPV6_BITS_MIN: u8 = 16;
 
-/// Where country registries sell names one level down. Not the Public Suffix List: the countries and levels that a careless list is
-/// likeliest to hold, spelled out so that no single site (`web.de`, `co.tv`) is taken for one.
-#[rustfmt::skip]
-const SECOND_LEVELS: [(&str, &str); 38] = [
-    ("ar", "com edu gob net org"),
-    ("at", "ac co gv or"),
-    ("au", "asn com edu gov id net org"),
-    ("bd", "com edu gov net org"),
-    ("br", "com edu gov net org"),
-    ("cn", "ac com edu gov net org"),
-    ("co", "com edu gov net org"),
-    ("ec", "com edu gob info net org"),
-    ("eg", "com edu gov net org"),
-    ("es", "com edu gob nom org"),
-    ("hk", "com edu gov idv net org"),
-    ("id", "ac co go net or sch web"),
-    ("il", "ac co gov net org"),
-    ("in", "ac co edu firm gen gov ind net org"),
-    ("ir", "ac co gov net org"),
-    ("jp", "ac ad co ed go gr lg ne or"),
-    ("ke", "ac co go ne or"),
-    ("kr", "ac co go ne or pe re"),
-    ("mx", "com edu gob net org"),
-    ("my", "com edu gov name net org"),
-    ("ng", "com edu gov net org"),
-    ("nz", "ac co geek gen govt net org school"),
-    ("pe", "com edu gob net org"),
-    ("ph", "com edu gov net org"),
-    ("pk", "com edu gov net org"),
-    ("pl", "com edu gov info net org"),
-    ("ru", "com msk net org pp"),
-    ("sa", "com edu gov net org"),
-    ("sg", "com edu gov net org per"),
-    ("th", "ac co go in mi net or"),
-    ("tr", "com edu gen gov info net org web"),
-    ("tw", "com edu gov idv net org"),
-    ("ua", "co com edu gov in net org"),
-    ("uk", "ac co gov ltd me net nhs org plc police sch"),
-    ("uy", "com edu gub net org"),
-    ("ve", "co com info net org web"),
-    ("vn", "com edu gov net org"),
-    ("za", "ac co gov net org web"),
-];
+/// What a rule says of a name, and how far it reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// A page of the host: a URL rule.
+    Page,
+    /// The host itself and no other.
+    Host,
+    /// The host and all names below it.
+    Tree,
+}
 
 /// Private and link-local IPv4 networks (RFC 1918, RFC 3927).
 const PRIVATE_V4: [(Ipv4Addr, u8); 4] = [
@@ -73,13 +41,27 @@ const PRIVATE_V6: [(Ipv6Addr, u8); 2] = [(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0
 
 /// The canonical name of a host or URL rule. A URL rule is for one page only, but pages of nobody in particular are refused alike:
 /// one-label names are another machine at every site, `https://a.example,0,x` is a row of three columns.
-pub fn host(name: &str) -> Result<(), Reason> {
+///
+/// | name | a page | the host alone | with names below |
+/// |---|---|---|---|
+/// | `co.uk`, a registry's suffix | refused | refused | refused |
+/// | `github.io`, a company's suffix | kept: buckets and profile pages live there | kept: it is one site | refused |
+/// | `kawasaki.jp`, all names below which are suffixes | kept | kept | refused |
+///
+/// Allow rules are held to the same: an allow rule for all of `github.io` would let every attacker there pass.
+pub fn host(name: &str, named: Named, suffixes: &Suffixes) -> Result<(), Reason> {
     if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')) {
         return Err(Reason::HostCharacter);
     }
-    let Some((rest, top)) = name.rsplit_once('.') else { return Err(Reason::SingleLabel) };
-    let levels = SECOND_LEVELS.iter().find(|(country, _)| *country == top).map_or("", |(_, levels)| levels);
-    if levels.split(' ').any(|level| level == rest) { Err(Reason::PublicSuffix) } else { Ok(()) }
+    if !name.contains('.') {
+        return Err(Reason::SingleLabel);
+    }
+    let covers_strangers = match suffixes.owner(name) {
+        Some(Owner::Registry) => true,
+        Some(Owner::Company) => named == Named::Tree,
+        None => named == Named::Tree && suffixes.all_below(name),
+    };
+    if covers_strangers { Err(Reason::PublicSuffix) } else { Ok(()) }
 }
 
 /// An address prefix with clear host bits. An allow rule may name private and loopback space: that is what it is for.
@@ -209,17 +191,32 @@ mod tests {
 
     #[test]
     fn refuses_hosts_that_are_no_ones() {
+        let host = |name| host(name, Named::Page, Suffixes::compiled_in());
         for name in ["com", "localhost", "test", "xn--p1ai"] {
             assert_eq!(host(name), Err(Reason::SingleLabel));
         }
         for name in ["a.example,0,x", "a.example;x", "%01.example", "\"a.example"] {
             assert_eq!(host(name), Err(Reason::HostCharacter));
         }
-        for name in ["co.uk", "com.au", "or.jp", "net.cn"] {
-            assert_eq!(host(name), Err(Reason::PublicSuffix));
+    }
+
+    #[test]
+    fn refuses_rules_that_reach_strangers_and_no_others() {
+        let check = |name, refused: [Named; 3], how_many: usize| {
+            for (index, named) in refused.into_iter().enumerate() {
+                let expected = if index < how_many { Err(Reason::PublicSuffix) } else { Ok(()) };
+                assert_eq!(host(name, named, Suffixes::compiled_in()), expected, "{name} {named:?}");
+            }
+        };
+        let widest_first = [Named::Tree, Named::Host, Named::Page];
+        for name in ["co.uk", "com.au", "or.jp", "net.cn", "any.ck", "xn--55qx5d.cn"] {
+            check(name, widest_first, 3);
         }
-        for name in ["example.test", "a.co.uk", "co.example", "example.uk", "web.de", "co.tv", "info.tm"] {
-            assert_eq!(host(name), Ok(()));
+        for name in ["github.io", "blogspot.com", "duckdns.org", "s3.amazonaws.com", "kawasaki.jp"] {
+            check(name, widest_first, 1);
+        }
+        for name in ["example.test", "a.co.uk", "co.example", "example.uk", "web.de", "www.ck", "a.github.io", "city.kawasaki.jp"] {
+            check(name, widest_first, 0);
         }
     }
 

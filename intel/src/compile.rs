@@ -18,6 +18,7 @@ use crate::reason::Reason;
 use crate::report::{FeedReport, Report, Sink, Telling};
 use crate::scan::{Counts, Plan, Visitor, scan};
 use crate::store::{FeedOrigin, Origins};
+use crate::suffixes::Suffixes;
 use std::path::Path;
 use std::time::Instant;
 use verdict_simd::Backend;
@@ -112,7 +113,8 @@ fn finish<T>(
     let mut feeds: Vec<&Feed> = config.feeds.iter().collect();
     feeds.sort_by(|one, other| one.name.cmp(&other.name));
     for feed in feeds {
-        let told = read_feed(feed, &mut builder, origins.as_mut(), sink);
+        let into = Into { builder: &mut builder, origins: origins.as_mut(), suffixes: &config.snapshot.suffixes };
+        let told = read_feed(feed, into, sink);
         report.counts.add(&told.counts);
         errors.extend(told.error.as_ref().map(|error| format!("{}: {error}", told.file)));
         sink.end(&told);
@@ -136,7 +138,7 @@ fn finish<T>(
 }
 
 /// Reads one feed into the builder and tells what became of it.
-fn read_feed(feed: &Feed, builder: &mut Builder, origins: Option<&mut Origins>, sink: &mut dyn Sink) -> FeedReport {
+fn read_feed(feed: &Feed, into: Into<'_>, sink: &mut dyn Sink) -> FeedReport {
     let started = Instant::now();
     let file = feed.path.display().to_string();
     let mut report = FeedReport {
@@ -152,21 +154,22 @@ fn read_feed(feed: &Feed, builder: &mut Builder, origins: Option<&mut Origins>, 
         seconds: 0.0,
     };
     report.error = match open(&feed.path) {
-        Ok(opened) => read_opened(feed, opened, Into { builder, origins }, &mut report, sink).err(),
+        Ok(opened) => read_opened(feed, opened, into, &mut report, sink).err(),
         Err(error) => Some(error.to_string()),
     };
     report.seconds = started.elapsed().as_secs_f64();
     report
 }
 
-/// Where the rules of a feed go, and where each came from.
+/// Where the rules of a feed go, and where each came from; and which names no rule may cover.
 struct Into<'a> {
     builder: &'a mut Builder,
     origins: Option<&'a mut Origins>,
+    suffixes: &'a Suffixes,
 }
 
 fn read_opened(feed: &Feed, opened: Opened, into: Into<'_>, report: &mut FeedReport, sink: &mut dyn Sink) -> Result<(), String> {
-    let Into { builder, mut origins } = into;
+    let Into { builder, mut origins, suffixes } = into;
     (report.gzip, report.file_bytes) = (opened.gzip, opened.total_bytes);
     sink.begin(&feed.name, &report.file, opened.total_bytes);
     let (format, because) = match feed.format {
@@ -187,7 +190,7 @@ fn read_opened(feed: &Feed, opened: Opened, into: Into<'_>, report: &mut FeedRep
     let read = meter.clone();
     let mut adding =
         Adding { feed, format, source, builder, origins: origins.as_deref_mut(), sink, telling, meter, file_bytes, full: None };
-    let (counts, outcome) = scan(plan(feed, format), opened.into_reader(), &mut adding);
+    let (counts, outcome) = scan(Plan { suffixes, ..plan(feed, format) }, opened.into_reader(), &mut adding);
     let full = adding.full;
     report.counts = counts;
     outcome.map_err(|error| error.to_string())?;
@@ -209,11 +212,11 @@ fn read_opened(feed: &Feed, opened: Opened, into: Into<'_>, report: &mut FeedRep
     Ok(())
 }
 
-/// How a feed is scanned in a format.
+/// How a feed is scanned in a format, by the public suffix list that is compiled in.
 pub fn plan(feed: &Feed, format: Format) -> Plan<'_> {
     let subdomains = feed.subdomains.unwrap_or(format.defaults().subdomains);
     let terms = Terms { subdomains, prefixes: feed.prefixes, allow: feed.action == Action::Allow };
-    Plan { format, columns: feed.columns.as_ref(), terms }
+    Plan { format, columns: feed.columns.as_ref(), terms, suffixes: Suffixes::compiled_in() }
 }
 
 /// What a feed says of a rule: the operator's word, then the row's, then the format's.

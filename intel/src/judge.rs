@@ -6,10 +6,11 @@
 //! A URL becomes a rule of exactly that URL and never of its host; a URL without a path is the page `/`. An address with a port
 //! is a rule of the address, because keys have no ports. Nothing is widened: what cannot be said exactly is rejected.
 
-use crate::breadth;
+use crate::breadth::{self, Named};
 use crate::look::{self, Look, look};
 use crate::reason::Reason;
 use crate::refang::refang;
+use crate::suffixes::Suffixes;
 use std::net::IpAddr;
 use verdict_keys::{Canonicalizer, Digest, Host, Prefix, Unparseable};
 use verdict_tables::Rule;
@@ -50,15 +51,15 @@ pub struct Terms {
 pub struct Judge {
     canonicalizer: Canonicalizer,
     url: Vec<u8>,
-}
-
-impl Default for Judge {
-    fn default() -> Self {
-        Judge { canonicalizer: Canonicalizer::new(), url: Vec::new() }
-    }
+    suffixes: Suffixes,
 }
 
 impl Judge {
+    /// By this list of public suffixes.
+    pub fn new(suffixes: Suffixes) -> Self {
+        Judge { canonicalizer: Canonicalizer::new(), url: Vec::new(), suffixes }
+    }
+
     /// One indicator.
     pub fn rule(&mut self, text: &[u8], expect: Expect, terms: Terms) -> Result<Rule<'_>, Reason> {
         let text = refang(text.trim_ascii());
@@ -131,7 +132,7 @@ impl Judge {
         }
         let url = self.canonicalizer.url(&self.url).map_err(|reason| refused(reason, raw_host(&self.url)))?;
         match url.host {
-            Host::Name(name) => breadth::host(name)?,
+            Host::Name(name) => breadth::host(name, Named::Page, &self.suffixes)?,
             Host::Address(address) => breadth::prefix(address, bits_of(address), terms.allow)?,
         }
         if below && url.path_query == "/" {
@@ -160,7 +161,10 @@ impl Judge {
     fn host(&mut self, text: &[u8], terms: Terms) -> Result<Rule<'_>, Reason> {
         let subdomains = terms.subdomains || text.starts_with(b".");
         match self.canonicalizer.host(text).map_err(|reason| refused(reason, text))? {
-            (Host::Name(host), _) => breadth::host(host).map(|()| Rule::Host { host, subdomains }),
+            (Host::Name(host), _) => {
+                let named = if subdomains { Named::Tree } else { Named::Host };
+                breadth::host(host, named, &self.suffixes).map(|()| Rule::Host { host, subdomains })
+            }
             (Host::Address(address), _) => single(address, terms),
         }
     }

@@ -13,6 +13,7 @@ use crate::lines::{Line as Input, Lines};
 use crate::read::table::Columns;
 use crate::read::{Line, Row, Said, reader};
 use crate::reason::Reason;
+use crate::suffixes::Suffixes;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -28,6 +29,8 @@ pub struct Plan<'a> {
     pub columns: Option<&'a Columns>,
     /// What its rules are like.
     pub terms: Terms,
+    /// Which names are public suffixes.
+    pub suffixes: &'a Suffixes,
 }
 
 /// Takes what a scan finds.
@@ -168,7 +171,7 @@ const LINES_PER_PROGRESS: u64 = 4096;
 
 /// Reads a feed. The counts are there in every case, up to where it was read.
 pub fn scan(plan: Plan<'_>, input: impl Read, visitor: &mut dyn Visitor) -> (Counts, Result<(), Unreadable>) {
-    let mut scan = Scan { judge: Judge::default(), terms: plan.terms, counts: Counts::default() };
+    let mut scan = Scan { judge: Judge::new(plan.suffixes.clone()), terms: plan.terms, counts: Counts::default() };
     let outcome = scan.run(plan, input, visitor);
     debug_assert!(scan.counts.adds_up());
     (scan.counts, outcome)
