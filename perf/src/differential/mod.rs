@@ -100,7 +100,9 @@ impl<B: Backend> Run<B> {
         };
         let verdicts: Vec<Judged> =
             peers.iter().map(|peer| judge::judge(text, &mut |raw| canonical(&mut self.canonicalizer, raw), *peer)).collect();
-        let they_disagree = || peers.windows(2).any(|pair| pair[0].parse(text) != pair[1].parse(text));
+        let disagree_on = |text: &str| peers.windows(2).any(|pair| pair[0].parse(text) != pair[1].parse(text));
+        // Where a text has no scheme, they are asked with one.
+        let they_disagree = || disagree_on(text) || disagree_on(&format!("http://{}", text.trim_matches(|character| character <= ' ')));
         let one_agrees = verdicts.iter().any(Result::is_ok);
         for (peer, verdict) in peers.iter().zip(&verdicts) {
             let class = match verdict {
