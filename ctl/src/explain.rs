@@ -67,10 +67,12 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failur
         None => ask::daemon(&question, &arguments.connection)?,
     };
     let beside = arguments.snapshot.as_deref().map(verdict_intel::store::beside).filter(|path| path.exists());
-    match (&arguments.store, beside) {
-        (Some(store), _) => evidence::gather(&mut reading, store)?,
-        (None, Some(store)) => evidence::gather(&mut reading, &store)?,
-        (None, None) => reading.store_note = (!arguments.offline).then(|| "no explain store: which lines said so is not known".to_owned()),
+    reading.store_note = (!arguments.offline).then(|| "no explain store: which lines said so is not known".to_owned());
+    // The first that is of this generation; VERDICT_STORE may name that of the daemon while a snapshot file is asked.
+    for store in arguments.store.iter().chain(&beside) {
+        if reading.store.is_none() {
+            evidence::gather(&mut reading, store)?;
+        }
     }
     why::tell(&mut reading);
     if arguments.json {

@@ -31,7 +31,7 @@ pub fn gather(reading: &mut Reading, path: &Path) -> Result<(), Failure> {
         reading.store_note = Some(format!("{shown} is of generation {of:016x}, not of {served}: its lines are not told"));
         return Ok(());
     }
-    reading.store = Some(shown.clone());
+    (reading.store, reading.store_note) = (Some(shown.clone()), None);
     let mut votes = Vec::new();
     let matches = std::mem::take(&mut reading.matches);
     for one in matches {

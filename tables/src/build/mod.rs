@@ -14,6 +14,7 @@ mod image;
 mod lpm;
 mod merge;
 mod parallel;
+mod phase;
 mod place;
 mod prepared;
 mod records;
@@ -40,6 +41,7 @@ use crate::signatures::text;
 use crate::verdict::{VERDICTS_MAX, category};
 use arena::Arena;
 use image::{Image, Sections};
+pub use phase::{Phase, Progress};
 pub use prepared::{Prepared, TracedVote, fingerprint};
 use records::{Interner, Records};
 
@@ -49,37 +51,6 @@ pub const SOURCES_MAX: u32 = 1 << 16;
 pub const VOTES_MAX: u64 = u32::MAX as u64;
 /// Hash keys tried before giving up.
 const SALTS: u32 = 4;
-
-/// A step of the build, for whoever shows progress.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Every rule gets its identity.
-    Digest,
-    /// Votes on one rule become one record.
-    Merge,
-    /// Rules become keys.
-    Hash,
-    /// Keys find their buckets.
-    Place,
-    /// Sections are summed and put in order.
-    Write,
-}
-
-impl Phase {
-    /// Short name, for a progress bar.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Digest => "digest",
-            Self::Merge => "merge",
-            Self::Hash => "hash",
-            Self::Place => "place",
-            Self::Write => "write",
-        }
-    }
-}
-
-/// Called with the phase, how much is done, and of how much.
-pub type Progress = Box<dyn FnMut(Phase, u64, u64) + Send>;
 
 /// Makes a snapshot. Same set of (rule, vote), in any order, however often: same bytes.
 pub struct Builder {
