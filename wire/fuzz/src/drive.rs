@@ -130,7 +130,7 @@ pub enum Op {
         /// Repeats the canonical text, to reach its limit with few bytes.
         repeat: u16,
         places: [u8; 4],
-        matches: Vec<(u8, u8, u8, u8, [u8; 8])>,
+        matches: Vec<(u8, u8, u8, [u8; 8])>,
         reason: String,
     },
     Pong {
@@ -325,9 +325,9 @@ fn step(op: &Op, requests: &mut Pipe, replies: &mut Pipe) {
                 .iter()
                 .cycle()
                 .take(matches.len() * (1 + usize::from(*repeat) % 9))
-                .map(|&(on, flags, host, path, [outcome, score, c0, c1, bits, id @ ..])| {
+                .map(|&(on, flags, path, [outcome, score, c0, c1, bits, id @ ..])| {
                     let answer = Answer { outcome, score, categories: [c0, c1], flags: bits, id };
-                    RuleMatch { on, flags, host: host % 1, path: path % 2, answer, ..RuleMatch::default() }
+                    RuleMatch { on, flags, path: path % 2, answer, ..RuleMatch::default() }
                 })
                 .collect();
             let explanation = Explanation {
