@@ -81,6 +81,22 @@ impl About {
         }
     }
 
+    /// First and last address of an address rule.
+    pub fn bounds(&self) -> Option<(IpAddr, IpAddr)> {
+        match *self {
+            Self::Interval { first, last } => Some((first, last)),
+            Self::Prefix { network: IpAddr::V4(first), bits } => {
+                let last = first.to_bits() | u32::MAX.checked_shr(bits.into()).unwrap_or(0);
+                Some((first.into(), IpAddr::V4(last.into())))
+            }
+            Self::Prefix { network: IpAddr::V6(first), bits } => {
+                let last = first.to_bits() | u128::MAX.checked_shr(bits.into()).unwrap_or(0);
+                Some((first.into(), IpAddr::V6(last.into())))
+            }
+            _ => None,
+        }
+    }
+
     /// Every prefix that holds an address, longest first.
     pub fn prefixes_of(address: IpAddr) -> Vec<Self> {
         let width: u8 = if address.is_ipv4() { 32 } else { 128 };
@@ -104,6 +120,8 @@ mod tests {
             (prefixes.len(), told(0).as_str(), told(8).as_str(), told(32).as_str()),
             (33, "192.0.2.77/32", "192.0.2.0/24", "0.0.0.0/0")
         );
+        let bounds = |place: usize| prefixes[place].bounds().map(|(first, last)| format!("{first} {last}")).unwrap_or_default();
+        assert_eq!([bounds(0), bounds(8), bounds(32)], ["192.0.2.77 192.0.2.77", "192.0.2.0 192.0.2.255", "0.0.0.0 255.255.255.255"]);
         let prefixes = About::prefixes_of("2001:db8::1".parse().expect("an address"));
         assert_eq!((prefixes.len(), prefixes[96].text().as_str(), prefixes[128].text().as_str()), (129, "2001:db8::/32", "::/0"));
     }

@@ -81,7 +81,8 @@ fn prefixes(reading: &mut Reading, store: &mut Store, whole: RuleMatch, votes: &
         }
         // The snapshot's own record, on the prefix that it came from.
         let note = (one.found.rank() != whole.found.rank()).then(|| format!("the snapshot says {} here", whole.found.standing()));
-        let note = note.or_else(|| Some(format!("answers {interval}")).filter(|_| interval != one.on));
+        let cut = one.found.about.bounds() != whole.found.about.bounds();
+        let note = note.or_else(|| cut.then(|| format!("it answers for {interval}; rules on other prefixes hold around it")));
         reading.matches.push(RuleMatch {
             on: one.on,
             found: one.found,
