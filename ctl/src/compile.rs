@@ -131,6 +131,14 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failur
     if let Some(facts) = facts.filter(|_| !arguments.json) {
         writeln!(out)?;
         facts.write_head(out)?;
+        let added = report.ipv6_aggregated;
+        if added != Default::default() {
+            let [networks, allowed, refused] = [added.networks, added.beside_allowed, added.refused].map(text::grouped);
+            writeln!(
+                out,
+                "aggregated  {networks} IPv6 networks listed for their addresses; not {allowed} beside allowed ones, not {refused} that none may list"
+            )?;
+        }
         let time = |seconds: f64| text::duration(Duration::from_secs_f64(seconds));
         writeln!(out, "took        {}, of which building {}", time(report.seconds), time(report.build_seconds))?;
         if report.store_bytes > 0 {

@@ -8,6 +8,7 @@
 //! The output file is touched last, in one step, and not at all on failure.
 //! The order of feeds and rows cannot show in the bytes: the builder sorts by content.
 
+use crate::aggregate::{Addition, Aggregated, Collector};
 use crate::config::{Action, Config, Feed};
 use crate::detect::detect;
 use crate::format::{Format, default_score};
@@ -112,13 +113,19 @@ fn finish<T>(
     let (mut report, mut errors) = (Report::default(), Vec::new());
     let mut feeds: Vec<&Feed> = config.feeds.iter().collect();
     feeds.sort_by(|one, other| one.name.cmp(&other.name));
-    for feed in feeds {
-        let into = Into { builder: &mut builder, origins: origins.as_mut(), suffixes: &config.snapshot.suffixes };
+    let mut collector = config.snapshot.ipv6_aggregate.map(Collector::new);
+    let suffixes = &config.snapshot.suffixes;
+    for (number, feed) in feeds.into_iter().enumerate() {
+        let into = Into { builder: &mut builder, origins: origins.as_mut(), suffixes, collector: collector.as_mut(), number };
         let told = read_feed(feed, into, sink);
         report.counts.add(&told.counts);
         errors.extend(told.error.as_ref().map(|error| format!("{}: {error}", told.file)));
         sink.end(&told);
         report.feeds.push(told);
+    }
+    match aggregate(collector, &mut builder, origins.as_mut()) {
+        Ok(aggregated) => report.ipv6_aggregated = aggregated,
+        Err(error) => errors.push(format!("ipv6_aggregate: {error}")),
     }
     report.seconds = started.elapsed().as_secs_f64();
     if !errors.is_empty() {
@@ -135,6 +142,18 @@ fn finish<T>(
         Ok(built) => Ok((built, report)),
         Err(error) => Err(Box::new(Refused { errors: vec![error.to_string()], report })),
     }
+}
+
+/// Adds the rules that the policy makes of what the feeds listed, in the names of those feeds.
+fn aggregate(collector: Option<Collector>, builder: &mut Builder, mut origins: Option<&mut Origins>) -> Result<Aggregated, Error> {
+    let Some((additions, told)) = collector.map(Collector::additions) else { return Ok(Aggregated::default()) };
+    for Addition { network, bits, vote, feed, line } in additions {
+        builder.add(Rule::Net { network: network.into(), bits }, vote)?;
+        if let Some(origins) = &mut origins {
+            origins.push_of(feed, line, &vote);
+        }
+    }
+    Ok(told)
 }
 
 /// Reads one feed into the builder and tells what became of it.
@@ -166,10 +185,13 @@ struct Into<'a> {
     builder: &'a mut Builder,
     origins: Option<&'a mut Origins>,
     suffixes: &'a Suffixes,
+    collector: Option<&'a mut Collector>,
+    /// Place of the feed in the order of reading.
+    number: usize,
 }
 
 fn read_opened(feed: &Feed, opened: Opened, into: Into<'_>, report: &mut FeedReport, sink: &mut dyn Sink) -> Result<(), String> {
-    let Into { builder, mut origins, suffixes } = into;
+    let Into { builder, mut origins, suffixes, collector, number } = into;
     (report.gzip, report.file_bytes) = (opened.gzip, opened.total_bytes);
     sink.begin(&feed.name, &report.file, opened.total_bytes);
     let (format, because) = match feed.format {
@@ -188,8 +210,20 @@ fn read_opened(feed: &Feed, opened: Opened, into: Into<'_>, report: &mut FeedRep
         origins.begin_feed();
     }
     let read = meter.clone();
-    let mut adding =
-        Adding { feed, format, source, builder, origins: origins.as_deref_mut(), sink, telling, meter, file_bytes, full: None };
+    let mut adding = Adding {
+        feed,
+        format,
+        source,
+        builder,
+        origins: origins.as_deref_mut(),
+        collector,
+        number,
+        sink,
+        telling,
+        meter,
+        file_bytes,
+        full: None,
+    };
     let (counts, outcome) = scan(Plan { suffixes, ..plan(feed, format) }, opened.into_reader(), &mut adding);
     let full = adding.full;
     report.counts = counts;
@@ -255,6 +289,8 @@ struct Adding<'a> {
     source: u16,
     builder: &'a mut Builder,
     origins: Option<&'a mut Origins>,
+    collector: Option<&'a mut Collector>,
+    number: usize,
     sink: &'a mut dyn Sink,
     telling: Telling<'a>,
     meter: Meter,
@@ -268,6 +304,9 @@ impl Visitor for Adding<'_> {
         let vote = vote(self.feed, self.format, self.source, said);
         match self.builder.add(rule, vote) {
             Ok(()) => {
+                if let Some(collector) = &mut self.collector {
+                    collector.see(&rule, &vote, self.number, line);
+                }
                 if let Some(origins) = &mut self.origins {
                     origins.push(line, &vote);
                 }

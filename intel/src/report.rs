@@ -1,5 +1,6 @@
 //! What a compilation did, feed by feed: what scripts read as JSON and what the operator's command prints.
 
+use crate::aggregate::Aggregated;
 use crate::format::Format;
 use crate::reason::Reason;
 use crate::scan::Counts;
@@ -87,6 +88,8 @@ pub struct Report {
     pub feeds: Vec<FeedReport>,
     /// Sums over all feeds.
     pub counts: Counts,
+    /// What `ipv6_aggregate` added; zeros without it.
+    pub ipv6_aggregated: Aggregated,
     /// 16 hexadecimal digits; empty when nothing was built.
     pub generation: String,
     /// Size of the snapshot.

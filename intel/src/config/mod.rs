@@ -6,6 +6,7 @@
 //! public_suffix_list = "psl.dat"  # below which names strangers register; for host rules, and for gsb-v5
 //! secret_file = "hash.secret"     # mixed into the hash key, so that nobody outside can aim at it
 //! as_of = 2026-06-01T00:00:00Z    # what moment the data describes
+//! ipv6_aggregate = { bits = 64, hits = 4 } # four listed addresses of a /64 list it; off without this line
 //!
 //! [[feed]]
 //! name = "partner"
@@ -32,6 +33,7 @@
 mod columns;
 mod walk;
 
+use crate::aggregate::Policy;
 use crate::format::Format;
 use crate::limits::CONFIG_BYTES_MAX;
 use crate::read::table::Columns;
@@ -63,6 +65,8 @@ pub struct Snapshot {
     pub suffixes: Suffixes,
     /// `as_of` in unix seconds; 0 if not given.
     pub as_of_s: u64,
+    /// `ipv6_aggregate`: many listed addresses of one network become a rule for it. Default off.
+    pub ipv6_aggregate: Option<Policy>,
 }
 
 /// What a feed's rules do.
@@ -145,7 +149,7 @@ impl std::fmt::Display for Mistakes {
 
 impl Default for Snapshot {
     fn default() -> Self {
-        Snapshot { scheme: Scheme::Full, secret: Vec::new(), suffixes: Suffixes::default(), as_of_s: 0 }
+        Snapshot { scheme: Scheme::Full, secret: Vec::new(), suffixes: Suffixes::default(), as_of_s: 0, ipv6_aggregate: None }
     }
 }
 
@@ -267,6 +271,7 @@ mod tests {
             [snapshot]
             profile = "gsb-v4"
             as_of = 2026-06-01T00:00:00Z
+            ipv6_aggregate = { bits = 56, hits = 3 }
             [[feed]]
             name = "partner"
             path = "partner.csv"
@@ -292,7 +297,8 @@ mod tests {
             "#,
         )
         .unwrap();
-        assert_eq!(config.snapshot, Snapshot { scheme: Scheme::GsbV4, as_of_s: 1_780_272_000, ..Snapshot::default() });
+        let ipv6_aggregate = Some(Policy { bits: 56, hits: 3 });
+        assert_eq!(config.snapshot, Snapshot { scheme: Scheme::GsbV4, as_of_s: 1_780_272_000, ipv6_aggregate, ..Snapshot::default() });
         let partner = Feed {
             format: Some(Format::Csv),
             class: Some(Class::Suspicious),
@@ -319,6 +325,17 @@ mod tests {
     }
 
     #[test]
+    fn an_aggregate_needs_both_numbers_in_their_ranges() {
+        let parse = |value: &str| parse(&format!("[snapshot]\nipv6_aggregate = {value}\n[[feed]]\nname = \"a\"\npath = \"a\"\n"));
+        assert_eq!(parse("{ bits = 64, hits = 2 }").unwrap().snapshot.ipv6_aggregate, Some(Policy { bits: 64, hits: 2 }));
+        for wrong in
+            ["{ bits = 64 }", "{ hits = 4 }", "{ bits = 65, hits = 4 }", "{ bits = 47, hits = 4 }", "{ bits = 64, hits = 1 }", "64"]
+        {
+            assert_eq!(parse(wrong).unwrap_err().mistakes[0].line, 2, "{wrong}");
+        }
+    }
+
+    #[test]
     fn tells_all_mistakes_at_once_with_their_lines() {
         let text = "[snapshot]\nprofil = 1\nas_of = \"yesterday\"\n[[feed]]\nname = \"a b\"\npath = 3\nscore = 101\nttl = \"1y\"\nclass = \"bad\"\n\
                     categories = [\"c2\", \"c3\"]\nformat = \"xml\"\n[[feed]]\npath = \"b\"\nformat = \"csv\"\n[[feed]]\nname = \"c\"\npath = \"c\"\n\
@@ -328,7 +345,7 @@ mod tests {
         let shown = parse(text).unwrap_err().to_string();
         assert!(
             shown.starts_with(
-                "feeds.toml:2: unknown key \"profil\" in [snapshot] (known: profile, secret_file, public_suffix_list, as_of)\n"
+                "feeds.toml:2: unknown key \"profil\" in [snapshot] (known: profile, secret_file, public_suffix_list, as_of, ipv6_aggregate)\n"
             ),
             "{shown}"
         );

@@ -1,6 +1,7 @@
 //! From the parsed tree of a feeds.toml to a configuration, collecting mistakes instead of stopping at the first.
 
 use super::{Action, Config, Feed, Mistake, NAME_BYTES_MAX, Snapshot, read_at_most};
+use crate::aggregate::Policy;
 use crate::categories;
 use crate::date;
 use crate::format::Format;
@@ -94,9 +95,22 @@ impl<'t> Walk<'t> {
         }
     }
 
+    fn aggregate(&mut self, value: &Value<'_>) -> Option<Policy> {
+        let number = |key: &str| value.get_ref().as_table()?.get(key)?.get_ref().as_integer()?.as_str().parse::<i64>().ok();
+        let known = value.get_ref().as_table().is_some_and(|table| table.len() == 2);
+        let bits = number("bits").filter(|bits| Policy::BITS.contains(bits)).and_then(|bits| u8::try_from(bits).ok());
+        let hits = number("hits").filter(|hits| Policy::HITS.contains(hits)).and_then(|hits| u32::try_from(hits).ok());
+        let policy = bits.zip(hits).filter(|_| known).map(|(bits, hits)| Policy { bits, hits });
+        if policy.is_none() {
+            self.mistake(value, "ipv6_aggregate is { bits = 48 to 64, hits = at least 2 }".into());
+        }
+        policy
+    }
+
     fn snapshot(&mut self, table: &DeTable<'_>) -> Snapshot {
         let mut snapshot = Snapshot::default();
-        self.each(table, "[snapshot]", &["profile", "secret_file", "public_suffix_list", "as_of"], |walk, key, value| match key {
+        let known = ["profile", "secret_file", "public_suffix_list", "as_of", "ipv6_aggregate"];
+        self.each(table, "[snapshot]", &known, |walk, key, value| match key {
             "profile" => {
                 if let Some(scheme) = walk.word(value, "profile", &Scheme::ALL.map(|scheme| (scheme.name(), scheme))) {
                     snapshot.scheme = scheme;
@@ -104,6 +118,7 @@ impl<'t> Walk<'t> {
             }
             "secret_file" => snapshot.secret = walk.secret(value),
             "public_suffix_list" => snapshot.suffixes = walk.suffixes(value),
+            "ipv6_aggregate" => snapshot.ipv6_aggregate = walk.aggregate(value),
             _ => {
                 let text = match value.get_ref() {
                     DeValue::String(text) => text.to_string(),

@@ -54,9 +54,14 @@ impl Origins {
 
     /// Notes a vote that the builder took.
     pub fn push(&mut self, line: u64, vote: &verdict_tables::Vote) {
+        self.push_of(self.feeds.len(), line, vote);
+    }
+
+    /// The same for a feed that was read before, or is being read.
+    pub fn push_of(&mut self, feed: usize, line: u64, vote: &verdict_tables::Vote) {
         let shape = Shape {
             ttl_s: vote.ttl_s,
-            feed: self.feeds.len() as u16, // FEEDS_MAX of a configuration is below
+            feed: feed as u16, // FEEDS_MAX of a configuration is below
             categories: vote.categories,
             first_seen_day: vote.first_seen_day,
             last_seen_day: vote.last_seen_day,
