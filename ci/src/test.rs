@@ -57,6 +57,7 @@ const STEPS: &[Step] = &[
     Step { name: "demo-aarch64",     what: "the same flow on a Debian ARM kernel, emulated Neoverse N1",                     run: steps::arm_system::run },
     Step { name: "differential",     what: "a million mutated URLs against ada-url and url: no unexplained difference",      run: steps::perf::differential },
     Step { name: "replay",           what: "a million questions to the daemon, against a naive oracle",                      run: steps::perf::replay },
+    Step { name: "addresses",        what: "ten million addresses over full prefix tables, against another implementation",  run: steps::perf::addresses },
     Step { name: "soak",             what: "swaps under load, mutated frames, peers that stall or never read",               run: steps::perf::soak },
     Step { name: "bench",            what: "every bench at its small size; the JSON has the agreed shape",                   run: steps::perf::bench },
     Step { name: "fuzz",             what: "each fuzz target for a few seconds",                                             run: steps::fuzz::run },

@@ -300,6 +300,15 @@ impl Corpus {
     }
 }
 
+/// Networks of warning lists and block lists, each with the name of the file's source.
+pub fn networks(directory: &Path) -> io::Result<Vec<(String, String)>> {
+    let mut corpus = Corpus::default();
+    corpus.warninglists(&directory.join("feeds/misp-warninglists_20260820.tar.gz"))?;
+    corpus.firehol(&directory.join("feeds/ip/firehol_level1_20210628.netset"))?;
+    let networks = corpus.indicators.iter().filter(|row| row.meant == Meant::Net);
+    Ok(networks.map(|row| (row.text.to_string(), corpus.sources[usize::from(row.vote.source)].0.clone())).collect())
+}
+
 fn is_prefix(text: &str) -> bool {
     text.split_once('/').is_some_and(|(network, bits)| network.parse::<std::net::IpAddr>().is_ok() && bits.parse::<u8>().is_ok())
 }
@@ -317,7 +326,7 @@ fn open(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Lines of a plain or gzipped file; lines that are not UTF-8 are passed over, as are empty ones.
-fn lines(path: &Path, mut each: impl FnMut(&str)) -> io::Result<()> {
+pub(crate) fn lines(path: &Path, mut each: impl FnMut(&str)) -> io::Result<()> {
     for line in BufReader::new(open(path)?.as_slice()).split(b'\n') {
         let line = line?;
         if let Ok(text) = std::str::from_utf8(&line) {

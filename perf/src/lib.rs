@@ -5,11 +5,13 @@
 //!                └─► snapshot ─► verdictd ─► answers ─┴─► replay: zero differences
 //! questions ─► frames ─► fleet (many connections, one thread) ─► load (open loop), closed (saturation), soak (hostile peers, swaps)
 //! differential: ours against two browsers' parsers, a million mutated URLs
+//! prefixes ─► snapshot, rivals ─► addresses: ten million equal answers
 //! bench: peers, tables, keys, each a definition in perf/definitions and a record in perf/records
 //! ```
 //! Nothing of the product depends on this crate; it depends on whatever it measures. Random choices come from one printed seed.
 #![forbid(unsafe_code)]
 
+pub mod addresses;
 pub mod bench;
 pub mod data;
 pub mod differential;
@@ -17,10 +19,12 @@ pub mod fleet;
 pub mod frame;
 pub mod null_server;
 pub mod oracle;
+pub mod prefixes;
 pub mod process;
 pub mod questions;
 pub mod replay;
 pub mod report;
+pub mod rivals;
 pub mod rules;
 pub mod seed;
 pub mod soak;

@@ -26,6 +26,8 @@ struct Cli {
 enum Command {
     /// A million real questions to the daemon, every answer compared with a naive oracle.
     Replay(command::replay::Options),
+    /// Ten million addresses: the answers of full prefix tables beside another implementation and a naive oracle.
+    Addresses(command::addresses::Options),
     /// What a daemon must survive: swaps under load, hostile peers, a peer that never reads.
     Soak(command::soak::Options),
     /// Open-loop load on a running server: a fixed schedule, latency from the intended start.
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
     eprintln!("seed {}", cli.seed);
     let result = match cli.command {
         Command::Replay(options) => command::replay::run(&options, &rng),
+        Command::Addresses(options) => command::addresses::run(&options, &rng),
         Command::Soak(options) => command::soak::run(&options, &rng),
         Command::Load(options) => command::load::load(&options, &rng),
         Command::Closed(options) => command::load::closed(&options, &rng),

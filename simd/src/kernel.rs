@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Kernel::run ──inlined──► baseline x86-64 or aarch64        Portable, Neon
-//!             └─inlined──► + AVX2, POPCNT, BMI1, BMI2        Avx2: 64-bit compares in lanes, popcnt in one instruction
+//!             └─inlined──► + AVX2, POPCNT, BMI1, BMI2        Avx2, Avx512: 64-bit compares in lanes, popcnt in one instruction
 //! ```
 //! For loops whose shape is the whole point and which a compiler vectorises well enough: address lookups (tables) lost 10 % against
 //! intrinsics and gained that there is one text, safe, the same answers by construction.

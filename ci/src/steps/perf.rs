@@ -43,6 +43,19 @@ pub fn differential(workspace: &Workspace, log: &Log) -> Result<Done, String> {
     }
 }
 
+/// Ten million addresses, each answer compared with another implementation's, some with a scan.
+pub fn addresses(workspace: &Workspace, log: &Log) -> Result<Done, String> {
+    let (mut perf, _) = built(workspace, log)?;
+    log.run(perf.arg("addresses"), LIMIT)?;
+    let text = log.text();
+    let line = |part: &str| text.lines().rev().find(|line| line.contains(part)).unwrap_or("nothing was said").trim().to_owned();
+    if text.lines().any(|line| line.trim() == "0 differences") {
+        Ok(Done::Passed(format!("{}; {}; 0 differences", line(" prefixes: "), line(" addresses asked"))))
+    } else {
+        Err(line(" differences"))
+    }
+}
+
 /// Swaps under load, hostile peers, peers that never read.
 pub fn soak(workspace: &Workspace, log: &Log) -> Result<Done, String> {
     let (mut perf, verdictd) = built(workspace, log)?;

@@ -7,6 +7,7 @@
 //! second, for tests: its figures mean nothing.
 
 pub mod keys;
+pub mod lpm;
 pub mod memcached;
 pub mod peers;
 pub mod record;
@@ -29,7 +30,7 @@ pub enum Suite {
     Peers,
     /// The exact table in process, beside hashbrown and the machine's limit.
     Tables,
-    /// URL to keys, beside URL parsers.
+    /// URL to keys, beside URL parsers; addresses, beside prefix tables.
     Keys,
 }
 
@@ -80,12 +81,22 @@ pub struct Results {
     pub notes: Vec<String>,
 }
 
+impl Results {
+    /// One suite of two definitions.
+    fn with(mut self, other: Results) -> Self {
+        self.bias = format!("{} {}: {}", self.bias, other.name, other.bias);
+        self.figures.extend(other.figures);
+        self.notes.extend(other.notes);
+        self
+    }
+}
+
 /// Runs one suite.
 pub fn run(suite: Suite, setting: &Setting) -> io::Result<Results> {
     match suite {
         Suite::Peers => peers::run(setting),
         Suite::Tables => tables::run(setting),
-        Suite::Keys => keys::run(setting),
+        Suite::Keys => Ok(keys::run(setting)?.with(lpm::run(setting)?)),
     }
 }
 

@@ -174,7 +174,7 @@ impl Hasher for Identity {
 }
 
 /// Independent random reads of one line each: what a table with one line per probe cannot beat.
-struct Lines {
+pub(super) struct Lines {
     memory: MmapMut,
     at: Vec<u32>,
 }
@@ -184,7 +184,7 @@ const AHEAD: usize = 64;
 const LINE: usize = 64;
 
 impl Lines {
-    fn new(bytes: usize, rng: &mut Rng, probes: usize) -> io::Result<Self> {
+    pub(super) fn new(bytes: usize, rng: &mut Rng, probes: usize) -> io::Result<Self> {
         let count = bytes.div_ceil(LINE).max(1);
         let mut memory = MmapMut::map_anon(count * LINE)?;
         // Refused where the kernel has no huge pages; the limit is then that of small ones.
@@ -193,7 +193,7 @@ impl Lines {
         Ok(Lines { memory, at: (0..probes).map(|_| rng.below(count) as u32).collect() })
     }
 
-    fn read_all(&self) {
+    pub(super) fn read_all(&self) {
         let lines = self.memory.as_chunks::<LINE>().0;
         let mut sum = 0u64;
         for (step, at) in self.at.iter().enumerate() {

@@ -1,5 +1,6 @@
 //! What each subcommand takes and prints; the work itself is in the library.
 
+pub mod addresses;
 pub mod bench;
 pub mod differential;
 pub mod load;

@@ -14,7 +14,7 @@
 //! a short end is loaded as the 16 bytes that end (or begin) there and shuffled into place, and slices below 16 bytes go through `short`.
 
 use crate::{
-    BLOCK_BYTES, Backend, Bucket, Domain, HASHES, Hash128, HashSchedule, Key128, UrlBlock, WithBackend, door,
+    BLOCK_BYTES, Backend, Bucket, Domain, HASHES, Hash128, HashSchedule, Kernel, Key128, UrlBlock, WithBackend, door,
     hash::{PAD, POWERS},
     places::Lengths,
     seal,
@@ -46,6 +46,12 @@ impl Backend for Avx2 {
     fn run<W: WithBackend>(self, work: W) -> W::Output {
         // SAFETY: `self` exists, so its `detect` has seen every feature that `run` enables.
         unsafe { run(self, work) }
+    }
+
+    #[inline]
+    fn compiled<K: Kernel>(self, kernel: K) -> K::Output {
+        // SAFETY: `self` exists, so `Avx2::detect` has seen every feature that `compiled` enables.
+        unsafe { compiled(kernel) }
     }
 
     #[inline]
@@ -109,6 +115,13 @@ impl Backend for Avx2 {
 #[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
 fn run<B: Backend, W: WithBackend>(backend: B, work: W) -> W::Output {
     work.run(backend)
+}
+
+/// A call of its own: inlined into a function with AVX-512 it would be vectorised for that.
+#[inline(never)]
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+pub(super) fn compiled<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run()
 }
 
 // ---- hash ----
