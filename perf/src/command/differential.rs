@@ -53,6 +53,9 @@ pub fn run(options: &Options, rng: &Rng) -> io::Result<()> {
     }
     match undetected_canary(|| mutated(originals.clone(), options.urls, rng), &peers) {
         Some(canary) => Err(io::Error::other(format!("the canary «{canary}» was not found out: the comparison sees nothing"))),
-        None => Ok(println!("all canaries found out")),
+        None => {
+            println!("all canaries found out");
+            Ok(())
+        }
     }
 }

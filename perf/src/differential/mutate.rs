@@ -150,11 +150,11 @@ fn once(url: &mut Vec<u8>, rng: &mut Rng) {
             url[at..end].iter_mut().for_each(|byte| *byte ^= if byte.is_ascii_alphabetic() { 0x20 } else { 0 });
         }
         3 => escape(url, at, rng),
-        4 => replace(url, b'.', *rng.pick(&DOTS), rng),
-        5 => replace(url, b'/', *rng.pick(&SLASHES), rng),
-        6 => insert(url, at, *rng.pick(&[&b"\t"[..], b"\n", b"\r", b" ", b"\x01", b"\x00"])),
-        7 => insert(url, host_start, *rng.pick(&USERS)),
-        8 => insert(url, host_end, *rng.pick(&PORTS)),
+        4 => replace(url, b'.', any(&DOTS, rng), rng),
+        5 => replace(url, b'/', any(&SLASHES, rng), rng),
+        6 => insert(url, at, any(&[&b"\t"[..], b"\n", b"\r", b" ", b"\x01", b"\x00"], rng)),
+        7 => insert(url, host_start, any(&USERS, rng)),
+        8 => insert(url, host_end, any(&PORTS, rng)),
         9 | 10 => drop(url.splice(host_start..host_end, rng.pick(&HOSTS).iter().copied())),
         11 => full_width(url, host_start + rng.below(host_end - host_start + 1)),
         12 => drop(url.splice(..host_start, rng.pick(&SCHEMES).iter().copied())),
@@ -177,6 +177,10 @@ fn host(url: &[u8]) -> (usize, usize) {
     let start = url.windows(3).position(|three| three == b"://").map_or(0, |at| at + 3);
     let end = url[start..].iter().position(|byte| b"/\\?#:".contains(byte)).map_or(url.len(), |at| start + at);
     (start, end)
+}
+
+fn any<'p>(pieces: &[&'p [u8]], rng: &mut Rng) -> &'p [u8] {
+    pieces[rng.below(pieces.len())]
 }
 
 fn insert(url: &mut Vec<u8>, at: usize, piece: &[u8]) {
