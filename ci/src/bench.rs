@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: builds release programs and hands over to `verdict-perf bench`, which owns the definitions and the records.
 
+use crate::arm::toolchain;
 use crate::release;
 use crate::workspace::Workspace;
 
@@ -17,5 +18,18 @@ pub fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), String> {
     release::build_openly(workspace)?;
     let (mut build, program) = release::perf(workspace);
     release::openly(&mut build)?;
-    release::openly(std::process::Command::new(program).arg("bench").args(&arguments.arguments))
+    let mut bench = std::process::Command::new(program);
+    bench.arg("bench").args(&arguments.arguments);
+    match arm_program(workspace) {
+        Ok(program) => drop(bench.env("VERDICT_ARM_COUNT_URLS", program)),
+        Err(reason) => eprintln!("ARM instructions will not be counted: {reason}"),
+    }
+    release::openly(&mut bench)
+}
+
+/// The program whose ARM instructions are counted.
+fn arm_program(workspace: &Workspace) -> Result<std::path::PathBuf, String> {
+    let mut command = toolchain::cargo(workspace, "build")?;
+    release::openly(command.args(["--locked", "--release", "--package=verdict-keys", "--example=count-urls"]))?;
+    Ok(workspace.target.join("aarch64").join(toolchain::TRIPLE).join("release/examples/count-urls"))
 }

@@ -65,7 +65,15 @@ fn small_benches_work_and_write_their_figures() {
     let (ok, text) = verdict_perf(&["bench", "all", "--small", "--json", paths[0], "--record", paths[1], "--verdictd", paths[2]]);
     assert!(ok, "{text}");
     let figures: Vec<Figure> = serde_json::from_slice(&std::fs::read(&json).expect("figures")).expect("an array of figures");
-    let mut names = vec!["url_b100_vs_null", "hash_b256_vs_null", "probe_vs_hashbrown", "bytes_per_entry", "keys_vs_url"];
+    let mut names = vec![
+        "url_b100_vs_null",
+        "hash_b256_vs_null",
+        "probe_vs_hashbrown",
+        "bytes_per_entry",
+        "keys_vs_url",
+        "hash_vs_best",
+        "fast_path_share",
+    ];
     if verdict_perf::bench::servers::memcached_version().is_some() {
         names.extend(["url_b100_vs_memcached", "hash_b256_vs_memcached", "hash_b1_c64_vs_memcached"]);
     } else {

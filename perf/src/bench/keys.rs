@@ -7,7 +7,7 @@ use serde::Deserialize;
 use verdict_keys::{Batch, Form, Kind, Profile};
 use verdict_simd::{Backend, HashKey, HashSchedule, Selected, WithBackend};
 
-use super::{Definition, Results, Setting, definition, timed, unexpected};
+use super::{Definition, Results, Setting, definition, hash, instructions, timed, unexpected};
 use crate::data::{Corpus, Meant};
 use crate::report::{Figure, How};
 
@@ -33,14 +33,15 @@ pub fn run(setting: &Setting) -> io::Result<Results> {
     let urls = urls(setting, size.urls)?;
     let backend = verdict_simd::detect().map_err(|error| io::Error::other(format!("{error:?}")))?;
     let (mut ours, mut url, mut ada) = (Vec::new(), Vec::new(), Vec::new());
-    let mut keys = 0;
-    for _ in 0..setting.runs.unwrap_or(size.runs) {
+    let (mut keys, mut fast) = (0, 0);
+    let runs = setting.runs.unwrap_or(size.runs);
+    for _ in 0..runs {
         let (counts, elapsed) = timed(|| all_keys(backend, &urls));
         let parseable = counts.parseable as f64 / urls.len() as f64;
         if parseable < definition.expected.parseable_min {
             return Err(unexpected("the parseable share", parseable));
         }
-        keys = counts.keys;
+        (keys, fast) = (counts.keys, counts.fast);
         let per_url = |elapsed: std::time::Duration| elapsed.as_nanos() as f64 / urls.len() as f64;
         ours.push(per_url(elapsed));
         url.push(per_url(timed(|| urls.iter().filter(|url| black_box(url::Url::parse(url)).is_ok()).count()).1));
@@ -52,9 +53,15 @@ pub fn run(setting: &Setting) -> io::Result<Results> {
     let mut figures = vec![
         Figure::new("url_bytes", "bytes/url", How::Counted, "", vec![bytes]),
         Figure::new("keys_per_url", "keys", How::Counted, "", vec![keys as f64 / urls.len() as f64]),
+        Figure::new("fast_path_share", "share", How::Counted, "", vec![fast as f64 / urls.len() as f64]),
         Figure::ratio("keys_vs_url", "url 2", &ours, &url),
     ];
     let mut notes = Vec::new();
+    figures.extend(hash::figures(backend, &urls, runs));
+    match instructions::figures(&urls) {
+        Ok(counted) => figures.extend(counted),
+        Err(reason) => notes.push(format!("neon_vs_portable_instructions is left out: {reason}")),
+    }
     if ada.is_empty() {
         notes.push("ada-url is not part of this build (feature `ada`, needs a C++ compiler)".to_owned());
     } else {
@@ -78,17 +85,19 @@ fn urls(setting: &Setting, count: usize) -> io::Result<Vec<Box<str>>> {
 struct Counts {
     parseable: usize,
     keys: usize,
+    fast: usize,
 }
 
 fn all_keys(backend: Selected, urls: &[Box<str>]) -> Counts {
     struct Work<'a>(&'a [Box<str>]);
     impl WithBackend for Work<'_> {
         type Output = Counts;
+        #[inline(always)]
         fn run<B: Backend>(self, backend: B) -> Counts {
             let schedule = HashSchedule::new(&HashKey { h: *b"a multiplier of ", k: *b"another of those" });
             let profile = Profile::full(5, 5);
             let mut batch = Batch::with_capacity(BATCH);
-            let mut counts = Counts { parseable: 0, keys: 0 };
+            let mut counts = Counts { parseable: 0, keys: 0, fast: 0 };
             for some in self.0.chunks(BATCH) {
                 batch.clear();
                 for url in some {
@@ -96,6 +105,7 @@ fn all_keys(backend: Selected, urls: &[Box<str>]) -> Counts {
                 }
                 black_box(&batch.keys());
                 counts.parseable += batch.items().iter().filter(|item| item.form == Form::Web).count();
+                counts.fast += batch.fast_count();
                 counts.keys += batch.keys().len() + batch.paths().len();
             }
             counts

@@ -6,7 +6,7 @@
 //!          reduce once: two pclmulqdq by c2 00 .. 00, each clearing 64 bits from below (field.rs has the same in integers)
 //!   probe  one bucket = two overlapping 32-byte compares: tags 0..4, tags 1..5
 //! ```
-//! Seen in the release build (`asm.toml` lists what must stay): everything inlined, only panics are called. A whole hash of 49 bytes: 12
+//! Seen in the release build (`asm.toml` lists what was read): everything inlined, only panics are called. A whole hash of 49 bytes: 12
 //! products and 2 for its one reduction; the last run is unrolled by LLVM. A checkpoint: 5 pclmulqdq. Probe: 2 vpcmpeqq and 2 vmovmskpd in a loop
 //! of 20 instructions. Classify: 10 vpmovmskb for 64 bytes. Pair: 4 multiplications a path.
 //!

@@ -1,7 +1,7 @@
 //! AVX-512 with VBMI and VPCLMULQDQ: server cores since Ice Lake (2021) and Zen 4 (2022).
 //!
 //! ```text
-//!   hash       up to 127 bytes are two registers:  x0 .. x7 times H^n .. H, 0 ..   8 vpclmulqdq, one sum, one reduction; no branch
+//!   hash       up to 127 bytes are two registers:  x0 .. x7 times H^n .. H, 0 ..   4 or 8 vpclmulqdq, one sum, one reduction
 //!   suffixes,  a text up to 63 bytes is one register, the states before its four blocks another; vpcompressb makes lengths of the mask;
 //!   prefixes   a lane is a checkpoint: its block and its state by vpermb, times H: 5 vpclmulqdq for four
 //!   classify   one vpermi2b looks the classes of 64 bytes up in 128 entries, one vptestmb a mask
@@ -136,7 +136,7 @@ fn run<B: Backend, W: WithBackend>(backend: B, work: W) -> W::Output {
 
 // ---- hash ----
 
-/// Whole chunks first, in a loop that most URLs never enter; then what is left, at most 127 bytes and the padding, without a branch.
+/// Whole chunks first, in a loop that most URLs never enter; then what is left, at most 127 bytes and the padding: one register or two.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,vpclmulqdq,avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
 fn one_shot<O: Order>(schedule: &HashSchedule, domain: Domain, bytes: &[u8]) -> Hash128 {
@@ -147,10 +147,13 @@ fn one_shot<O: Order>(schedule: &HashSchedule, domain: Domain, bytes: &[u8]) -> 
         state = after_chunk::<O>(schedule, state, chunk);
         rest = after;
     }
-    let (first, second) = O::split(rest, rest.len().min(CHUNK));
     let blocks = rest.len() / BLOCK_BYTES + 1;
-    let x = xor3(load::<O>(first), pad(first.len()), state);
-    // Without a second chunk its padding meets only zeros among the powers.
+    if rest.len() < CHUNK {
+        let x = xor3(load::<O>(rest), pad(rest.len()), state);
+        return into_hash(Product::of(x, powers(schedule, blocks, 0)).reduce_sum());
+    }
+    let (first, second) = O::split(rest, CHUNK);
+    let x = _mm512_xor_si512(load::<O>(first), state);
     let y = _mm512_xor_si512(load::<O>(second), pad(second.len()));
     let (near, far) = (Product::of(x, powers(schedule, blocks, 0)), Product::of(y, powers(schedule, blocks, 1)));
     into_hash(near.plus(far).reduce_sum())
