@@ -39,6 +39,14 @@ pub enum Format {
     MaltrailTsv,
     /// urlhaus-filter's history: `first_seen last_seen snapshots type indicator`.
     UrlhausFilterTsv,
+    /// One text a line, looked for in host names.
+    HostSubstringList,
+    /// One text a line, looked for in URLs.
+    UrlSubstringList,
+    /// One word a line, looked for in host names.
+    HostTokenList,
+    /// One word a line, looked for in URLs.
+    UrlTokenList,
     /// Columns as declared in `[feed.columns]`.
     Csv,
 }
@@ -72,7 +80,7 @@ const DAY_S: u32 = 24 * HOUR_S;
 
 impl Format {
     /// All of them, in the order of the manual.
-    pub const ALL: [Format; 17] = [
+    pub const ALL: [Format; 21] = [
         Format::List,
         Format::UrlList,
         Format::HostList,
@@ -89,6 +97,10 @@ impl Format {
         Format::OpenphishTsv,
         Format::MaltrailTsv,
         Format::UrlhausFilterTsv,
+        Format::HostSubstringList,
+        Format::UrlSubstringList,
+        Format::HostTokenList,
+        Format::UrlTokenList,
         Format::Csv,
     ];
 
@@ -111,6 +123,10 @@ impl Format {
             Format::OpenphishTsv => "openphish-tsv",
             Format::MaltrailTsv => "maltrail-tsv",
             Format::UrlhausFilterTsv => "urlhaus-filter-tsv",
+            Format::HostSubstringList => "host-substring-list",
+            Format::UrlSubstringList => "url-substring-list",
+            Format::HostTokenList => "host-token-list",
+            Format::UrlTokenList => "url-token-list",
             Format::Csv => "csv",
         }
     }
@@ -129,6 +145,7 @@ impl Format {
         let (categories, confidence, ttl_s) = match self {
             Format::List | Format::UrlList | Format::HostList | Format::Csv | Format::Hosts => (0, 50, HOUR_S),
             Format::AddressList | Format::Netset => (0, 50, HOUR_S),
+            Format::HostSubstringList | Format::UrlSubstringList | Format::HostTokenList | Format::UrlTokenList => (0, 50, HOUR_S),
             Format::HashList | Format::HashComment | Format::HashTable => (categories::MALWARE, 70, DAY_S),
             Format::UrlhausCsv => (categories::MALWARE, 90, HOUR_S),
             Format::ThreatfoxCsv => (categories::MALWARE, 75, HOUR_S),

@@ -10,10 +10,11 @@ use crate::breadth::{self, Named};
 use crate::look::{self, Look, look};
 use crate::reason::Reason;
 use crate::refang::refang;
+use crate::signature;
 use crate::suffixes::Suffixes;
 use std::net::IpAddr;
 use verdict_keys::{Canonicalizer, Digest, Host, Prefix, Unparseable};
-use verdict_tables::Rule;
+use verdict_tables::{Part, Rule};
 
 /// What a list or column promises to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,19 @@ pub enum Expect {
     Sha1,
     /// MD5 only.
     Md5,
+    /// A text to be looked for, as it stands: nothing is restored in it.
+    Signature(Part, bool),
+}
+
+impl Expect {
+    /// A text within host names.
+    pub const HOST_SUBSTRING: Self = Self::Signature(Part::Host, false);
+    /// A text within URLs.
+    pub const URL_SUBSTRING: Self = Self::Signature(Part::Url, false);
+    /// A whole word within host names.
+    pub const HOST_TOKEN: Self = Self::Signature(Part::Host, true);
+    /// A whole word within URLs.
+    pub const URL_TOKEN: Self = Self::Signature(Part::Url, true);
 }
 
 /// How a feed wants its rules.
@@ -51,17 +65,22 @@ pub struct Terms {
 pub struct Judge {
     canonicalizer: Canonicalizer,
     url: Vec<u8>,
+    signature: String,
     suffixes: Suffixes,
 }
 
 impl Judge {
     /// By this list of public suffixes.
     pub fn new(suffixes: Suffixes) -> Self {
-        Judge { canonicalizer: Canonicalizer::new(), url: Vec::new(), suffixes }
+        Judge { canonicalizer: Canonicalizer::new(), url: Vec::new(), signature: String::new(), suffixes }
     }
 
     /// One indicator.
     pub fn rule(&mut self, text: &[u8], expect: Expect, terms: Terms) -> Result<Rule<'_>, Reason> {
+        if let Expect::Signature(part, token) = expect {
+            self.signature = signature::normal(text.trim_ascii(), part)?;
+            return Ok(Rule::Signature { text: &self.signature, part, token });
+        }
         let text = refang(text.trim_ascii());
         if text.is_empty() {
             return Err(Reason::EmptyIndicator);
@@ -92,6 +111,7 @@ impl Judge {
                 Look::Range | Look::Wildcard | Look::Words => Err(odd(look)),
                 _ => Err(Reason::OtherKind),
             },
+            Expect::Signature(..) => Err(Reason::OtherKind), // taken above
             Expect::Digest => digest(&text),
             Expect::Sha256 => digest(&text).and_then(|rule| only(rule, |digest| matches!(digest, Digest::Sha256(_)))),
             Expect::Sha1 => digest(&text).and_then(|rule| only(rule, |digest| matches!(digest, Digest::Sha1(_)))),

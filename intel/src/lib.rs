@@ -34,6 +34,7 @@ mod reason;
 mod refang;
 mod report;
 pub mod scan;
+mod signature;
 pub mod store;
 pub mod suffixes;
 

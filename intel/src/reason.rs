@@ -75,6 +75,14 @@ pub enum Reason {
     RefusedByTables,
     /// The profile could never ask for the rule.
     Unreachable,
+    /// A signature shorter than the table takes.
+    SignatureTooShort,
+    /// A signature longer than the table takes.
+    SignatureTooLong,
+    /// A signature that ordinary URLs hold.
+    SignatureTooGeneral,
+    /// A signature that no canonical text can hold, or whose meaning depends on where it stands.
+    SignatureNotCanonical,
 }
 
 impl Reason {
@@ -116,6 +124,10 @@ impl Reason {
             Reason::PrivateAddress => "private-address",
             Reason::RefusedByTables => "refused-by-tables",
             Reason::Unreachable => "unreachable",
+            Reason::SignatureTooShort => "signature-too-short",
+            Reason::SignatureTooLong => "signature-too-long",
+            Reason::SignatureTooGeneral => "signature-too-general",
+            Reason::SignatureNotCanonical => "signature-not-canonical",
         }
     }
 }
@@ -158,6 +170,12 @@ impl std::fmt::Display for Reason {
             Reason::PrivateAddress => "private and link-local addresses are other machines at every site",
             Reason::RefusedByTables => "the table does not take this rule",
             Reason::Unreachable => "the profile never asks for this rule",
+            Reason::SignatureTooShort => "a signature of fewer than 5 bytes stands in half of all URLs",
+            Reason::SignatureTooLong => "a signature of more than 255 bytes: list the URL itself",
+            Reason::SignatureTooGeneral => "ordinary URLs hold this text",
+            Reason::SignatureNotCanonical => {
+                "no canonical URL or host holds this text (double slashes, dot segments, fragments, backslashes, or bytes that no name has)"
+            }
         })
     }
 }

@@ -34,7 +34,11 @@ fn every_reason_code_is_listed() {
     assert!(REASONS.iter().all(|reason| !reason.to_string().is_empty()));
 }
 
-const REASONS: [Reason; 35] = [
+const REASONS: [Reason; 39] = [
+    Reason::SignatureTooShort,
+    Reason::SignatureTooLong,
+    Reason::SignatureTooGeneral,
+    Reason::SignatureNotCanonical,
     Reason::LineTooLong,
     Reason::NulByte,
     Reason::BadQuotes,

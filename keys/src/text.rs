@@ -1,16 +1,15 @@
 //! Canonical texts of a batch, for rules that look into the text: kept only when asked.
 //!
 //! ```text
-//! bytes    www.example.com/a/b.html?q=1 ........ example.org ........        eight zero bytes after each
+//! bytes    www.example.com/a/b.html?q=1 ........ example.org ........        zeros after each
 //!          |<- host ----->|
 //! spans    [item 0: 28 bytes, 15 of host, a URL] [item 3: 11 bytes, 11 of host]
 //! ```
-//! Only URLs and hosts have a text; addresses and digests do not. The zeros let a reader load eight bytes wherever a text has one.
+//! Only URLs and hosts have a text; addresses and digests do not. The zeros let a reader go over a text in whole blocks.
 
 use crate::canonical::Parts;
 
-/// Bytes after each text that may be read and mean nothing.
-const PAD: [u8; 8] = [0; 8];
+const ZEROS: [u8; Text::PAD] = [0; Text::PAD];
 
 /// Texts of a batch's items, in their order.
 #[derive(Debug, Default)]
@@ -35,7 +34,7 @@ struct Entry {
 pub struct Text<'b> {
     /// Whose text it is: place in `Batch::items`.
     pub item: usize,
-    /// `host/path?query`, or a host alone; then eight zero bytes.
+    /// `host/path?query`, or a host alone; then `PAD` zero bytes.
     padded: &'b [u8],
     /// How long the host is, where it is a name; 0 where it is an address.
     pub name_bytes: usize,
@@ -44,12 +43,15 @@ pub struct Text<'b> {
 }
 
 impl<'b> Text<'b> {
+    /// Zero bytes after each text, so that a reader may go in whole blocks.
+    pub const PAD: usize = 40;
+
     /// `host/path?query`, or a host alone.
     pub fn bytes(&self) -> &'b [u8] {
-        &self.padded[..self.padded.len() - PAD.len()]
+        &self.padded[..self.padded.len() - Self::PAD]
     }
 
-    /// The same with eight zero bytes after it.
+    /// The same with `PAD` zero bytes after it.
     pub fn padded(&self) -> &'b [u8] {
         self.padded
     }
@@ -73,10 +75,20 @@ impl Texts {
 
     /// All of them, in the order of their items.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = Text<'_>> + ExactSizeIterator {
-        self.spans.iter().map(|entry| {
-            let padded = &self.bytes[entry.at as usize..][..entry.bytes as usize + PAD.len()];
-            Text { item: entry.item as usize, padded, name_bytes: entry.name_bytes.into(), is_url: entry.is_url }
-        })
+        (0..self.spans.len()).map(|index| self.get(index))
+    }
+
+    /// One of them.
+    #[inline]
+    pub fn get(&self, index: usize) -> Text<'_> {
+        let entry = self.spans[index];
+        let padded = &self.bytes[entry.at as usize..][..entry.bytes as usize + Text::PAD];
+        Text { item: entry.item as usize, padded, name_bytes: entry.name_bytes.into(), is_url: entry.is_url }
+    }
+
+    /// How many of them belong to items before this one.
+    pub fn before(&self, item: usize) -> usize {
+        self.spans.partition_point(|entry| (entry.item as usize) < item)
     }
 
     pub(crate) fn keep(&mut self, keep: bool) {
@@ -97,8 +109,9 @@ impl Texts {
         let at = self.bytes.len() as u32;
         self.bytes.extend_from_slice(parts.host);
         self.bytes.extend_from_slice(parts.path_query);
+        self.bytes[at as usize..].make_ascii_lowercase();
         let bytes = self.bytes.len() as u32 - at;
-        self.bytes.extend_from_slice(&PAD);
+        self.bytes.extend_from_slice(&ZEROS);
         // A canonical host has at most 253 bytes.
         let name_bytes = if parts.address.is_some() { 0 } else { parts.host.len() as u16 };
         self.spans.push(Entry { item: item as u32, at, bytes, name_bytes, is_url: !parts.path_query.is_empty() });

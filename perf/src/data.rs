@@ -56,6 +56,8 @@ pub struct Corpus {
     pub indicators: Vec<Indicator>,
     /// URLs and hosts that no source here lists on purpose.
     pub benign: Vec<Box<str>>,
+    /// Texts that a feed lists as marks of bad URLs, wherever they stand: paths without a host, names of malware families. Lower case, distinct.
+    pub patterns: Vec<Box<str>>,
     /// True where the rows are generated and not real.
     pub generated: bool,
 }
@@ -101,6 +103,8 @@ impl Corpus {
         corpus.warninglists(&directory.join("feeds/misp-warninglists_20260820.tar.gz"))?;
         corpus.firehol(&directory.join("feeds/ip/firehol_level1_20210628.netset"))?;
         corpus.hashes(&directory.join("hashes/malware_hashes_merged.tsv.gz"))?;
+        corpus.patterns.sort_unstable();
+        corpus.patterns.dedup();
         if limit != 0 && corpus.indicators.len() > limit {
             corpus.thin(limit);
         }
@@ -136,6 +140,9 @@ impl Corpus {
             }
             corpus.indicators.push(Indicator { text: text.into(), meant, vote });
         }
+        corpus.patterns = (0..count / 8).map(|_| made_up_pattern(&mut rng).into()).collect();
+        corpus.patterns.sort_unstable();
+        corpus.patterns.dedup();
         corpus.operator_rules();
         for _ in 0..count / 4 {
             let host = made_up_host(&mut rng);
@@ -237,7 +244,8 @@ impl Corpus {
                 "other" => vote(source, Class::Suspicious, 30, SCANNER),
                 _ => return,
             };
-            // A path without a host, or a regular expression: rules of a kind that no table holds yet.
+            self.patterns.extend([text, family].into_iter().filter(|text| is_pattern(text)).map(|text| text.to_ascii_lowercase().into()));
+            // A path without a host is a pattern; a regular expression nothing that tables hold.
             if text.starts_with('/') || text.contains(['\\', '(', '*', '|', ' ', '[']) {
                 return;
             }
@@ -353,6 +361,21 @@ fn tar_members(archive: &[u8]) -> io::Result<Vec<(String, Vec<u8>)>> {
         at += 512 + size.next_multiple_of(512);
     }
     Ok(members)
+}
+
+/// A path or a family that is a literal and a canonical one.
+fn is_pattern(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-=?&".contains(&byte);
+    let is_path = text.starts_with('/') && !text.contains("//") && !text.contains("/.");
+    (is_path || !text.contains(['/', '.'])) && (5..=255).contains(&text.len()) && text.bytes().all(plain)
+}
+
+/// Like the marks of kits: `/panel/gate-7f3a.php`.
+fn made_up_pattern(rng: &mut Rng) -> String {
+    let words = ["panel", "gate", "admin", "loader", "config", "upload", "bot", "verify"];
+    let number = rng.below(1 << 20);
+    let (one, other) = (*rng.pick(&words), *rng.pick(&words));
+    if rng.one_in(4) { format!("{one}_{other}{number:x}") } else { format!("/{one}/{other}-{number:x}.php") }
 }
 
 fn made_up_host(rng: &mut Rng) -> String {

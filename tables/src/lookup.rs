@@ -21,8 +21,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
-use verdict_keys::{Address, Batch, Form, Item, Text};
-use verdict_simd::{Backend, Key128, prefetch};
+use verdict_keys::{Address, Batch, Form, Item, Text, Texts};
+use verdict_simd::{Backend, Kernel, Key128, prefetch};
 
 use crate::layout::{SignatureEntry, slot};
 use crate::lpm::gather::Addresses;
@@ -47,6 +47,7 @@ pub struct Scratch {
     legs: Vec<Leg>,
     keys: Vec<Key128>,
     best: Vec<Weight>,
+    admitted: Vec<u32>,
 }
 
 /// The paths of one item under one of its hosts, in the second wave.
@@ -67,7 +68,7 @@ struct Leg {
 pub fn lookup<B: Backend>(backend: B, snapshot: &Snapshot, batch: &Batch, scratch: &mut Scratch, verdicts: &mut [Verdict]) {
     assert_eq!(batch.items().len(), verdicts.len());
     let view = snapshot.view();
-    let mut texts = texts(snapshot, batch).peekable();
+    assert!(!snapshot.reads_texts() || batch.texts().kept(), "Batch::keep_texts, where Snapshot::reads_texts");
     for (number, (items, verdicts)) in batch.items().chunks(BLOCK).zip(verdicts.chunks_mut(BLOCK)).enumerate() {
         let mut best = std::mem::take(&mut scratch.best);
         best.clear();
@@ -75,9 +76,13 @@ pub fn lookup<B: Backend>(backend: B, snapshot: &Snapshot, batch: &Batch, scratc
         match_block(backend, snapshot, &view, batch, items, scratch, |item, weight| best[item] = best[item].max(weight));
         if let Some(signatures) = snapshot.signatures() {
             let first = number * BLOCK;
-            while let Some(text) = texts.next_if(|text| text.item < first + items.len()) {
+            let range = batch.texts().before(first)..batch.texts().before(first + items.len());
+            scratch.admitted.clear();
+            backend.compiled(Sift { signatures, texts: batch.texts(), range, best: &best, first, admitted: &mut scratch.admitted });
+            for index in &scratch.admitted {
+                let text = batch.texts().get(*index as usize);
                 let best = &mut best[text.item - first];
-                *best = (*best).max(search(signatures, &view, &text, *best));
+                *best = (*best).max(search(signatures, &view, &text));
             }
         }
         for ((item, verdict), best) in items.iter().zip(verdicts).zip(&best) {
@@ -102,7 +107,7 @@ pub fn matches<B: Backend>(backend: B, snapshot: &Snapshot, batch: &Batch, item:
     weights.sort_unstable();
     weights.dedup();
     let mut found: Vec<(Weight, On)> = weights.iter().map(|weight| (*weight, weight.on(&view, &items[0]))).collect();
-    if let (Some(signatures), Some(text)) = (snapshot.signatures(), texts(snapshot, batch).find(|text| text.item == item)) {
+    if let (Some(signatures), Some(text)) = (snapshot.signatures(), batch.texts().iter().find(|text| text.item == item)) {
         let mut places: Vec<Place> = Vec::new();
         signatures.search(view.signatures, &text, |place| places.push(place));
         // One place of each, its first; and then the last in order first, so that among equals the first one comes out first.
@@ -117,23 +122,34 @@ pub fn matches<B: Backend>(backend: B, snapshot: &Snapshot, batch: &Batch, item:
     found.iter().rev().map(|(weight, on)| Match { verdict: view.templates[weight.id() as usize], on: *on }).collect()
 }
 
-/// The texts that signatures are looked for in; none where there are no signatures.
-fn texts<'b>(snapshot: &Snapshot, batch: &'b Batch) -> impl Iterator<Item = Text<'b>> {
-    assert!(!snapshot.reads_texts() || batch.texts().kept(), "Batch::keep_texts, where Snapshot::reads_texts");
-    batch.texts().iter()
+/// Which texts of a block must be searched: those where a signature could still win, and that the sieve lets through.
+struct Sift<'a> {
+    signatures: &'a Signatures,
+    texts: &'a Texts,
+    range: Range<usize>,
+    best: &'a [Weight],
+    first: usize,
+    admitted: &'a mut Vec<u32>,
 }
 
-/// The best signature of a text, unless what is known already is as good.
-#[inline]
-fn search(signatures: &Signatures, view: &View<'_>, text: &Text<'_>, known: Weight) -> Weight {
-    if known != Weight::NONE && known.rank() >= signatures.rank_max() || !signatures.admits(text) {
-        return Weight::NONE;
+impl Kernel for Sift<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for index in self.range {
+            let text = self.texts.get(index);
+            let known = self.best[text.item - self.first];
+            let open = known == Weight::NONE || known.rank() < self.signatures.rank_max();
+            if open && self.signatures.admits(&text) {
+                self.admitted.push(index as u32);
+            }
+        }
     }
-    search_admitted(signatures, view, text)
 }
 
-#[cold]
-fn search_admitted(signatures: &Signatures, view: &View<'_>, text: &Text<'_>) -> Weight {
+/// The best signature of a text.
+fn search(signatures: &Signatures, view: &View<'_>, text: &Text<'_>) -> Weight {
     let (mut best, mut best_entry) = (Weight::NONE, u32::MAX);
     signatures.search(view.signatures, text, |Place { entry, .. }| {
         let weight = Weight::signature(view, &view.signatures[entry as usize]);

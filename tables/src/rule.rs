@@ -17,7 +17,7 @@ use crate::verdict::Class;
 pub const RULE_BYTES_MAX: usize = 32 * 1024;
 
 /// Shortest signature. Shorter texts stand in every second URL, and cost the sieve its stride.
-pub const SIGNATURE_BYTES_MIN: usize = 4;
+pub const SIGNATURE_BYTES_MIN: usize = 5;
 /// Longest signature.
 pub const SIGNATURE_BYTES_MAX: usize = 255;
 /// Signatures of one snapshot.

@@ -97,6 +97,12 @@ impl Snapshot {
         self.signatures.is_some()
     }
 
+    /// Whether the sieve lets a text through to the automaton, for benches.
+    #[doc(hidden)]
+    pub fn sieve_admits(&self, text: &verdict_keys::Text<'_>) -> bool {
+        self.signatures.as_ref().is_some_and(|signatures| signatures.admits(text))
+    }
+
     /// The text of a signature, as `On::Signature` numbers them.
     pub fn signature(&self, index: u32) -> Option<&str> {
         let view = self.view();

@@ -132,7 +132,7 @@ impl World {
         let (from, to) = (random.below(whole.len()), random.below(whole.len()) + 1);
         let text = &whole[from.min(to)..to.max(from)];
         let cut = |text: &str| text.contains('%') && text.rfind('%').is_some_and(|at| at + 3 > text.len());
-        let text = if text.len() < 4 || text.len() > 255 || cut(text) {
+        let text = if text.len() < 5 || text.len() > 255 || cut(text) {
             format!("l{}.d{}", random.below(self.labels), random.below(9))
         } else {
             text.to_owned()

@@ -7,7 +7,7 @@ use crate::read::table::{Column, Columns, Header, Role};
 use toml::de::DeValue;
 
 /// Names of the roles.
-const ROLES: [(&str, Role); 16] = [
+const ROLES: [(&str, Role); 20] = [
     ("indicator", Role::Indicator(Expect::Any)),
     ("url", Role::Indicator(Expect::Url)),
     ("host", Role::Indicator(Expect::Host)),
@@ -16,6 +16,10 @@ const ROLES: [(&str, Role); 16] = [
     ("sha256", Role::Indicator(Expect::Sha256)),
     ("sha1", Role::Indicator(Expect::Sha1)),
     ("md5", Role::Indicator(Expect::Md5)),
+    ("host_substring", Role::Indicator(Expect::HOST_SUBSTRING)),
+    ("url_substring", Role::Indicator(Expect::URL_SUBSTRING)),
+    ("host_token", Role::Indicator(Expect::HOST_TOKEN)),
+    ("url_token", Role::Indicator(Expect::URL_TOKEN)),
     ("type", Role::Type),
     ("first_seen", Role::FirstSeen),
     ("last_seen", Role::LastSeen),

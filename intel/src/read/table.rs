@@ -94,7 +94,7 @@ pub struct Columns {
 }
 
 /// Words of a declared type column.
-const TYPES: [(&str, Expect); 22] = [
+const TYPES: [(&str, Expect); 26] = [
     ("url", Expect::Url),
     ("uri", Expect::Url),
     ("host", Expect::Host),
@@ -117,6 +117,10 @@ const TYPES: [(&str, Expect); 22] = [
     ("sha1_hash", Expect::Sha1),
     ("md5_hash", Expect::Md5),
     ("sha-256", Expect::Sha256),
+    ("host-substring", Expect::HOST_SUBSTRING),
+    ("url-substring", Expect::URL_SUBSTRING),
+    ("host-token", Expect::HOST_TOKEN),
+    ("url-token", Expect::URL_TOKEN),
 ];
 
 /// Words of a declared class column.

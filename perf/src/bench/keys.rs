@@ -7,7 +7,7 @@ use serde::Deserialize;
 use verdict_keys::{Batch, Form, Kind, Profile};
 use verdict_simd::{Backend, HashKey, HashSchedule, Selected, WithBackend};
 
-use super::{Definition, Results, Setting, definition, hash, instructions, timed, unexpected};
+use super::{Definition, Results, Setting, definition, hash, instructions, patterns, timed, unexpected};
 use crate::data::{Corpus, Meant};
 use crate::report::{Figure, How};
 
@@ -30,7 +30,8 @@ const BATCH: usize = 100;
 pub fn run(setting: &Setting) -> io::Result<Results> {
     let definition: Definition<Size, Expected> = definition(include_str!("../../definitions/keys.toml"))?;
     let size = if setting.small { &definition.small } else { &definition.full };
-    let urls = urls(setting, size.urls)?;
+    let corpus = Corpus::real_or_generated(if setting.small { 20_000 } else { 0 }, &setting.rng)?;
+    let urls = urls(&corpus, size.urls)?;
     let backend = verdict_simd::detect().map_err(|error| io::Error::other(format!("{error:?}")))?;
     let (mut ours, mut url, mut ada) = (Vec::new(), Vec::new(), Vec::new());
     let (mut keys, mut fast) = (0, 0);
@@ -70,11 +71,13 @@ pub fn run(setting: &Setting) -> io::Result<Results> {
         figures.push(ada);
     }
     figures.extend([ours, url]);
+    let (of_patterns, about_them) = patterns::figures(setting, &corpus, &urls, setting.runs.unwrap_or(size.runs))?;
+    figures.extend(of_patterns);
+    notes.extend(about_them);
     Ok(Results { name: definition.name, bias: definition.bias, figures, notes })
 }
 
-fn urls(setting: &Setting, count: usize) -> io::Result<Vec<Box<str>>> {
-    let corpus = Corpus::real_or_generated(if setting.small { 20_000 } else { 0 }, &setting.rng)?;
+fn urls(corpus: &Corpus, count: usize) -> io::Result<Vec<Box<str>>> {
     let listed = corpus.indicators.iter().filter(|row| row.meant == Meant::Url && row.text.contains("://")).map(|row| &row.text);
     let benign = corpus.benign.iter().filter(|text| text.contains("://"));
     let urls: Vec<Box<str>> =

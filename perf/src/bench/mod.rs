@@ -11,6 +11,7 @@ pub mod instructions;
 pub mod keys;
 pub mod lpm;
 pub mod memcached;
+pub mod patterns;
 pub mod peers;
 pub mod record;
 pub mod servers;

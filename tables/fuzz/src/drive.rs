@@ -152,7 +152,7 @@ static TRUTH: LazyLock<Vec<u8>> = LazyLock::new(|| {
             ttl_s: 60,
         };
         let (host, path) = (format!("h{}.test", number % 20), format!("/{}/", number % 5));
-        let signature = [format!("{number}-gate.php"), "h1.te".into(), format!("/{number}/x")];
+        let signature = [format!("{number}-gate.php"), "h1.te".into(), format!("/{number}/xy")];
         let rule = match number % 6 {
             0 => Rule::Host { host: &host, subdomains: number % 2 == 0 },
             1 => Rule::Url { host: &host, path_query: &path, prefix: number % 2 == 0, subdomains: number % 3 == 0 },

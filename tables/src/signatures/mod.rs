@@ -48,8 +48,8 @@ impl Signatures {
             return Ok(None);
         }
         let refused = |error: aho_corasick::BuildError| Error::corrupt("signatures", 0, "texts that an automaton takes", error);
-        let states = noncontiguous::Builder::new().ascii_case_insensitive(true).prefilter(false).build(texts()).map_err(refused)?;
-        let automaton = contiguous::Builder::new().ascii_case_insensitive(true).build_from_noncontiguous(&states).map_err(refused)?;
+        let states = noncontiguous::Builder::new().prefilter(false).build(texts()).map_err(refused)?;
+        let automaton = contiguous::Builder::new().build_from_noncontiguous(&states).map_err(refused)?;
         let mut first = vec![0];
         for entries in view.signatures.chunk_by(|a, b| a.at == b.at) {
             first.push(first[first.len() - 1] + entries.len() as u32);
@@ -64,7 +64,7 @@ impl Signatures {
     }
 
     /// Whether the text holds a piece of a signature; `false` is certain.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn admits(&self, text: &Text<'_>) -> bool {
         self.sieve.admits(text.padded())
     }

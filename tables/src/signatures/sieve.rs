@@ -4,39 +4,61 @@
 //! signature    /panel/gate-7x.php          its rarest stretch, at every shift of the stride:
 //! grams                gate-7 ate-7x te-7x. e-7x.p         6 bytes each, 4 of them
 //! text         h.test/panel/gate-7x.php    one gram every 4 bytes: one of them is one of the four, wherever the signature stands
-//!              h.test  test/p  /panel …    ──► bit of a small map ──► if set: fingerprint in a table ──► if there: admitted
+//!              h.test  test/p  /panel …    ──► two bits of a small map ──► fingerprint in a table ──► the whole signature, compared ──► admitted
 //! ```
-//! Two levels: signatures of 9 bytes and more by grams of 6 bytes every 4 bytes; shorter ones by grams of 4 bytes at every or every other byte.
+//! Two levels: signatures of 9 bytes and more by grams of 6 bytes every 4 bytes; shorter ones by grams of 4 bytes every 2 bytes.
 //! Letters are compared without case by setting bit 5 of every byte: different bytes may fall together, equal ones never part, so
-//! `false` is certain. Portable: eight bytes at a time in a register, the map in the first or second cache.
+//! `false` is certain. Portable: eight bytes at a time in a register, the map in the first or second cache. Where many signatures share their
+//! rarest gram they are not compared but admitted: the automaton is what bounds the work, whoever chose them.
 
+use verdict_keys::Text;
+
+/// Bytes after a text that may be read.
+const PAD: usize = Text::PAD;
 /// Signatures at least this long go by long grams: GRAM + STRIDE - 1.
 const LONG_BYTES: usize = 9;
-/// Texts are followed by this many bytes that may be read.
+/// Bytes loaded at once.
 const WORD: usize = 8;
-/// Bit 5 of each byte: what lower and upper case differ in.
-const FOLD: u64 = 0x2020_2020_2020_2020;
+/// Grams looked at together.
+const GRAMS: usize = 8;
+const _: () = assert!(PAD >= GRAMS * 4 + WORD);
 
 /// All signatures of a snapshot, as grams.
 pub(crate) struct Sieve {
     long: Option<Level>,
     short: Option<Level>,
+    /// All texts in order, as [`FOLD`] makes them, and where each begins; one more at the end.
+    texts: Vec<u8>,
+    starts: Vec<u32>,
 }
 
 impl Sieve {
     pub(crate) fn new<'t>(texts: impl Iterator<Item = &'t [u8]>) -> Self {
-        let (long, short): (Vec<&[u8]>, Vec<&[u8]>) = texts.partition(|text| text.len() >= LONG_BYTES);
-        Self { long: Level::new(&long, 6), short: Level::new(&short, 4) }
+        let mut sieve = Self { long: None, short: None, texts: Vec::new(), starts: vec![0] };
+        for text in texts {
+            sieve.texts.extend_from_slice(text);
+            sieve.starts.push(sieve.texts.len() as u32);
+        }
+        let is_long = |number: &u32| sieve.text(*number).len() >= LONG_BYTES;
+        let (long, short): (Vec<u32>, Vec<u32>) = (0..sieve.starts.len() as u32 - 1).partition(is_long);
+        (sieve.long, sieve.short) = (Level::new(&sieve, &long, 6), Level::new(&sieve, &short, 4));
+        sieve
     }
 
-    /// `false`: no signature stands in the text. `padded` ends with eight more bytes.
-    #[inline]
+    /// `false`: no signature stands in the text. `padded` ends with [`PAD`] more bytes.
+    #[inline(always)]
     pub(crate) fn admits(&self, padded: &[u8]) -> bool {
-        self.long.as_ref().is_some_and(|level| level.admits(padded)) || self.short.as_ref().is_some_and(|level| level.admits(padded))
+        self.long.as_ref().is_some_and(|level| level.admits(self, padded))
+            || self.short.as_ref().is_some_and(|level| level.admits(self, padded))
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        [&self.long, &self.short].into_iter().flatten().map(|level| level.map.len() * 8 + level.prints.len() * 2).sum()
+        let levels = [&self.long, &self.short].into_iter().flatten().map(|level| level.map.len() * 8 + level.prints.len() * 8);
+        levels.sum::<usize>() + self.texts.len() + self.starts.len() * 4
+    }
+
+    fn text(&self, number: u32) -> &[u8] {
+        &self.texts[self.starts[number as usize] as usize..self.starts[number as usize + 1] as usize]
     }
 }
 
@@ -45,50 +67,74 @@ struct Level {
     /// Of a gram.
     mask: u64,
     stride: usize,
-    /// One bit for each value of a gram's upper hash bits.
+    /// Two bits for each gram, in one word.
     map: Vec<u64>,
     map_shift: u32,
-    /// Open addressing, 0 is empty; at most half full.
-    prints: Vec<u16>,
+    /// Open addressing, at most half full.
+    prints: Vec<Print>,
     prints_shift: u32,
 }
 
+/// A gram, and whose it is.
+#[derive(Clone, Copy, Default)]
+struct Print {
+    /// Of the gram's hash; 0 is an empty slot.
+    print: u16,
+    /// Where the gram stands in the text; [`ANYWHERE`] where too many texts share it, which are then all admitted.
+    offset: u16,
+    text: u32,
+}
+
+const ANYWHERE: u16 = u16::MAX;
+/// Texts that share a gram and are compared one after the other.
+const SHARED_MAX: usize = 8;
+
 impl Level {
-    fn new(texts: &[&[u8]], gram: usize) -> Option<Self> {
-        let shortest = texts.iter().map(|text| text.len()).min()?;
+    fn new(sieve: &Sieve, numbers: &[u32], gram: usize) -> Option<Self> {
+        let shortest = numbers.iter().map(|number| sieve.text(*number).len()).min()?;
         // One gram of each signature must fall on the stride: it needs gram + stride - 1 bytes.
         let stride = [4, 2, 1].into_iter().find(|stride| gram + stride - 1 <= shortest)?;
-        let mask = u64::MAX >> (64 - 8 * gram);
-        let mut grams: Vec<u64> = Vec::with_capacity(texts.len() * stride);
-        for text in texts {
-            let at = rarest(text, gram + stride - 1);
-            grams.extend((at..at + stride).map(|at| folded(&text[at..at + gram]) & mask));
-        }
-        grams.sort_unstable();
-        grams.dedup();
-        let map_bits = (grams.len() * 16).next_power_of_two().clamp(1 << 12, 1 << 23);
-        let slots = (grams.len() * 2).next_power_of_two().max(16);
+        let grams = numbers.len() * stride;
+        // 64 to 128 bits a gram: about one in a hundred that is in no signature finds its bit set.
+        let words = grams.next_power_of_two().clamp(1 << 6, 1 << 16);
+        let slots = (grams * 2).next_power_of_two().max(16);
         let mut level = Self {
-            mask,
+            mask: u64::MAX >> (64 - 8 * gram),
             stride,
-            map: vec![0; map_bits / 64],
-            map_shift: u64::BITS - map_bits.ilog2(),
-            prints: vec![0; slots],
+            map: vec![0; words],
+            map_shift: u64::BITS - words.ilog2(),
+            prints: vec![Print::default(); slots],
             prints_shift: u64::BITS - slots.ilog2(),
         };
-        grams.iter().for_each(|gram| level.insert(*gram));
+        for number in numbers {
+            let text = sieve.text(*number);
+            let at = rarest(text, gram + stride - 1);
+            (at..at + stride).for_each(|at| level.insert(folded(&text[at..at + gram]) & level.mask, at as u16, *number));
+        }
         Some(level)
     }
 
-    fn insert(&mut self, gram: u64) {
-        let hash = gram.wrapping_mul(MAP_FACTOR);
-        let bit = (hash >> self.map_shift) as usize;
-        self.map[bit / 64] |= 1 << (bit % 64);
+    fn insert(&mut self, gram: u64, offset: u16, text: u32) {
+        let (word, bits) = self.bits(gram);
+        self.map[word] |= 1 << bits;
         let (mut slot, print) = self.print(gram);
-        while self.prints[slot] != 0 && self.prints[slot] != print {
+        let mut shared = 0;
+        while self.prints[slot].print != 0 {
+            shared += usize::from(self.prints[slot].print == print);
+            if shared == SHARED_MAX {
+                self.prints[slot].offset = ANYWHERE;
+                return;
+            }
             slot = (slot + 1) % self.prints.len();
         }
-        self.prints[slot] = print;
+        self.prints[slot] = Print { print, offset, text };
+    }
+
+    /// Which word of the map, and which bits of it.
+    #[inline(always)]
+    fn bits(&self, gram: u64) -> (usize, u64) {
+        let hash = gram.wrapping_mul(MAP_FACTOR);
+        ((hash >> self.map_shift) as usize, hash >> 26 & 63)
     }
 
     #[inline]
@@ -98,61 +144,61 @@ impl Level {
         ((mixed >> self.prints_shift) as usize, mixed as u16 | 1)
     }
 
-    /// Eight grams at a time: their bits of the map are fetched without a branch, and only if one is set are they looked at.
-    #[inline]
-    fn admits(&self, padded: &[u8]) -> bool {
+    /// Eight grams at a time: their words of the map are fetched without a branch, and only if one holds both bits are they looked at.
+    #[inline(always)]
+    fn admits(&self, sieve: &Sieve, padded: &[u8]) -> bool {
         match self.stride {
-            4 => self.admits_by::<4>(padded),
-            2 => self.admits_by::<2>(padded),
-            _ => self.admits_by::<1>(padded),
+            4 => self.admits_by::<4>(sieve, padded),
+            2 => self.admits_by::<2>(sieve, padded),
+            _ => self.admits_by::<1>(sieve, padded),
         }
     }
 
-    #[inline]
-    fn admits_by<const STRIDE: usize>(&self, padded: &[u8]) -> bool {
-        const GRAMS: usize = 8;
-        let mut rest = padded;
-        while rest.len() >= GRAMS * STRIDE + WORD {
-            let mut set = 0;
+    #[inline(always)]
+    fn admits_by<const STRIDE: usize>(&self, sieve: &Sieve, padded: &[u8]) -> bool {
+        let map = self.map.as_slice();
+        let end = padded.len() - PAD;
+        for from in (0..end).step_by(GRAMS * STRIDE) {
+            // PAD is as long as a block and a word: the last block of a text ends inside it.
+            let block = &padded[from..from + (GRAMS - 1) * STRIDE + WORD];
+            let mut set = 0u64;
             for step in 0..GRAMS {
-                set |= self.bit(word(&rest[step * STRIDE..])) << step;
+                let (at, bit) = self.bits(word(&block[step * STRIDE..]) & self.mask);
+                // The map has a power of two words; the mask is what shows it to the compiler.
+                set |= (map[at & (map.len() - 1)] >> bit & 1) << step;
             }
-            if set != 0 && self.holds_one(rest, set, STRIDE) {
+            if set != 0 && self.holds_one(sieve, padded, from, set) {
                 return true;
             }
-            rest = &rest[GRAMS * STRIDE..];
         }
-        let (mut set, mut step) = (0, 0);
-        while (step * STRIDE + WORD) < rest.len() {
-            set |= self.bit(word(&rest[step * STRIDE..])) << step;
-            step += 1;
-        }
-        set != 0 && self.holds_one(rest, set, STRIDE)
+        false
     }
 
-    #[inline]
-    fn bit(&self, word: u64) -> u64 {
-        let hash = ((word | FOLD) & self.mask).wrapping_mul(MAP_FACTOR);
-        let bit = (hash >> self.map_shift) as usize;
-        // The map has a power of two words; the mask is what shows it to the compiler.
-        self.map[(bit / 64) & (self.map.len() - 1)] >> (bit % 64) & 1
-    }
-
-    /// Whether one of the grams whose bits are in `set` is known.
+    /// Whether a signature stands around one of the grams whose bits are in `set`.
     #[inline(never)]
-    fn holds_one(&self, text: &[u8], mut set: u64, stride: usize) -> bool {
+    fn holds_one(&self, sieve: &Sieve, padded: &[u8], from: usize, mut set: u64) -> bool {
         while set != 0 {
-            let at = set.trailing_zeros() as usize * stride;
+            let at = from + set.trailing_zeros() as usize * self.stride;
             set &= set - 1;
-            let (mut slot, print) = self.print((word(&text[at..]) | FOLD) & self.mask);
-            while self.prints[slot] != 0 {
-                if self.prints[slot] == print {
+            let (mut slot, print) = self.print(word(&padded[at..]) & self.mask);
+            while self.prints[slot].print != 0 {
+                if self.prints[slot].print == print && self.stands(sieve, padded, at, self.prints[slot]) {
                     return true;
                 }
                 slot = (slot + 1) % self.prints.len();
             }
         }
         false
+    }
+
+    /// Whether the text of this gram stands around it.
+    fn stands(&self, sieve: &Sieve, padded: &[u8], at: usize, Print { offset, text, .. }: Print) -> bool {
+        if offset == ANYWHERE {
+            return true;
+        }
+        let text = sieve.text(text);
+        let there = at.checked_sub(offset.into()).and_then(|start| padded[..padded.len() - PAD].get(start..start + text.len()));
+        there.is_some_and(|there| there == text)
     }
 }
 
@@ -162,7 +208,7 @@ const MAP_FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
 const PRINT_FACTOR: u64 = 0xD6E8_FEB8_6659_FD93;
 const PRINT_SALT: u64 = 0x2127_599B_F432_5C37;
 
-#[inline]
+#[inline(always)]
 fn word(bytes: &[u8]) -> u64 {
     bytes.first_chunk::<WORD>().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
@@ -171,7 +217,7 @@ fn word(bytes: &[u8]) -> u64 {
 fn folded(bytes: &[u8]) -> u64 {
     let mut word = [0; WORD];
     word[..bytes.len()].copy_from_slice(bytes);
-    u64::from_le_bytes(word) | FOLD
+    u64::from_le_bytes(word)
 }
 
 /// Where the stretch of `bytes` begins that ordinary URLs are least likely to hold.
@@ -209,18 +255,18 @@ mod tests {
     use super::*;
 
     fn padded(text: &str) -> Vec<u8> {
-        [text.as_bytes(), &[0; WORD]].concat()
+        [text.as_bytes(), &[0; PAD]].concat()
     }
 
     #[test]
     fn a_text_that_holds_a_signature_is_always_admitted() {
-        for length in 4..40 {
+        for length in 5..40 {
             let signature: String = (0..length).map(|at| char::from(b'a' + (at * 7 % 26) as u8)).collect();
-            for others in [&[][..], &["abcd", "0123456789abcdef"][..]] {
+            for others in [&[][..], &["abcde", "0123456789abcdef"][..]] {
                 let sieve = Sieve::new(others.iter().map(|text| text.as_bytes()).chain([signature.as_bytes()]));
                 for before in 0..70 {
                     for after in [0, 1, 3, 9, 40] {
-                        let text = format!("{}{}{}", "-".repeat(before), signature.to_uppercase(), "=".repeat(after));
+                        let text = format!("{}{}{}", "-".repeat(before), signature, "=".repeat(after));
                         assert!(sieve.admits(&padded(&text)), "{signature} after {before}, before {after}");
                     }
                 }

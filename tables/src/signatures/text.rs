@@ -13,7 +13,7 @@ use crate::rule::{RuleKind, SIGNATURE_BYTES_MAX, SIGNATURE_BYTES_MIN, SIGNATURE_
 pub(crate) fn problem(text: &[u8], kind: RuleKind) -> Option<&'static str> {
     let is_of_a_name = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_".contains(byte);
     if text.len() < SIGNATURE_BYTES_MIN {
-        Some("a signature of fewer than 4 bytes")
+        Some("a signature of fewer than 5 bytes")
     } else if text.len() > SIGNATURE_BYTES_MAX {
         Some("a signature of more than 255 bytes")
     } else if text.iter().any(|byte| !matches!(byte, 0x21..=0x7E) || *byte == b'#' || byte.is_ascii_uppercase()) || !escapes_are_whole(text)
@@ -69,11 +69,11 @@ mod tests {
     #[test]
     fn a_text_is_a_signature_of_its_kind_or_says_why_not() {
         let check = |text: &str, kind, sound: bool| assert_eq!(problem(text.as_bytes(), kind).is_none(), sound, "{text}");
-        for text in ["gate.php", "/gate.php?id=", "a%2fb", "abcd", "x=http://", &"a".repeat(255)] {
+        for text in ["gate.php", "/gate.php?id=", "a%2fb", "abcde", "x=http://", &"a".repeat(255)] {
             check(text, RuleKind::UrlSubstring, true);
             check(text, RuleKind::UrlToken, true);
         }
-        for text in ["abc", "", "Gate", "a b cd", "a#bcd", "abc%", "abc%2", "%zzab", "straße", "abc\n", &"a".repeat(256)] {
+        for text in ["abcd", "", "Gates", "a b cd", "a#bcd", "abc%", "abc%2", "%zzab", "straße", "abc\n", &"a".repeat(256)] {
             check(text, RuleKind::UrlSubstring, false);
             check(text, RuleKind::HostToken, false);
         }
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn texts_may_end_in_each_other_only_so_often() {
-        let texts = |count: usize| (0..count).map(|extra| "a".repeat(4 + extra)).collect::<Vec<_>>();
+        let texts = |count: usize| (0..count).map(|extra| "a".repeat(5 + extra)).collect::<Vec<_>>();
         let fits = texts(SIGNATURE_NESTING_MAX);
         assert_eq!(too_nested(fits.iter().map(|text| text.as_bytes())), None);
         let over = texts(SIGNATURE_NESTING_MAX + 1);
