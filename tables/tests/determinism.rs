@@ -16,7 +16,9 @@ fn votes(count: u32, seed: u64) -> Vec<(OwnedRule, Vote)> {
             let host = format!("h{}.d{}.test", number % 3, number % 997);
             let part = [Part::Host, Part::Url][number % 2];
             let rule = match number % 5 {
-                _ if number % 23 == 0 => OwnedRule::Signature { text: format!("s{}.te", number % 997), part, token: number % 4 == 0 },
+                _ if number.is_multiple_of(23) => {
+                    OwnedRule::Signature { text: format!("s{}.te", number % 997), part, token: number.is_multiple_of(4) }
+                }
                 0 => OwnedRule::Host { host, subdomains: number.is_multiple_of(2) },
                 1 => OwnedRule::Url { host, path_query: format!("/{number}?q"), prefix: false, subdomains: false },
                 2 => OwnedRule::Url { host, path_query: format!("/{number}/"), prefix: true, subdomains: number.is_multiple_of(4) },
