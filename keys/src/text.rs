@@ -106,12 +106,14 @@ impl Texts {
         if !self.kept {
             return;
         }
-        let at = self.bytes.len() as u32;
+        let at = self.bytes.len();
+        let text_bytes = parts.host.len() + parts.path_query.len();
+        self.bytes.reserve(text_bytes + Text::PAD);
         self.bytes.extend_from_slice(parts.host);
         self.bytes.extend_from_slice(parts.path_query);
-        self.bytes[at as usize..].make_ascii_lowercase();
-        let bytes = self.bytes.len() as u32 - at;
         self.bytes.extend_from_slice(&ZEROS);
+        self.bytes[at..at + text_bytes].make_ascii_lowercase();
+        let (at, bytes) = (at as u32, text_bytes as u32);
         // A canonical host has at most 253 bytes.
         let name_bytes = if parts.address.is_some() { 0 } else { parts.host.len() as u16 };
         self.spans.push(Entry { item: item as u32, at, bytes, name_bytes, is_url: !parts.path_query.is_empty() });

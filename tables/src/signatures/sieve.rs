@@ -95,7 +95,7 @@ impl Level {
         // One gram of each signature must fall on the stride: it needs gram + stride - 1 bytes.
         let stride = [4, 2, 1].into_iter().find(|stride| gram + stride - 1 <= shortest)?;
         let grams = numbers.len() * stride;
-        // 64 to 128 bits a gram: about one in a hundred that is in no signature finds its bit set.
+        // 64 to 128 bits a gram, two of them set: of grams that are in no signature, one in some thousand finds both.
         let words = grams.next_power_of_two().clamp(1 << 6, 1 << 16);
         let slots = (grams * 2).next_power_of_two().max(16);
         let mut level = Self {
@@ -116,7 +116,7 @@ impl Level {
 
     fn insert(&mut self, gram: u64, offset: u16, text: u32) {
         let (word, bits) = self.bits(gram);
-        self.map[word] |= 1 << bits;
+        self.map[word] |= bits;
         let (mut slot, print) = self.print(gram);
         let mut shared = 0;
         while self.prints[slot].print != 0 {
@@ -134,7 +134,7 @@ impl Level {
     #[inline(always)]
     fn bits(&self, gram: u64) -> (usize, u64) {
         let hash = gram.wrapping_mul(MAP_FACTOR);
-        ((hash >> self.map_shift) as usize, hash >> 26 & 63)
+        ((hash >> self.map_shift) as usize, 1 << (hash >> 26 & 63) | 1 << (hash >> 32 & 63))
     }
 
     #[inline]
@@ -163,9 +163,9 @@ impl Level {
             let block = &padded[from..from + (GRAMS - 1) * STRIDE + WORD];
             let mut set = 0u64;
             for step in 0..GRAMS {
-                let (at, bit) = self.bits(word(&block[step * STRIDE..]) & self.mask);
+                let (at, bits) = self.bits(word(&block[step * STRIDE..]) & self.mask);
                 // The map has a power of two words; the mask is what shows it to the compiler.
-                set |= (map[at & (map.len() - 1)] >> bit & 1) << step;
+                set |= u64::from(!map[at & (map.len() - 1)] & bits == 0) << step;
             }
             if set != 0 && self.holds_one(sieve, padded, from, set) {
                 return true;
