@@ -71,9 +71,37 @@ pub struct Oracle {
     by_host: BTreeMap<String, Vec<OwnedRule>>,
     nets: BTreeMap<u8, Vec<OwnedRule>>,
     signatures: Vec<OwnedRule>,
+    wrong: Option<Wrong>,
+}
+
+/// A precedence that is not the documented one: a comparison that cannot tell it compares nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrong {
+    MaliciousBeforeAllow,
+    SuspiciousBeforeMalicious,
+    ShorterHostFirst,
+    ShorterPathFirst,
+    SignatureBeforeHost,
+    ShorterSignatureFirst,
+}
+
+impl Wrong {
+    pub const ALL: [Self; 6] = [
+        Self::MaliciousBeforeAllow,
+        Self::SuspiciousBeforeMalicious,
+        Self::ShorterHostFirst,
+        Self::ShorterPathFirst,
+        Self::SignatureBeforeHost,
+        Self::ShorterSignatureFirst,
+    ];
 }
 
 impl Oracle {
+    /// Judges by another precedence.
+    pub fn gone_wrong(self, wrong: Wrong) -> Self {
+        Self { wrong: Some(wrong), ..self }
+    }
+
     pub fn new(votes: &[(OwnedRule, Vote)]) -> Self {
         let mut oracle = Self::default();
         for (rule, vote) in votes {
@@ -132,8 +160,24 @@ impl Oracle {
         rules
             .filter_map(|rule| Some((specificity(rule, question, profile)?, rule)))
             .map(|(specificity, rule)| (&self.merged[rule], specificity))
-            .max_by(|(a, how), (b, other)| (precedence(a), how).cmp(&(precedence(b), other)))
+            .max_by(|(a, how), (b, other)| self.weight(a, how).cmp(&self.weight(b, other)))
             .map(|(verdict, _)| verdict.clone())
+    }
+
+    /// What is compared, in this order.
+    fn weight<'a>(&self, verdict: &Expected, (form, path, host, exact, text): &'a Specificity) -> Weight<'a> {
+        let (mut class, mut form, mut path, mut host) = (precedence(verdict), *form, *path as i64, *host as i64);
+        let signature = form == 0;
+        match self.wrong {
+            Some(Wrong::MaliciousBeforeAllow) if class == 3 || class == 4 => class = 7 - class,
+            Some(Wrong::SuspiciousBeforeMalicious) if class == 2 || class == 3 => class = 5 - class,
+            Some(Wrong::ShorterHostFirst) if !signature => host = -host,
+            Some(Wrong::ShorterPathFirst) if !signature => path = -path,
+            Some(Wrong::SignatureBeforeHost) if signature => form = 2,
+            Some(Wrong::ShorterSignatureFirst) if signature => path = -path,
+            _ => (),
+        }
+        (class, form, path, host, *exact, text)
     }
 
     /// Every distinct rule.
@@ -184,6 +228,9 @@ fn precedence(verdict: &Expected) -> u8 {
 
 /// (path form, length of the path, length of host or prefix, exact host, text of a signature): higher is more specific.
 type Specificity = (u8, usize, usize, bool, Reverse<String>);
+
+/// Class, then specificity.
+type Weight<'a> = (u8, u8, i64, i64, bool, &'a Reverse<String>);
 
 /// `None` if the rule does not apply.
 fn specificity(rule: &OwnedRule, question: &Question, profile: &Profile) -> Option<Specificity> {
