@@ -7,9 +7,8 @@
 //! dense    | 256 bits: a run begins here | u8 x 4: runs below each 64 | 10 to 256 entries |   run = popcount up to the byte
 //! ```
 //!
-//! The 256 places of a node fall into runs with one answer; a place with a node of its own is a run. Full tables of the internet:
-//! three nodes in four are sparse, half a line each. A lookup touches one line of the root, and one or two a node: most end at
-//! the second node. Both kinds of node are read without a branch, so that a mixture of them costs no mispredictions.
+//! The 256 places of a node fall into runs with one answer; a place with a node of its own is a run. A lookup touches one line of the
+//! root, and one or two a node, of which there are at most three. Both kinds of node are read without a branch, so that a mixture of them costs no mispredictions.
 //!
 //! Nodes stand in the order in which the entries that point to them stand (the root first, then each node's), each at the first word after
 //! the one before where it fits into one line, or at the next line. So a section has one shape that is right, and `check` knows it.
