@@ -11,6 +11,7 @@
 //! Precedence: override > allow > malicious > suspicious > clean > unknown. Within a class: a URL with its query, the URL without,
 //! the longer path prefix, the host (an address after a name); then the longer host.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -71,6 +72,7 @@ struct Fit {
 /// Which part of the question a rule names, the loosest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Form {
+    Signature,
     Address,
     Host,
     PathPrefix,
@@ -90,6 +92,13 @@ struct UrlRule {
     decision: Decision,
 }
 
+struct SignatureRule {
+    text: String,
+    in_host: bool,
+    token: bool,
+    decision: Decision,
+}
+
 /// All rules, by string.
 pub struct Oracle {
     profile: Profile,
@@ -99,6 +108,7 @@ pub struct Oracle {
     urls: HashMap<String, Vec<UrlRule>>,
     nets: BTreeMap<(bool, u8), HashMap<u128, Decision>>,
     files: HashMap<Digest, Decision>,
+    signatures: Vec<SignatureRule>,
 }
 
 impl Oracle {
@@ -109,8 +119,15 @@ impl Oracle {
             votes.entry(subject).or_default().push(*vote);
         }
         let suffix_rules = profile.suffixes.iter().flat_map(|list| list.text().lines().map(str::to_owned)).collect();
-        let mut oracle =
-            Oracle { profile, suffix_rules, hosts: HashMap::new(), urls: HashMap::new(), nets: BTreeMap::new(), files: HashMap::new() };
+        let mut oracle = Oracle {
+            profile,
+            suffix_rules,
+            hosts: HashMap::new(),
+            urls: HashMap::new(),
+            nets: BTreeMap::new(),
+            files: HashMap::new(),
+            signatures: Vec::new(),
+        };
         for (subject, votes) in votes {
             oracle.insert(subject, merge(&votes));
         }
@@ -135,6 +152,9 @@ impl Oracle {
             }
             Subject::File(digest) => {
                 self.files.insert(*digest, decision);
+            }
+            Subject::Signature { text, in_host, token } => {
+                self.signatures.push(SignatureRule { text: text.clone(), in_host: *in_host, token: *token, decision });
             }
         }
     }
@@ -212,6 +232,7 @@ impl Oracle {
             Host::Address(address) => self.address(address),
             Host::Name(_) => Vec::new(),
         };
+        self.find_signatures(matches!(host, Host::Name(_)).then_some(text).unwrap_or_default(), text, path, &mut matches);
         for suffix in self.suffixes(host, text) {
             let exact = suffix.len() == text.len();
             if let Some((name, rules)) = self.hosts.get_key_value(suffix) {
@@ -226,6 +247,27 @@ impl Oracle {
             }
         }
         matches
+    }
+
+    /// Tries every signature at every place. An escape is one character and no letter, so it is blotted out first: no signature here holds one.
+    fn find_signatures<'o>(&'o self, name: &str, host: &str, path: Option<(&str, usize)>, matches: &mut Vec<Match<'o>>) {
+        let url = path.map(|(path_query, _)| format!("{host}{path_query}").to_lowercase()).unwrap_or_default();
+        let [name, url] = [name, &url].map(without_escapes);
+        for rule in &self.signatures {
+            let text = if rule.in_host { &name } else { &url };
+            let (bytes, wanted) = (text.as_bytes(), rule.text.as_bytes());
+            let is_word = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+            let stands_at = |at: usize| {
+                let cut_before = at > 0 && is_word(bytes.get(at - 1)) && is_word(wanted.first());
+                let cut_after = is_word(bytes.get(at + wanted.len())) && is_word(wanted.last());
+                bytes[at..].starts_with(wanted) && !(rule.token && (cut_before || cut_after))
+            };
+            if text.contains(&rule.text) && (0..bytes.len()).any(stands_at) {
+                let order = usize::from(rule.token) * 2 + usize::from(rule.in_host);
+                let fit = Fit { form: Form::Signature, path_bytes: rule.text.len(), host_bytes: order, ..loosest() };
+                matches.push(Match { decision: rule.decision, fit, host: "any", path: &rule.text });
+            }
+        }
     }
 
     fn url_fit(&self, rule: &UrlRule, host: &str, path_query: &str, path_bytes: usize) -> Option<Fit> {
@@ -327,12 +369,24 @@ fn host_match<'o>(rule: &HostRule, host: &'o str) -> Match<'o> {
     Match { decision: rule.decision, fit, host, path: "" }
 }
 
+fn without_escapes(text: &str) -> String {
+    let mut pieces = text.split('%');
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        out.push('%');
+        out.push_str(&piece[2.min(piece.len())..]);
+    }
+    out
+}
+
 fn loosest() -> Fit {
     Fit { form: Form::Address, path_bytes: 0, host_bytes: 0, this_path_only: false, this_host_only: false }
 }
 
 fn settle(matches: &[Match<'_>]) -> Expected {
-    let Some(Match { decision, .. }) = matches.iter().max_by_key(|found| (found.decision.tier, found.fit)) else {
+    // Of equal signatures the first in the order of their texts.
+    let text = |found: &Match<'_>| (found.fit.form == Form::Signature).then_some(Reverse(found.path.to_owned()));
+    let Some(Match { decision, .. }) = matches.iter().max_by_key(|found| (found.decision.tier, found.fit, text(found))) else {
         return Expected::UNKNOWN;
     };
     Expected { status: 0, class: decision.class, flags: decision.flags, score: decision.score, categories: decision.categories }

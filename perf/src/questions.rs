@@ -64,7 +64,8 @@ pub fn about(set: &RuleSet, benign: &[Box<str>], count: usize, rng: &Rng) -> Que
             0..30 => listed(&mut questions, set, &mut rng),
             30..55 => calm(&mut questions, benign, &mut rng),
             55..90 => mutated(&mut questions, set, benign, &mut rng),
-            90..98 => random(&mut questions, &mut rng),
+            90..94 => random(&mut questions, &mut rng),
+            94..98 => marked(&mut questions, set, &mut rng),
             _ => broken(&mut questions, &mut rng),
         }
     }
@@ -83,6 +84,8 @@ fn ask(questions: &mut Questions, subject: &Subject, text: &str) {
             let (kind, bytes) = digest_bytes(digest);
             questions.push(kind, bytes);
         }
+        Subject::Signature { text, in_host: true, .. } => questions.push(Kind::Host as u8, format!("a.{text}.example.net").as_bytes()),
+        Subject::Signature { text, .. } => questions.push(Kind::Url as u8, format!("http://fresh.example.net/a/{text}/b?c").as_bytes()),
     }
 }
 
@@ -98,6 +101,28 @@ fn digest_bytes(digest: &verdict_keys::Digest) -> (u8, &[u8]) {
 fn listed(questions: &mut Questions, set: &RuleSet, rng: &mut Rng) {
     let index = rng.below(set.rules.len());
     ask(questions, &set.rules[index].0, &set.texts[index]);
+}
+
+/// A text with a signature in it, whole or with one byte before, behind or inside changed. Signatures are the last rules of a set.
+fn marked(questions: &mut Questions, set: &RuleSet, rng: &mut Rng) {
+    let is_signature = |(subject, _): &(Subject, _)| matches!(subject, Subject::Signature { .. });
+    let first = set.rules.iter().rposition(|rule| !is_signature(rule)).map_or(0, |last| last + 1);
+    if first == set.rules.len() {
+        return random(questions, rng);
+    }
+    let Subject::Signature { text, in_host, .. } = &set.rules[first + rng.below(set.rules.len() - first)].0 else { return };
+    let mut text = if rng.one_in(3) { text.to_uppercase() } else { text.clone() };
+    if rng.one_in(3) {
+        let at = rng.below(text.len());
+        let other = rng.pick(&["x", "-", "7", ""]).to_owned();
+        text.replace_range(at..=at, other);
+    }
+    let (before, behind) = (rng.pick(&["", "x", "-", "7", "a."]), rng.pick(&["", "x", "-", "7", ".b"]));
+    if *in_host && rng.one_in(2) {
+        return questions.push(Kind::Host as u8, format!("{before}{text}{behind}.example.net").as_bytes());
+    }
+    let place = rng.pick(&["fresh.example.net/a/", "fresh.example.net/?q=", "fresh.example.net/%2e%2E/%61%62/%20", ""]);
+    questions.push(Kind::Url as u8, format!("http://{place}{before}{text}{behind}/c?d=%3F").as_bytes());
 }
 
 fn calm(questions: &mut Questions, benign: &[Box<str>], rng: &mut Rng) {

@@ -185,7 +185,7 @@ pub fn hashed_questions<B: Backend>(
         let (host, path) = match &set.rules[rng.below(set.rules.len())].0 {
             Subject::Host { host, .. } => (host.clone(), None),
             Subject::Url { host, path_query, .. } => (host.clone(), Some(path_query.clone())),
-            Subject::Net { .. } | Subject::File(_) => continue,
+            Subject::Net { .. } | Subject::File(_) | Subject::Signature { .. } => continue,
         };
         let (host, path) = match rng.below(4) {
             0 => (format!("a.{host}"), path),

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use verdict_keys::{Canonicalizer, Digest, Host, Scheme};
 use verdict_simd::Backend;
-use verdict_tables::{Builder, Built, Rule, Source, Vote};
+use verdict_tables::{Builder, Built, Part, Rule, Source, Vote};
 
 use crate::data::{Corpus, Indicator, Meant};
 
@@ -41,6 +41,15 @@ pub enum Subject {
     },
     /// A file.
     File(Digest),
+    /// A text inside names or URLs: lower-case letters, digits, `-` and `_`.
+    Signature {
+        /// What is looked for.
+        text: String,
+        /// In host names, not in URLs.
+        in_host: bool,
+        /// As a whole word only.
+        token: bool,
+    },
 }
 
 /// Rules with their votes, and the text that each came from.
@@ -71,6 +80,29 @@ impl RuleSet {
             }
         }
         set
+    }
+
+    /// Adds about `count` signatures: long words out of the paths and names of rules that are there, so that questions about those rules meet them.
+    pub fn add_signatures(&mut self, count: usize) {
+        let step = (self.rules.len() / count.max(1)).max(1);
+        let word = |text: &str| {
+            let words = text.split(|byte: char| !matches!(byte, 'a'..='z' | '0'..='9' | '-' | '_'));
+            words.filter(|word| word.len() >= 9).max_by_key(|word| word.len()).map(str::to_owned)
+        };
+        let found = self.rules.iter().enumerate().step_by(step).filter_map(|(index, (subject, vote))| {
+            let (text, in_host) = match subject {
+                Subject::Url { path_query, .. } => (word(path_query)?, false),
+                Subject::Host { host, .. } => (word(host)?, true),
+                _ => return None,
+            };
+            Some((Subject::Signature { text, in_host, token: (index / step).is_multiple_of(2) }, *vote))
+        });
+        let found: Vec<(Subject, Vote)> = found.collect();
+        self.texts.extend(found.iter().map(|(subject, _)| match subject {
+            Subject::Signature { text, .. } => text.as_str().into(),
+            _ => Box::default(),
+        }));
+        self.rules.extend(found);
     }
 
     /// A snapshot of these rules, without those that the builder refuses: they leave the set.
@@ -105,6 +137,9 @@ impl Subject {
             }
             Subject::Net { network, bits } => Rule::Net { network: *network, bits: *bits },
             Subject::File(digest) => Rule::File(*digest),
+            Subject::Signature { text, in_host, token } => {
+                Rule::Signature { text, part: if *in_host { Part::Host } else { Part::Url }, token: *token }
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ use verdict_keys::{Kind, Scheme};
 use verdict_perf::data::Corpus;
 use verdict_perf::frame;
 use verdict_perf::questions;
-use verdict_perf::rules::RuleSet;
+use verdict_perf::rules::{RuleSet, Subject};
 use verdict_perf::seed::Rng;
 use verdictd::Daemon;
 use verdictd::config::Config;
@@ -131,6 +131,9 @@ fn a_daemon_in_steady_state_allocates_nothing() {
     let rng = Rng::new(1);
     let corpus = Corpus::generated(20_000, &rng);
     let mut set = RuleSet::from_corpus(&corpus);
+    set.add_signatures(500);
+    let signatures = set.rules.iter().filter(|(subject, _)| matches!(subject, Subject::Signature { .. })).count();
+    assert!(signatures > 50, "texts are kept and sifted only where there are signatures");
     let built = set.compile(verdict_simd::detect().expect("a backend"), Scheme::Full).expect("a snapshot");
     let path = std::env::temp_dir().join(format!("verdict-perf-no-allocation-{}.snap", std::process::id()));
     std::fs::write(&path, &built.bytes).expect("written");

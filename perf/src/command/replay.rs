@@ -16,6 +16,9 @@ use verdict_perf::spawn::{Daemon, Wanted};
 use verdict_perf::{process, questions};
 use verdict_tables::Snapshot;
 
+/// Among millions of other rules: the oracle tries each of them at every place of every text.
+const SIGNATURES: usize = 300;
+
 /// Without --spawn and --connect the snapshot and the oracle are only built.
 #[derive(Args)]
 pub struct Options {
@@ -72,6 +75,7 @@ pub fn run(options: &Options, rng: &Rng) -> io::Result<()> {
 
     let started = Instant::now();
     let mut set = RuleSet::from_corpus(&corpus);
+    set.add_signatures(SIGNATURES);
     let scheme = if options.scheme == SchemeName::Full { Scheme::Full } else { Scheme::GsbV4 };
     let built = set.compile(backend, scheme).map_err(io::Error::other)?;
     let snapshot = Snapshot::from_bytes(&built.bytes).map_err(io::Error::other)?;
@@ -139,6 +143,7 @@ fn kinds(set: &RuleSet) -> String {
             Subject::File(verdict_keys::Digest::Sha256(_)) => "sha256",
             Subject::File(verdict_keys::Digest::Sha1(_)) => "sha1",
             Subject::File(verdict_keys::Digest::Md5(_)) => "md5",
+            Subject::Signature { .. } => "signature",
         };
         *counts.entry(name).or_default() += 1;
     }
