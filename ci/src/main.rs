@@ -15,6 +15,7 @@ mod bench;
 mod child;
 mod counts;
 mod demo;
+mod died;
 mod release;
 mod steps;
 mod test;

@@ -140,10 +140,11 @@ fn print_end(workspace: &Workspace, report: &Report, log: &Log) {
     }
 }
 
-/// The failures as `cargo test` lists them, and the end.
+/// The failures as `cargo test` lists them, or the last words of a program that died, and the end.
 fn excerpt(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
-    let begin = lines.iter().position(|line| *line == "failures:").unwrap_or(lines.len());
+    let dead = || lines.iter().position(|line| line.contains("process didn't exit successfully")).map(|at| at.saturating_sub(30));
+    let begin = lines.iter().position(|line| *line == "failures:").or_else(dead).unwrap_or(lines.len());
     let failures = lines[begin..].iter().take(40).copied().collect::<Vec<_>>().join("\n");
     let rest = lines[(begin + 40).min(lines.len())..].join("\n");
     if failures.is_empty() { tail(log, 60) } else { format!("{failures}\n…\n{}", tail(&rest, 20)) }
@@ -168,6 +169,16 @@ fn summary(reports: &[Report]) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_excerpt_shows_what_a_program_died_of() {
+        let log = format!(
+            "{}error: test failed\n  process didn't exit successfully: `x` (signal: 6)\n{}",
+            "ok\n".repeat(100),
+            "more\n".repeat(100)
+        );
+        assert!(excerpt(&log).contains("(signal: 6)"), "{}", excerpt(&log));
+    }
 
     #[test]
     fn an_excerpt_begins_with_the_failures() {

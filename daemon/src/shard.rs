@@ -389,12 +389,11 @@ impl<B: Backend> Shard<B> {
     }
 
     fn close(&mut self, index: u32, reason: Reason) {
-        if self.connections.remove(index).is_none() {
-            return;
-        }
+        let Some(connection) = self.connections.remove(index) else { return };
         self.setup.connections.fetch_sub(1, Ordering::Relaxed);
         self.setup.metrics.connections.set(self.connections.len() as u64);
         self.setup.metrics.closed(reason).add(1);
+        drop(connection); // and with it the socket: whoever sees the end can already read why
     }
 
     /// Deadlines, heartbeat, and listeners that rested; once a tick, over all connections.
