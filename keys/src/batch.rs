@@ -215,7 +215,7 @@ impl Batch {
     }
 
     fn push_url<B: Backend>(&mut self, backend: B, schedule: &HashSchedule, profile: &Profile, bytes: &[u8]) -> Result<(), Unparseable> {
-        if backend.run(FastUrl { arrays: &mut self.arrays, schedule, profile, bytes }) {
+        if self.arrays.push_fast::<true, B>(backend, schedule, profile, bytes) {
             self.fast_count += 1;
             return Ok(());
         }
@@ -225,7 +225,7 @@ impl Batch {
     }
 
     fn push_host<B: Backend>(&mut self, backend: B, schedule: &HashSchedule, profile: &Profile, bytes: &[u8]) -> Result<(), Unparseable> {
-        if backend.run(FastHost { arrays: &mut self.arrays, schedule, profile, bytes }) {
+        if self.arrays.push_fast::<false, B>(backend, schedule, profile, bytes) {
             self.fast_count += 1;
             return Ok(());
         }
@@ -243,54 +243,38 @@ impl Batch {
     }
 }
 
-/// A URL on the fast path, compiled as one function for the backend's instructions. Whether it was one.
-struct FastUrl<'a> {
+/// A URL, or a host alone, on the fast path, compiled as one function for the backend's instructions. Whether it was one.
+struct Fast<'a, const URL: bool> {
     arrays: &'a mut Arrays,
     schedule: &'a HashSchedule,
     profile: &'a Profile,
     bytes: &'a [u8],
 }
 
-impl WithBackend for FastUrl<'_> {
+impl<const URL: bool> WithBackend for Fast<'_, URL> {
     type Output = bool;
 
     #[inline(always)]
     fn run<B: Backend>(self, backend: B) -> bool {
-        let Some(fast) = fast::url(backend, self.bytes) else { return false };
-        match near_prefixes(fast.slashes, fast.parts.path_bytes, self.profile) {
+        let found = if URL { fast::url(backend, self.bytes) } else { fast::host_alone(backend, self.bytes) };
+        let Some(found) = found else { return false };
+        let slashes = if URL { near_prefixes(found.slashes, found.parts.path_bytes, self.profile) } else { Some(0) };
+        match slashes {
             Some(slashes) if self.profile.suffixes.is_none() => {
-                self.arrays.push_near(backend, self.schedule, self.profile, &fast.parts, fast.dots, slashes);
+                self.arrays.push_near(backend, self.schedule, self.profile, &found.parts, found.dots, slashes);
             }
-            _ => self.arrays.push_far(backend, self.schedule, self.profile, &fast.parts),
-        }
-        true
-    }
-}
-
-/// The same for a host alone.
-struct FastHost<'a> {
-    arrays: &'a mut Arrays,
-    schedule: &'a HashSchedule,
-    profile: &'a Profile,
-    bytes: &'a [u8],
-}
-
-impl WithBackend for FastHost<'_> {
-    type Output = bool;
-
-    #[inline(always)]
-    fn run<B: Backend>(self, backend: B) -> bool {
-        let Some(fast) = fast::host_alone(backend, self.bytes) else { return false };
-        if self.profile.suffixes.is_none() {
-            self.arrays.push_near(backend, self.schedule, self.profile, &fast.parts, fast.dots, 0);
-        } else {
-            self.arrays.push_far(backend, self.schedule, self.profile, &fast.parts);
+            _ => self.arrays.push_far(backend, self.schedule, self.profile, &found.parts),
         }
         true
     }
 }
 
 impl Arrays {
+    #[inline]
+    fn push_fast<const URL: bool, B: Backend>(&mut self, backend: B, schedule: &HashSchedule, profile: &Profile, bytes: &[u8]) -> bool {
+        backend.run(Fast::<URL> { arrays: self, schedule, profile, bytes })
+    }
+
     /// The expressions of a URL or host whose places are known as masks: hashed where they will stay, longest first.
     #[inline(always)]
     fn push_near<B: Backend>(

@@ -1,7 +1,7 @@
 //! Vector kernels: URL byte classification, the persisted keyed hash, bucket probes.
 //!
 //! ```text
-//!   URL bytes ──classify_block──► bit masks ──(keys)──► host, path ──hash_host_suffixes, hash_prefixes──► Hash128
+//!   URL bytes ──classify_block──► bit masks ──(keys)──► host, path ──hash_suffixes, hash_prefixes──► Hash128
 //!                                                              ──pair, seal──► Key128 ──prefetch──► probe ──► slots
 //! ```
 //! One trait, [`Backend`]; four implementations that give equal results: `Neon` (the design target), `Avx512`, `Avx2` and [`Portable`].
@@ -41,6 +41,7 @@ pub use select::{BackendUnavailable, Selected, WithBackend, available, detect};
 pub use x86_64::{avx2::Avx2, avx512::Avx512};
 
 use bytemuck::{Pod, Zeroable};
+use places::Lengths;
 
 #[cfg(target_endian = "big")]
 compile_error!("hash elements, buckets and snapshots are used in place: little-endian machines only");
@@ -122,9 +123,14 @@ pub trait Backend: Copy + Send + Sync + 'static {
     fn hash(self, schedule: &HashSchedule, domain: Domain, bytes: &[u8]) -> Hash128;
     /// The host whole, then after each of `dots` (bit `i` is `host[i]`), lowest first: its suffixes, longest first, in one pass. What is left in
     /// `hashes` beyond `1 + dots.count_ones()` is anything.
-    fn hash_suffixes(self, schedule: &HashSchedule, host: &[u8], dots: u64, hashes: &mut [Hash128; HASHES]);
+    #[inline]
+    fn hash_suffixes(self, schedule: &HashSchedule, host: &[u8], dots: u64, hashes: &mut [Hash128; HASHES]) {
+        door::suffixes(host.len(), dots);
+        self.hash_lengths(schedule, Domain::Host, host, Lengths::of_suffixes(host.len(), dots).as_slice(), hashes);
+    }
     /// The text whole, its first `exact` bytes if that is less, then through each of `slashes` (bit `i` is `text[i]`), highest first: its
     /// prefixes, longest first, in one pass. The slashes stand before the last byte of the exact text. Otherwise as `hash_suffixes`. Not for `Domain::Host`, which is read from the right: that panics.
+    #[inline]
     fn hash_prefixes(
         self,
         schedule: &HashSchedule,
@@ -133,7 +139,10 @@ pub trait Backend: Copy + Send + Sync + 'static {
         exact: usize,
         slashes: u64,
         hashes: &mut [Hash128; HASHES],
-    );
+    ) {
+        door::prefixes(domain, text.len(), exact, slashes);
+        self.hash_lengths(schedule, domain, text, Lengths::of_prefixes(text.len(), exact, slashes).as_slice(), hashes);
+    }
     /// `hashes[i] = hash(domain, ..)` of the first (for `Domain::Host`: last) `lengths[i]` bytes, in one pass where `lengths` descend: for places
     /// beyond 64. A length past the end is the whole.
     fn hash_lengths(self, schedule: &HashSchedule, domain: Domain, text: &[u8], lengths: &[u32], hashes: &mut [Hash128; HASHES]);

@@ -6,7 +6,6 @@ use crate::{
     BLOCK_BYTES, Backend, Bucket, Domain, HASHES, Hash128, HashSchedule, Key128, UrlBlock, WithBackend, door,
     field::{dot, reduce, wide},
     hash::PAD,
-    places::Lengths,
     seal,
 };
 
@@ -57,24 +56,6 @@ impl Backend for Portable {
         }
         let tail = padded(read(bytes, bytes.len() / BLOCK_BYTES), bytes.len() % BLOCK_BYTES);
         Hash128::from_element(dot(state ^ tail, schedule.powers[0]))
-    }
-
-    fn hash_suffixes(self, schedule: &HashSchedule, host: &[u8], dots: u64, hashes: &mut [Hash128; HASHES]) {
-        door::suffixes(host.len(), dots);
-        self.hash_lengths(schedule, Domain::Host, host, Lengths::of_suffixes(host.len(), dots).as_slice(), hashes);
-    }
-
-    fn hash_prefixes(
-        self,
-        schedule: &HashSchedule,
-        domain: Domain,
-        text: &[u8],
-        exact: usize,
-        slashes: u64,
-        hashes: &mut [Hash128; HASHES],
-    ) {
-        door::prefixes(domain, text.len(), exact, slashes);
-        self.hash_lengths(schedule, domain, text, Lengths::of_prefixes(text.len(), exact, slashes).as_slice(), hashes);
     }
 
     fn hash_lengths(self, schedule: &HashSchedule, domain: Domain, text: &[u8], lengths: &[u32], hashes: &mut [Hash128; HASHES]) {

@@ -18,7 +18,6 @@
 use crate::{
     BLOCK_BYTES, Backend, Bucket, Domain, HASHES, Hash128, HashSchedule, Key128, UrlBlock, WithBackend, door,
     hash::{PAD, POWERS},
-    places::Lengths,
     portable::CLASS,
     seal,
     short::short,
@@ -59,26 +58,6 @@ impl Backend for Neon {
     fn hash(self, schedule: &HashSchedule, domain: Domain, bytes: &[u8]) -> Hash128 {
         // SAFETY: `self` exists, so `Neon::detect` has seen every feature that the kernels enable.
         unsafe { if matches!(domain, Domain::Host) { hash_host(schedule, bytes) } else { hash(schedule, domain, bytes) } }
-    }
-
-    #[inline]
-    fn hash_suffixes(self, schedule: &HashSchedule, host: &[u8], dots: u64, hashes: &mut [Hash128; HASHES]) {
-        door::suffixes(host.len(), dots);
-        self.hash_lengths(schedule, Domain::Host, host, Lengths::of_suffixes(host.len(), dots).as_slice(), hashes);
-    }
-
-    #[inline]
-    fn hash_prefixes(
-        self,
-        schedule: &HashSchedule,
-        domain: Domain,
-        text: &[u8],
-        exact: usize,
-        slashes: u64,
-        hashes: &mut [Hash128; HASHES],
-    ) {
-        door::prefixes(domain, text.len(), exact, slashes);
-        self.hash_lengths(schedule, domain, text, Lengths::of_prefixes(text.len(), exact, slashes).as_slice(), hashes);
     }
 
     #[inline]

@@ -7,9 +7,9 @@
 //!              h.test  test/p  /panel …    ──► two bits of a small map ──► fingerprint in a table ──► the whole signature, compared ──► admitted
 //! ```
 //! Two levels: signatures of 9 bytes and more by grams of 6 bytes every 4 bytes; shorter ones by grams of 4 bytes every 2 bytes.
-//! Letters are compared without case by setting bit 5 of every byte: different bytes may fall together, equal ones never part, so
-//! `false` is certain. Portable: eight bytes at a time in a register, the map in the first or second cache. Where many signatures share their
-//! rarest gram they are not compared but admitted: the automaton is what bounds the work, whoever chose them.
+//! Signatures and texts are in lower case when they come here, so grams are compared as they are and `false` is certain. Portable: eight
+//! bytes at a time in a register, the map in the first or second cache. Where many signatures share their rarest gram they are not compared
+//! but admitted: the automaton is what bounds the work, whoever chose them.
 
 use verdict_keys::Text;
 
@@ -27,7 +27,7 @@ const _: () = assert!(PAD >= GRAMS * 4 + WORD);
 pub(crate) struct Sieve {
     long: Option<Level>,
     short: Option<Level>,
-    /// All texts in order, as [`FOLD`] makes them, and where each begins; one more at the end.
+    /// All texts in order, in lower case, and where each begins; one more at the end.
     texts: Vec<u8>,
     starts: Vec<u32>,
 }
@@ -202,7 +202,7 @@ impl Level {
     }
 }
 
-/// The fraction of the golden ratio; only upper bits of the product are used (Knuth, multiplicative hashing).
+/// The fraction of the golden ratio (Knuth, multiplicative hashing). A gram fills 32 or 48 bits, so bits from 26 on depend on most of it.
 const MAP_FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
 /// Any odd number that is not the other one.
 const PRINT_FACTOR: u64 = 0xD6E8_FEB8_6659_FD93;
