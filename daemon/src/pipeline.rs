@@ -200,6 +200,7 @@ impl<B: Backend> Pipeline<B> {
     pub fn answer(&mut self, snapshot: &Snapshot, metrics: &ShardMetrics, mut fill: impl FnMut(u32, usize, &[u8])) {
         let keys = self.keys();
         if keys > 0 {
+            self.batch.finish();
             self.verdicts.clear();
             self.verdicts.resize(keys, Verdict::default());
             verdict_tables::lookup(self.backend, snapshot, &self.batch, &mut self.scratch, &mut self.verdicts);

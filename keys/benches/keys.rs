@@ -58,6 +58,7 @@ impl WithBackend for PushAll<'_> {
             for url in urls {
                 batch.push(backend, schedule, &Profile::GSB_V4, Kind::Url, url);
             }
+            batch.finish();
             keys += batch.keys().len() + batch.paths().len();
         }
         keys

@@ -113,6 +113,8 @@ struct Arrays {
     paths: Vec<Hash128>,
     /// Of `keys` and `hosts`, in use.
     keys_used: usize,
+    /// Of `keys`, made from `hosts`: see [`Batch::finish`].
+    sealed: usize,
     paths_used: usize,
     texts: Texts,
 }
@@ -133,6 +135,7 @@ impl Batch {
     pub fn clear(&mut self) {
         self.arrays.items.clear();
         self.arrays.keys_used = 0;
+        self.arrays.sealed = 0;
         self.arrays.paths_used = 0;
         self.arrays.texts.clear();
         self.refused.clear();
@@ -150,8 +153,15 @@ impl Batch {
         &self.arrays.items
     }
 
-    /// First-wave keys of all items.
+    /// Ends the questions: makes the keys of all hosts at once, since the four multiplications of a key wait for each other and those of
+    /// many keys do not.
+    pub fn finish(&mut self) {
+        self.arrays.seal();
+    }
+
+    /// First-wave keys of all items. Panics if a question came after [`Batch::finish`]: a bug of the caller, never of a peer.
     pub fn keys(&self) -> &[Key128] {
+        assert!(self.arrays.sealed == self.arrays.keys_used, "Batch::finish before the keys are read");
         &self.arrays.keys[..self.arrays.keys_used]
     }
 
@@ -260,7 +270,7 @@ impl<const URL: bool> WithBackend for Fast<'_, URL> {
         let Some(found) = found else { return false };
         let slashes = if URL { near_prefixes(found.slashes, found.parts.path_bytes, self.profile) } else { Some(0) };
         match slashes {
-            Some(slashes) if self.profile.suffixes.is_none() => {
+            Some(slashes) if found.host_is_near && self.profile.suffixes.is_none() => {
                 self.arrays.push_near(backend, self.schedule, self.profile, &found.parts, found.dots, slashes);
             }
             _ => self.arrays.push_far(backend, self.schedule, self.profile, &found.parts),
@@ -287,11 +297,10 @@ impl Arrays {
         slashes: u64,
     ) {
         self.make_room();
-        let Some((keys, hosts, paths)) = self.room() else { return }; // it was made
+        let Some((hosts, paths)) = self.room() else { return }; // it was made
         let suffixes = near_suffixes(dots, profile);
         backend.hash_suffixes(schedule, parts.host, suffixes, hosts);
         let host_count = 1 + suffixes.count_ones() as usize;
-        seal_all(hosts, keys, host_count);
         let (mut exact, mut path_count) = (0, 0);
         if !parts.path_query.is_empty() {
             backend.hash_prefixes(schedule, Domain::Path, parts.path_query, parts.path_bytes, slashes, paths);
@@ -305,11 +314,10 @@ impl Arrays {
     #[inline(never)]
     fn push_far<B: Backend>(&mut self, backend: B, schedule: &HashSchedule, profile: &Profile, parts: &Parts<'_>) {
         self.make_room();
-        let Some((keys, hosts, paths)) = self.room() else { return }; // it was made
+        let Some((hosts, paths)) = self.room() else { return }; // it was made
         let lengths = host_lengths(parts.host, parts.address.is_some(), profile);
         let host_count = lengths.len();
         backend.hash_lengths(schedule, Domain::Host, parts.host, &lengths, hosts);
-        seal_all(hosts, keys, host_count);
         let (mut exact, mut path_count) = (0, 0);
         if !parts.path_query.is_empty() {
             let lengths;
@@ -320,12 +328,20 @@ impl Arrays {
         self.push_item(parts, host_count, path_count, exact);
     }
 
-    /// Where the next question's keys, host hashes and path hashes will stand.
+    /// Where the next question's host hashes and path hashes will stand.
     #[inline(always)]
-    fn room(&mut self) -> Option<(&mut [Key128; HASHES], &mut [Hash128; HASHES], &mut [Hash128; HASHES])> {
-        let keys = self.keys.get_mut(self.keys_used..)?.first_chunk_mut()?;
+    fn room(&mut self) -> Option<(&mut [Hash128; HASHES], &mut [Hash128; HASHES])> {
         let hosts = self.hosts.get_mut(self.keys_used..)?.first_chunk_mut()?;
-        Some((keys, hosts, self.paths.get_mut(self.paths_used..)?.first_chunk_mut()?))
+        Some((hosts, self.paths.get_mut(self.paths_used..)?.first_chunk_mut()?))
+    }
+
+    /// Makes the keys of hosts that have none yet.
+    fn seal(&mut self) {
+        let fresh = self.sealed..self.keys_used;
+        for (key, hash) in self.keys[fresh.clone()].iter_mut().zip(&self.hosts[fresh]) {
+            *key = seal(*hash);
+        }
+        self.sealed = self.keys_used;
     }
 
     #[inline(always)]
@@ -348,10 +364,14 @@ impl Arrays {
 
     fn push_exact(&mut self, form: Form, key: Key128) {
         self.make_room();
+        if self.sealed != self.keys_used {
+            self.seal(); // this one is a key already
+        }
         let hosts = Span { at: self.keys_used as u32, len: 1 };
         self.keys[self.keys_used] = key;
         self.hosts[self.keys_used] = Hash128::default();
         self.keys_used += 1;
+        self.sealed = self.keys_used;
         self.items.push(Item { hosts, ..Item::without_keys(form) });
     }
 
@@ -369,17 +389,5 @@ impl Arrays {
         self.keys.resize(self.keys_used + keys + HASHES, Key128::default());
         self.hosts.resize(self.keys_used + keys + HASHES, Hash128::default());
         self.paths.resize(self.paths_used + paths + HASHES, Hash128::default());
-    }
-}
-
-/// Three, wanted or not: a loop that ends after one, two or three rounds is mispredicted more dearly than a seal costs.
-#[inline(always)]
-fn seal_all(hashes: &[Hash128; HASHES], keys: &mut [Key128; HASHES], count: usize) {
-    const UNASKED: usize = 3;
-    for index in 0..UNASKED {
-        keys[index] = seal(hashes[index]);
-    }
-    for index in UNASKED..count {
-        keys[index] = seal(hashes[index]);
     }
 }

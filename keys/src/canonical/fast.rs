@@ -8,10 +8,11 @@
 //!   delimiter  ....1.............1.............       : @ [ ]
 //!   question, hash, percent                           the query, the fragment, escapes: each must be the canonical one
 //! ```
-//! The host lies in the first 64 bytes, or the slow path takes the URL; path and query may reach through [`BLOCKS_MAX`] blocks. Anything doubtful is
-//! `None`, and the slow path decides. The two cannot disagree: a property test, a fuzzer and every real URL compare them.
+//! The host lies in the first 64 bytes, or is found block by block ([`far_host`]: one URL in a hundred); path and query may reach through [`BLOCKS_MAX`]
+//! blocks. Anything doubtful is `None`, and the slow path decides. The two cannot disagree: a property test, a fuzzer and every real URL compare them.
 
 use super::{Parts, percent};
+use crate::HOST_BYTES_MAX;
 use std::net::{IpAddr, Ipv4Addr};
 use verdict_simd::{Backend, UrlBlock};
 
@@ -28,6 +29,8 @@ pub(crate) struct Fast<'r> {
     pub dots: u64,
     /// Bit `i`: `path_query[i]` is a slash of the path. Of its first 64 bytes.
     pub slashes: u64,
+    /// `dots` has all dots of the host.
+    pub host_is_near: bool,
 }
 
 /// Ones below bit `end`.
@@ -39,7 +42,7 @@ fn below(end: usize) -> u64 {
 #[inline(always)]
 pub(crate) fn url<B: Backend>(backend: B, raw: &[u8]) -> Option<Fast<'_>> {
     if raw.len() <= BLOCK {
-        return find(raw, &backend.classify_block(raw, 0), &[]);
+        return find(backend, raw, &backend.classify_block(raw, 0), &[]);
     }
     let mut blocks = [UrlBlock::default(); BLOCKS_MAX];
     let blocks = blocks.get_mut(..raw.len().div_ceil(BLOCK))?;
@@ -47,19 +50,19 @@ pub(crate) fn url<B: Backend>(backend: B, raw: &[u8]) -> Option<Fast<'_>> {
         *block = backend.classify_block(raw, index * BLOCK);
     }
     let (first, rest) = blocks.split_first()?;
-    find(raw, first, rest)
+    find(backend, raw, first, rest)
 }
 
 /// Everything but the first block is a loop that short URLs are compiled without.
 #[inline(always)]
-fn find<'r>(raw: &'r [u8], first: &UrlBlock, rest: &[UrlBlock]) -> Option<Fast<'r>> {
+fn find<'r, B: Backend>(backend: B, raw: &'r [u8], first: &UrlBlock, rest: &[UrlBlock]) -> Option<Fast<'r>> {
     if rest.iter().fold(first.odd, |odd, block| odd | block.odd) != 0 {
         return None;
     }
     let start = scheme_bytes(raw);
-    let stops = (first.slash | first.question | first.hash | first.delimiter) & !below(start);
+    let stops = stops(first) & !below(start);
     if !rest.is_empty() && stops == 0 {
-        return None;
+        return far_host(backend, raw, start, first, rest);
     }
     let stop = (stops.trailing_zeros() as usize).min(raw.len());
     if start == 0 && raw.get(stop) == Some(&b':') && !raw[0].is_ascii_digit() {
@@ -70,15 +73,26 @@ fn find<'r>(raw: &'r [u8], first: &UrlBlock, rest: &[UrlBlock]) -> Option<Fast<'
     if !rest.is_empty() && path_at >= BLOCK {
         return None;
     }
+    let (path_query, path_bytes, slashes) = tail(raw, path_at, first, rest)?;
+    let parts = Parts { host: &raw[start..stop], address, path_query, path_bytes };
+    Some(Fast { parts, dots, slashes, host_is_near: true })
+}
 
+/// What ends an authority, or divides it.
+#[inline(always)]
+fn stops(block: &UrlBlock) -> u64 {
+    block.slash | block.question | block.hash | block.delimiter
+}
+
+/// Path and query from `path_at` on, in the first block: the text, the bytes of its path, its slashes.
+#[inline(always)]
+fn tail<'r>(raw: &'r [u8], path_at: usize, first: &UrlBlock, rest: &[UrlBlock]) -> Option<(&'r [u8], usize, u64)> {
     let end = position(first.hash & !below(path_at), rest.iter().map(|block| block.hash)).min(raw.len());
     let query_at = position(first.question & !below(path_at), rest.iter().map(|block| block.question));
     let path_end = query_at.min(end);
-    let host = &raw[start..stop];
     if path_at == path_end {
         // `http://host` has the path `/`; `http://host?query` would need a copy.
-        let parts = Parts { host, address, path_query: b"/", path_bytes: 1 };
-        return (path_end == end).then_some(Fast { parts, dots, slashes: 1 });
+        return (path_end == end).then_some((b"/", 1, 1));
     }
     let path_bytes = path_end - path_at;
     let slashes = first.slash & !below(path_at);
@@ -92,11 +106,42 @@ fn find<'r>(raw: &'r [u8], first: &UrlBlock, rest: &[UrlBlock]) -> Option<Fast<'
             return None;
         }
     }
-    let from_second = rest.first().map_or(0, |second| second.slash << (BLOCK - path_at));
+    let from_second = rest.first().map_or(0, |second| second.slash << 1 << (BLOCK - 1 - path_at));
     let slashes = (slashes >> path_at | from_second) & below(path_bytes);
     let end = if query_at + 1 == end { query_at } else { end };
-    let parts = Parts { host, address, path_query: &raw[path_at..end], path_bytes };
-    Some(Fast { parts, dots, slashes })
+    Some((&raw[path_at..end], path_bytes, slashes))
+}
+
+/// A host that begins in the first block and ends in a later one; what follows it is classified anew, so that it begins a block.
+#[inline(never)]
+fn far_host<'r, B: Backend>(backend: B, raw: &'r [u8], start: usize, first: &UrlBlock, rest: &[UrlBlock]) -> Option<Fast<'r>> {
+    let stop = position(0, rest.iter().map(stops)).min(raw.len());
+    let unfit = |block: &UrlBlock| block.upper | block.percent;
+    let unfit_after =
+        rest.iter().enumerate().fold(0, |sum, (index, block)| sum | unfit(block) & below(stop.saturating_sub((index + 1) * BLOCK)));
+    let (authority, tail_raw) = raw.split_at(stop);
+    let host = &authority[start..];
+    if unfit(first) | unfit_after != 0 || host.len() > HOST_BYTES_MAX {
+        return None;
+    }
+    // Labels from the right: none is empty, and the last one is no number, so that this is no address.
+    let mut labels = host.rsplit(|byte| *byte == b'.');
+    if labels.next()?.first().is_none_or(u8::is_ascii_digit) || labels.any(<[u8]>::is_empty) {
+        return None;
+    }
+    if start == 0 && tail_raw.first() == Some(&b':') && !raw[0].is_ascii_digit() {
+        return None; // another scheme, or a host and port that look like one
+    }
+    let path_at = after_port(tail_raw, 0).filter(|path_at| *path_at < BLOCK)?;
+    let mut blocks = [UrlBlock::default(); BLOCKS_MAX];
+    let blocks = blocks.get_mut(..tail_raw.len().div_ceil(BLOCK).max(1))?;
+    for (index, block) in blocks.iter_mut().enumerate() {
+        *block = backend.classify_block(tail_raw, index * BLOCK);
+    }
+    let (first, rest) = blocks.split_first()?;
+    let (path_query, path_bytes, slashes) = tail(tail_raw, path_at, first, rest)?;
+    let parts = Parts { host, address: None, path_query, path_bytes };
+    Some(Fast { parts, dots: 0, slashes, host_is_near: false })
 }
 
 /// A host question that is its own canonical form.
@@ -110,7 +155,7 @@ pub(crate) fn host_alone<B: Backend>(backend: B, raw: &[u8]) -> Option<Fast<'_>>
         return None;
     }
     let (address, dots) = host(&block, raw, 0, raw.len())?;
-    Some(Fast { parts: Parts { host: raw, address, path_query: &[], path_bytes: 0 }, dots, slashes: 0 })
+    Some(Fast { parts: Parts { host: raw, address, path_query: &[], path_bytes: 0 }, dots, slashes: 0, host_is_near: true })
 }
 
 /// 8, 7 or 0, without a branch: which of the two it is nobody can predict.

@@ -106,6 +106,7 @@ fn all_keys(backend: Selected, urls: &[Box<str>]) -> Counts {
                 for url in some {
                     batch.push(backend, &schedule, &profile, Kind::Url, url.as_bytes());
                 }
+                batch.finish();
                 black_box(&batch.keys());
                 counts.parseable += batch.items().iter().filter(|item| item.form == Form::Web).count();
                 counts.fast += batch.fast_count();
