@@ -4,12 +4,16 @@
 //! A rule that the builder refuses (say, a host of more labels than any profile reaches) is left out of both, and counted.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
-use verdict_keys::{Canonicalizer, Digest, Host, Scheme};
+use verdict_keys::{Canonicalizer, Digest, Host, Scheme, SuffixList};
 use verdict_simd::Backend;
 use verdict_tables::{Builder, Built, Part, Rule, Source, Vote};
 
 use crate::data::{Corpus, Indicator, Meant};
+
+/// What gsb-v5 counts from here: of each sort a few, some of them above reserved names, so that made-up indicators meet them too.
+const SUFFIXES: &str = "!www.ck\n*.ck\n*.example\nco.uk\ncom\ncom.br\nexample.com\ngithub.io\nnet\norg\n";
 
 /// What one rule is about, owned: the canonical texts of `verdict_tables::Rule`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -108,6 +112,10 @@ impl RuleSet {
     /// A snapshot of these rules, without those that the builder refuses: they leave the set.
     pub fn compile<B: Backend>(&mut self, backend: B, scheme: Scheme) -> Result<Built, verdict_tables::Error> {
         let mut builder = Builder::new(scheme, b"verdict-perf", 0);
+        if scheme == Scheme::GsbV5 {
+            let suffixes = SuffixList::from_normal(SUFFIXES).expect("a list in normal form, held by every run");
+            builder.public_suffixes(Arc::new(suffixes));
+        }
         for (name, licence) in &self.sources {
             builder.source(Source { name, licence });
         }

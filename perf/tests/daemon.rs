@@ -17,9 +17,9 @@ fn verdict_perf(arguments: &[&str]) -> (bool, String) {
 }
 
 #[test]
-fn forty_thousand_answers_are_the_oracle_s_under_both_schemes() {
+fn forty_thousand_answers_are_the_oracle_s_under_every_scheme() {
     let binary = common::verdictd();
-    for scheme in ["full", "gsb-v4"] {
+    for scheme in ["full", "gsb-v4", "gsb-v5", "exact"] {
         let binary = binary.to_str().expect("a path in UTF-8");
         let (ok, text) = verdict_perf(&[
             "replay",

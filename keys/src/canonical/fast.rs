@@ -212,9 +212,27 @@ fn host(first: &UrlBlock, raw: &[u8], start: usize, stop: usize) -> Option<(Opti
     if !raw[last_label].is_ascii_digit() {
         return Some((None, dots));
     }
-    // The standard library takes decimal parts without leading zeros only: such a text is canonical.
-    let address: Ipv4Addr = std::str::from_utf8(&raw[start..stop]).ok()?.parse().ok()?;
-    Some((Some(address.into()), 0))
+    Some((Some(plain_ipv4(&raw[start..stop], dots)?.into()), 0))
+}
+
+/// Four decimal parts without leading zeros: such a text is canonical. One pass without a branch that digits decide: the standard library's
+/// parser took 4 % of all the daemon's time in the URL case of the suite `peers`.
+#[inline(always)]
+fn plain_ipv4(host: &[u8], dots: u64) -> Option<Ipv4Addr> {
+    if dots.count_ones() != 3 || host.len() > "255.255.255.255".len() {
+        return None;
+    }
+    let (mut address, mut part, mut digits, mut wrong) = (0u32, 0u32, 0u32, false);
+    for byte in host {
+        let dot = *byte == b'.';
+        let digit = u32::from(byte.wrapping_sub(b'0'));
+        wrong |= !dot & (digit > 9 || digits != 0 && part == 0);
+        address = if dot { address << 8 | part } else { address };
+        digits = if dot { 0 } else { digits + 1 };
+        part = if dot { 0 } else { part.wrapping_mul(10).wrapping_add(digit) };
+        wrong |= part > 255;
+    }
+    (!wrong).then(|| Ipv4Addr::from_bits(address << 8 | part))
 }
 
 /// Where the path begins; `None` where something else than a port, path, query or fragment follows the host.
@@ -237,4 +255,37 @@ fn after_digits(raw: &[u8], mut at: usize) -> Option<usize> {
         at += 1;
     }
     matches!(raw.get(at), None | Some(b'/' | b'?' | b'#')).then_some(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every part of one to three digits in every place, and all short texts of digits and dots, against the standard library.
+    #[test]
+    fn plain_ipv4_reads_what_the_standard_library_reads() {
+        let check = |text: &str| {
+            let dots = text.bytes().enumerate().fold(0, |dots, (at, byte)| dots | u64::from(byte == b'.') << at);
+            let fits = !text.starts_with('.') && !text.ends_with('.') && !text.contains(".."); // `host` has looked
+            if fits {
+                assert_eq!(plain_ipv4(text.as_bytes(), dots), text.parse().ok(), "{text}");
+            }
+        };
+        for place in 0..4 {
+            for part in 0..1000 {
+                for shown in [format!("{part}"), format!("{part:02}"), format!("{part:03}"), format!("{part}x"), format!("-{part}")] {
+                    let mut parts = ["1", "20", "255", "0"];
+                    parts[place] = &shown;
+                    check(&parts.join("."));
+                }
+            }
+        }
+        for number in 0..4u32.pow(9) {
+            let text: String = (0..9).map(|at| ['0', '1', '9', '.'][(number >> (2 * at) & 3) as usize]).collect();
+            check(&text);
+        }
+        check("1.2.3.4.5");
+        check("1.2.3");
+        check("255.255.255.2555");
+    }
 }

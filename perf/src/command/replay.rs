@@ -55,6 +55,19 @@ pub struct Options {
 enum SchemeName {
     Full,
     GsbV4,
+    GsbV5,
+    Exact,
+}
+
+impl From<SchemeName> for Scheme {
+    fn from(name: SchemeName) -> Self {
+        match name {
+            SchemeName::Full => Self::Full,
+            SchemeName::GsbV4 => Self::GsbV4,
+            SchemeName::GsbV5 => Self::GsbV5,
+            SchemeName::Exact => Self::Exact,
+        }
+    }
 }
 
 pub fn run(options: &Options, rng: &Rng) -> io::Result<()> {
@@ -76,8 +89,7 @@ pub fn run(options: &Options, rng: &Rng) -> io::Result<()> {
     let started = Instant::now();
     let mut set = RuleSet::from_corpus(&corpus);
     set.add_signatures(SIGNATURES);
-    let scheme = if options.scheme == SchemeName::Full { Scheme::Full } else { Scheme::GsbV4 };
-    let built = set.compile(backend, scheme).map_err(io::Error::other)?;
+    let built = set.compile(backend, options.scheme.into()).map_err(io::Error::other)?;
     let snapshot = Snapshot::from_bytes(&built.bytes).map_err(io::Error::other)?;
     let (bytes, seconds) = (built.bytes.len(), started.elapsed().as_secs_f64());
     println!(
