@@ -6,7 +6,7 @@
 //! questions ─► frames ─► fleet (many connections, one thread) ─► load (open loop), closed (saturation), soak (hostile peers, swaps)
 //! differential: ours against two browsers' parsers, a million mutated URLs
 //! prefixes ─► snapshot, rivals ─► addresses: ten million equal answers
-//! bench: peers, tables, keys, each a definition in perf/definitions and a record in perf/records
+//! bench: peers, echo, latency, tables, keys, each a definition in perf/definitions and a record in perf/records
 //! ```
 //! Nothing of the product depends on this crate; it depends on whatever it measures. Random choices come from one printed seed.
 #![forbid(unsafe_code)]

@@ -47,6 +47,9 @@ struct NullServer {
     /// Where to listen; port 0 lets the kernel choose.
     #[arg(long, default_value = "127.0.0.1:7790")]
     listen: SocketAddr,
+    /// How it moves the bytes.
+    #[arg(long, value_enum, default_value_t = null_server::Twin::Blocking)]
+    twin: null_server::Twin,
 }
 
 /// Where the daemon comes from.
@@ -82,5 +85,5 @@ fn main() -> ExitCode {
 
 fn serve_nothing(options: &NullServer) -> io::Result<()> {
     process::raise_descriptor_limit(65_536);
-    null_server::serve(options.listen, |address| println!("listening on {address}"))
+    null_server::serve(options.twin, options.listen, |address| println!("listening on {address}"))
 }

@@ -1,7 +1,7 @@
 //! What the kernel counts for a process: CPU time, memory, and which CPUs it may use. proc(5), sched_setaffinity(2).
 //!
 //! A server's cost is its own user and system time, not the wall clock: the client may well be the slower end of the wire.
-//! `utime` and `stime` advance in ticks of 10 ms, so a run shorter than a second says little.
+//! `/proc/PID/task/*/schedstat` has it in nanoseconds, as of each thread's last tick; `/proc/PID/stat` in hundredths of a second.
 
 use std::io;
 use std::time::Duration;
@@ -9,8 +9,27 @@ use std::time::Duration;
 use rustix::process::Pid;
 use rustix::thread::CpuSet;
 
-/// User and system time of all threads of a process, living and ended (fields 14 and 15 of `/proc/PID/stat`).
+/// User and system time of all living threads of a process.
 pub fn cpu_time(pid: u32) -> io::Result<Duration> {
+    match scheduled_ns(pid) {
+        Some(ns) => Ok(Duration::from_nanos(ns)),
+        // A kernel built without it.
+        None => ticked(pid),
+    }
+}
+
+/// Nanoseconds on a CPU, the first field of each thread's `schedstat`. A thread that ends between the listing and the reading had its last turn.
+fn scheduled_ns(pid: u32) -> Option<u64> {
+    let mut sum = None;
+    for task in std::fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten() {
+        let ns = std::fs::read_to_string(task.path().join("schedstat")).ok().and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
+        sum = ns.map(|ns| sum.unwrap_or(0) + ns).or(sum);
+    }
+    sum
+}
+
+/// Fields 14 and 15 of `/proc/PID/stat`, in ticks of 10 ms; threads that ended count as well.
+fn ticked(pid: u32) -> io::Result<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let ticks = stat_ticks(&stat).ok_or(io::ErrorKind::InvalidData)?;
     Ok(Duration::from_nanos(ticks * (1_000_000_000 / rustix::param::clock_ticks_per_second())))
@@ -35,18 +54,34 @@ pub fn descriptors(pid: u32) -> io::Result<usize> {
     Ok(std::fs::read_dir(format!("/proc/{pid}/fd"))?.count())
 }
 
-/// Keeps a process, or this thread where `pid` is None, to one CPU.
-pub fn pin(pid: Option<u32>, cpu: usize) -> io::Result<()> {
-    let pid = pid.and_then(|pid| Pid::from_raw(pid as i32));
+/// Keeps all threads of a process to one CPU, those included that they will start.
+pub fn pin(pid: u32, cpu: usize) -> io::Result<()> {
     let mut set = CpuSet::new();
     set.set(cpu);
-    Ok(rustix::thread::sched_setaffinity(pid, &set)?)
+    for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let task = task?.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
+        rustix::thread::sched_setaffinity(Some(task.ok_or(io::ErrorKind::InvalidData)?), &set)?;
+    }
+    Ok(())
 }
 
-/// CPUs that this process may use, in order.
-pub fn cpus() -> Vec<usize> {
-    let set = rustix::thread::sched_getaffinity(None).unwrap_or_else(|_| CpuSet::new());
-    (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect()
+/// Keeps this thread to one CPU.
+pub fn pin_this_thread(cpu: usize) -> io::Result<()> {
+    let pinned = core_affinity::set_for_current(core_affinity::CoreId { id: cpu });
+    if pinned { Ok(()) } else { Err(io::Error::other(format!("this thread cannot be kept to CPU {cpu}"))) }
+}
+
+/// CPUs that this process could use when it was first asked, in order.
+pub fn cpus() -> &'static [usize] {
+    static CPUS: std::sync::OnceLock<Vec<usize>> = std::sync::OnceLock::new();
+    CPUS.get_or_init(|| core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect())
+}
+
+/// Memory that can be had without swapping (`MemAvailable`), in bytes; 0 where the kernel does not say.
+pub fn available_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib = text.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
 }
 
 /// Lets sleeps of this thread end when they should, instead of up to 50 us later.
@@ -89,6 +124,9 @@ mod tests {
         while cpu_time(pid).unwrap() - before < Duration::from_millis(20) {
             x = std::hint::black_box(x.wrapping_mul(3));
         }
+        let (fine, coarse) = (cpu_time(pid).unwrap(), ticked(pid).unwrap());
+        assert!(fine.abs_diff(coarse) < Duration::from_millis(500), "{fine:?} {coarse:?}");
+        assert!(available_bytes() > 0);
         assert!(descriptors(pid).unwrap() >= 3);
         assert!(!cpus().is_empty());
     }

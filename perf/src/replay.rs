@@ -363,7 +363,9 @@ mod tests {
 
     fn null_server() -> SocketAddr {
         let (send, receive) = mpsc::channel();
-        std::thread::spawn(move || crate::null_server::serve(([127, 0, 0, 1], 0).into(), |address| send.send(address).unwrap()));
+        std::thread::spawn(move || {
+            crate::null_server::serve(crate::null_server::Twin::Blocking, ([127, 0, 0, 1], 0).into(), |address| send.send(address).unwrap())
+        });
         receive.recv().unwrap()
     }
 

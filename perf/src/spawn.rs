@@ -18,12 +18,21 @@ use crate::frame;
 pub struct Wanted<'a> {
     /// The `verdictd` binary.
     pub binary: &'a Path,
-    /// The snapshot's bytes.
-    pub snapshot: &'a [u8],
+    /// What it serves.
+    pub snapshot: Served<'a>,
     /// Kept to this CPU, with one shard; all CPUs where None.
     pub cpu: Option<usize>,
     /// Lines for the section `[limits]`.
     pub limits: &'a str,
+}
+
+/// Where its snapshot comes from.
+#[derive(Clone, Copy, Debug)]
+pub enum Served<'a> {
+    /// These bytes, as a file of its own.
+    Bytes(&'a [u8]),
+    /// This file, where it is: for one that is too large to copy.
+    File(&'a Path),
 }
 
 /// A running daemon; stopped when dropped.
@@ -41,12 +50,17 @@ impl Daemon {
     /// Starts it and waits for its first PONG.
     pub fn start(wanted: &Wanted<'_>) -> io::Result<Self> {
         let directory = temporary_directory()?;
-        write_whole(&directory.join("serving.snap"), wanted.snapshot)?;
+        let own = directory.join("serving.snap");
+        let served = match wanted.snapshot {
+            Served::Bytes(bytes) => write_whole(&own, bytes).map(|()| own)?,
+            Served::File(path) => std::path::absolute(path)?,
+        };
         let (address, admin) = (free_address()?, free_address()?);
         let config = format!(
-            "[snapshot]\npath = \"{0}/serving.snap\"\n[listen]\ntcp = [\"{address}\"]\nunix = \"{0}/sock\"\nadmin = \"{admin}\"\n[limits]\n{1}\n",
+            "[snapshot]\npath = \"{2}\"\n[listen]\ntcp = [\"{address}\"]\nunix = \"{0}/sock\"\nadmin = \"{admin}\"\n[limits]\n{1}\n",
             directory.display(),
-            wanted.limits
+            wanted.limits,
+            served.display()
         );
         std::fs::write(directory.join("verdictd.toml"), config)?;
         let mut command = match wanted.cpu {

@@ -66,8 +66,12 @@ fn small_benches_work_and_write_their_figures() {
     assert!(ok, "{text}");
     let figures: Vec<Figure> = serde_json::from_slice(&std::fs::read(&json).expect("figures")).expect("an array of figures");
     let mut names = vec![
-        "url_b100_vs_null",
-        "hash_b256_vs_null",
+        "p999_vs_echo",
+        "swap_p99_ratio",
+        "echo_cpu_ratio_b16",
+        "echo_cpu_ratio_b100",
+        "echo_cpu_ratio_b1000_epoll",
+        "echo_cpu_ratio_hashed_b100_blocking",
         "probe_vs_hashbrown",
         "bytes_per_entry",
         "keys_vs_url",
@@ -78,6 +82,11 @@ fn small_benches_work_and_write_their_figures() {
         names.extend(["url_b100_vs_memcached", "hash_b256_vs_memcached", "hash_b1_c64_vs_memcached"]);
     } else {
         println!("SKIPPED: figures beside memcached, which is not installed");
+    }
+    if verdict_perf::bench::servers::redis_version().is_some() {
+        names.extend(["url_b100_vs_redis", "hash_b256_vs_redis", "hash_b1_c64_vs_redis"]);
+    } else {
+        println!("SKIPPED: figures beside Redis, which is not installed");
     }
     for name in names {
         assert!(figures.iter().any(|figure| figure.name == name && figure.median > 0.0), "{name}: {text}");

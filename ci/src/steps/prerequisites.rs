@@ -20,7 +20,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("qemu-user-static",          "runs the ARM tests"),
     ("qemu-system-arm",           "runs the ARM kernel with the whole daemon"),
     ("g++",                       "compiles ada-url, the browser's parser that `differential` and the benches compare with"),
-    ("memcached",                 "the peer of the benches"),
+    ("memcached",                 "a peer of the benches"),
+    ("redis-server",              "the other one"),
 ];
 
 /// apt on a slow mirror.

@@ -3,34 +3,46 @@
 //! ```text
 //! definitions/NAME.toml ─► run 1: ours, peer, peer │ run 2: ours, peer, peer │ ... ─► figures (median, least, most, samples) ─► table, JSON, record
 //! ```
+//! Servers are started, pinned and asked in one way (`servers`, `cost`); what they are asked and must answer is `material`.
 //! Answers are checked while the clock runs or right after it; a run with wrong answers has no figure. `--small` is the same code in a
 //! second, for tests: its figures mean nothing.
 
+pub mod cost;
+pub mod echo;
 pub mod hash;
 pub mod instructions;
 pub mod keys;
+pub mod latency;
 pub mod lpm;
+pub mod material;
 pub mod memcached;
 pub mod patterns;
 pub mod peers;
 pub mod record;
+pub mod redis;
 pub mod servers;
+mod swap;
 pub mod tables;
 
 use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
+use self::cost::Discarded;
 use crate::report::Figure;
 use crate::seed::Rng;
 
 /// Which figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suite {
-    /// Servers over TCP: verdictd, memcached, the null server.
+    /// Servers over TCP: verdictd, memcached, Redis.
     Peers,
+    /// verdictd beside servers that only move the bytes.
+    Echo,
+    /// How long replies take.
+    Latency,
     /// The exact table in process, beside hashbrown and the machine's limit.
     Tables,
     /// URL to keys, beside URL parsers; addresses, beside prefix tables.
@@ -94,12 +106,44 @@ impl Results {
     }
 }
 
+/// A suite's results with what a plot needs more than figures, and what was measured in vain.
+#[derive(Clone, Debug)]
+pub struct Findings {
+    /// The figures.
+    pub results: Results,
+    /// For plots.
+    pub curves: Vec<Curve>,
+    /// Runs that were not counted, and why.
+    pub discarded: Discarded,
+}
+
+impl From<Results> for Findings {
+    fn from(results: Results) -> Self {
+        Findings { results, curves: Vec::new(), discarded: Discarded::default() }
+    }
+}
+
+/// One line of a plot.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Curve {
+    /// Which plot: `cost_by_batch`, `percentiles` or `load`.
+    pub plot: String,
+    /// Lines of one group stand in one picture.
+    pub group: String,
+    /// In the legend.
+    pub name: String,
+    /// x and y, as the plot has them.
+    pub points: Vec<(f64, f64)>,
+}
+
 /// Runs one suite.
-pub fn run(suite: Suite, setting: &Setting) -> io::Result<Results> {
+pub fn run(suite: Suite, setting: &Setting) -> io::Result<Findings> {
     match suite {
         Suite::Peers => peers::run(setting),
-        Suite::Tables => tables::run(setting),
-        Suite::Keys => Ok(keys::run(setting)?.with(lpm::run(setting)?)),
+        Suite::Echo => echo::run(setting),
+        Suite::Latency => latency::run(setting),
+        Suite::Tables => tables::run(setting).map(Findings::from),
+        Suite::Keys => Ok(keys::run(setting)?.with(lpm::run(setting)?).into()),
     }
 }
 

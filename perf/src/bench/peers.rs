@@ -1,44 +1,43 @@
-//! Suite `peers`: keys per second of the server's own CPU time; verdictd, memcached, and a server that only moves the bytes.
+//! Suite `peers`: keys per second of the server's own CPU time; verdictd beside memcached and Redis, which hold the same keys.
 //!
 //! ```text
-//! CPU 0: the server of the moment        CPU 1: this process, one thread, closed loop
-//! run 1: verdictd, null, memcached │ run 2: verdictd, null, memcached │ ...      all three running, two of them idle
+//! filling    memcached on CPU 0, Redis on CPU 1, at once
+//! measuring  CPU 0: the server of the moment        CPU 1: this process, one thread, closed loop
+//! round 1: verdictd, memcached, Redis │ round 2: memcached, Redis, verdictd │ ...      all three running, two of them idle
 //! ```
 
 use std::io;
 use std::net::TcpStream;
-use std::time::Duration;
 
 use serde::Deserialize;
-use verdict_keys::{Digest, Scheme};
-use verdict_simd::{Selected, seal};
-use verdict_tables::{Builder, Class, Rule, Snapshot, Source};
+use verdict_tables::Snapshot;
 
-use super::servers::{Peer, memcached_version};
-use super::{Definition, Results, Setting, definition, memcached, unexpected};
-use crate::data::{Corpus, Indicator, Meant, vote};
-use crate::fleet::{self, Binary, Dialect, Outcome, Pace, Plan, Pool};
+use super::cost::{self, Demand, Discarded, Side, Times};
+use super::echo::Keys;
+use super::material::{self, Hashed, Shares, Urls};
+use super::servers::{Peer, memcached_version, part_cpus, redis_version};
+use super::{Definition, Findings, Results, Setting, definition, memcached, redis};
+use crate::fleet::{Binary, Pool};
+use crate::process;
 use crate::report::{Figure, How};
-use crate::rules::RuleSet;
-use crate::spawn::{Daemon, Wanted};
-use crate::workload::UrlStrings;
-use crate::{frame, process};
+use crate::spawn::{Daemon, Served, Wanted};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Size {
     runs: usize,
-    seconds: f64,
-    warm_up: f64,
+    times: Times,
     strings: usize,
-    entries: usize,
+    entries: u64,
+    peer_entries: u64,
+    asked: u64,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Expected {
-    known_min: f64,
-    known_max: f64,
+    url: Shares,
+    hashed: Shares,
 }
 
 #[derive(Debug, Deserialize)]
@@ -47,213 +46,184 @@ struct Case {
     name: String,
     keys: Keys,
     batch: usize,
-    connections: usize,
-    in_flight: usize,
     peer_batch: usize,
+    demand: Demand,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Keys {
-    Url,
-    Hashed,
-}
-
-/// What one kind of key is asked with: the snapshot, our requests by batch, the peer's keys.
-struct Material {
-    snapshot: Vec<u8>,
-    listed: Vec<String>,
-    asked: Vec<String>,
-    /// Beside `asked`, for hashed keys.
-    keys: Vec<[u8; 16]>,
-    generation: u64,
-}
+/// Bytes that memcached and Redis take for a key, as measured with keys of 16 bytes and values of 8; with room for what the allocator keeps.
+const PEER_BYTES: [u64; 2] = [100, 110];
+/// Left to everybody else.
+const RESERVE_BYTES: u64 = 2 << 30;
 
 /// All figures of the suite.
-pub fn run(setting: &Setting) -> io::Result<Results> {
+pub fn run(setting: &Setting) -> io::Result<Findings> {
     let definition: Definition<Size, Expected, Case> = definition(include_str!("../../definitions/peers.toml"))?;
     let size = if setting.small { &definition.small } else { &definition.full };
-    let cpus = process::cpus();
-    let (server_cpu, mut notes) = match cpus[..] {
-        [server, client, ..] => {
-            process::pin(None, client)?;
-            (Some(server), vec![format!("server on CPU {server}, client on CPU {client}")])
-        }
-        _ => (None, vec!["one CPU only: server and client share it".to_owned()]),
-    };
-    notes.extend(memcached_version().or(Some("memcached is not installed: no figures beside it".to_owned())));
-    let mut figures = Vec::new();
-    for keys in [Keys::Url, Keys::Hashed] {
-        let material = match keys {
-            Keys::Url => urls(setting, size)?,
-            Keys::Hashed => hashed(setting, size)?,
-        };
-        let bench = Bench::start(setting, size, &definition.expected, server_cpu, &material)?;
-        for case in definition.case.iter().filter(|case| case.keys == keys) {
-            figures.extend(bench.case(case)?);
-        }
-        bench.daemon.stop()?;
-    }
-    Ok(Results { name: definition.name, bias: definition.bias, figures, notes })
+    let mut notes = Vec::new();
+    let cpu = part_cpus(&mut notes)?;
+    notes.push(memcached_version().unwrap_or_else(|| "SKIPPED: memcached is not installed, there are no figures beside it".to_owned()));
+    notes.push(redis_version().unwrap_or_else(|| "SKIPPED: Redis is not installed, there are no figures beside it".to_owned()));
+    let mut bench = Bench { setting, size, cpu, figures: Vec::new(), discarded: Discarded::default() };
+    let cases = |keys| definition.case.iter().filter(move |case: &&Case| case.keys == keys);
+    bench.urls(&definition.expected.url, cases(Keys::Url))?;
+    bench.hashed(&definition.expected.hashed, cases(Keys::Hashed), &mut notes)?;
+    let Bench { figures, discarded, .. } = bench;
+    let results = Results { name: definition.name, bias: definition.bias, figures, notes };
+    Ok(Findings { results, curves: Vec::new(), discarded })
 }
 
 struct Bench<'a> {
     setting: &'a Setting,
     size: &'a Size,
-    expected: &'a Expected,
-    material: &'a Material,
-    daemon: Daemon,
-    null: Peer,
+    cpu: Option<usize>,
+    figures: Vec<Figure>,
+    discarded: Discarded,
+}
+
+/// Peers that are filled.
+struct Peers {
     memcached: Option<Peer>,
+    redis: Option<Peer>,
 }
 
-impl<'a> Bench<'a> {
-    fn start(setting: &'a Setting, size: &'a Size, expected: &'a Expected, cpu: Option<usize>, material: &'a Material) -> io::Result<Self> {
-        let daemon = Daemon::start(&Wanted { binary: &setting.verdictd, snapshot: &material.snapshot, cpu, limits: "" })?;
-        let null = Peer::null_server(&setting.verdict_perf, cpu)?;
-        let memcached = Peer::memcached(cpu, if setting.small { 64 } else { 4_096 })?;
-        if let Some(memcached) = &memcached {
-            memcached::fill(&TcpStream::connect(memcached.address)?, material.listed.iter().map(String::as_str))?;
-        }
-        Ok(Bench { setting, size, expected, material, daemon, null, memcached })
+/// What a case asks: our frames, and a peer's requests written in its own way.
+trait Material {
+    fn frames(&self, batch: usize) -> Pool;
+    fn peer_requests(&self, batch: usize, encode: fn(&mut Vec<u8>, &[&[u8]])) -> Pool;
+}
+
+impl Material for Urls {
+    fn frames(&self, batch: usize) -> Pool {
+        self.frames(batch)
+    }
+    fn peer_requests(&self, batch: usize, encode: fn(&mut Vec<u8>, &[&[u8]])) -> Pool {
+        self.peer_requests(batch, encode)
+    }
+}
+
+impl Material for Hashed {
+    fn frames(&self, batch: usize) -> Pool {
+        self.frames(batch)
+    }
+    fn peer_requests(&self, batch: usize, encode: fn(&mut Vec<u8>, &[&[u8]])) -> Pool {
+        self.peer_requests(batch, encode)
+    }
+}
+
+impl Bench<'_> {
+    fn urls<'c>(&mut self, shares: &Shares, cases: impl Iterator<Item = &'c Case>) -> io::Result<()> {
+        let urls = Urls::new(self.setting, shares, self.size.strings)?;
+        let peers = self.fill(urls.listed.len() as u64, || urls.listed.iter().map(|text| text.as_bytes()))?;
+        self.cases(&urls, &peers, Served::Bytes(&urls.snapshot), cases)
     }
 
-    fn case(&self, case: &Case) -> io::Result<Vec<Figure>> {
-        let requests = self.requests(case.batch);
-        let asked: Vec<&str> = self.material.asked.iter().map(String::as_str).collect();
-        let peer_requests = memcached::requests(&asked, case.peer_batch);
-        let (mut ours, mut null, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
-        let mut client_bound = Vec::new();
-        for _ in 0..self.setting.runs.unwrap_or(self.size.runs) {
-            let outcome = self.measure(case, self.daemon.address, self.daemon.pid(), &requests, &Binary)?;
-            self.check(&outcome, self.expected.known_min, self.expected.known_max)?;
-            ours.push(per_cpu_second(&outcome));
-            client_bound.push(utilization(&outcome));
-            null.push(per_cpu_second(&self.measure(case, self.null.address, self.null.pid(), &requests, &Binary)?));
-            if let Some(memcached) = &self.memcached {
-                let outcome = self.measure(case, memcached.address, memcached.pid(), &peer_requests, &memcached::Text)?;
-                self.check(&outcome, 0.49, 0.51)?;
-                theirs.push(per_cpu_second(&outcome));
+    fn hashed<'c>(&mut self, shares: &Shares, cases: impl Iterator<Item = &'c Case>, notes: &mut Vec<String>) -> io::Result<()> {
+        let entries = self.size.entries;
+        let table = Table::new(entries, self.setting)?;
+        let given = self.size.peer_entries.min(fitting()).min(entries);
+        notes.push(format!("hashed keys: {entries} entries in verdictd, the first {given} of them in each peer"));
+        self.figures.push(Figure::new("hash_entries", "entries", How::Counted, "verdictd", vec![entries as f64]));
+        self.figures.push(Figure::new("hash_peer_entries", "entries", How::Counted, "memcached, Redis", vec![given as f64]));
+        let hashed = Hashed::new(&table.snapshot()?, self.setting, shares, [entries, given, self.size.asked])?;
+        let peers = self.fill(given, || (0..given).map(material::text))?;
+        for (peer, name) in [(&peers.memcached, "memcached"), (&peers.redis, "redis")] {
+            if let Some(peer) = peer {
+                let bytes = process::resident_bytes(peer.pid())? as f64 / given as f64;
+                self.figures.push(Figure::new(format!("hash_{name}_bytes_per_entry"), "bytes", How::Measured, name, vec![bytes]));
             }
         }
-        let name = &case.name;
-        let figure = |of: &str, peer: &str, samples| Figure::new(format!("{name}_{of}"), "keys/CPU-s", How::Measured, peer, samples);
-        let (ours, null) = (figure("verdictd", "", ours), figure("null", "null server", null));
-        let mut figures = vec![Figure::ratio(format!("{name}_vs_null"), "null server, same bytes", &ours, &null)];
-        figures.push(Figure::new(format!("{name}_cpu_share"), "of wall clock", How::Measured, "", client_bound));
-        if !theirs.is_empty() {
-            let theirs = figure("memcached", "memcached", theirs);
-            let peer = format!("memcached get of {}", case.peer_batch);
-            figures.insert(0, Figure::ratio(format!("{name}_vs_memcached"), &peer, &ours, &theirs));
-            figures.push(theirs);
-        }
-        figures.extend([ours, null]);
-        Ok(figures)
+        self.cases(&hashed, &peers, table.served(), cases)
     }
 
-    fn requests(&self, batch: usize) -> Pool {
-        let mut pool = Pool::default();
-        let material = self.material;
-        if material.keys.is_empty() {
-            for asked in material.asked.chunks_exact(batch) {
-                pool.push(batch, |out| frame::lookup(out, 0, asked.iter().map(|url| (verdict_keys::Kind::Url as u8, url.as_bytes()))));
-            }
-        } else {
-            for keys in material.keys.chunks_exact(batch) {
-                pool.push(batch, |out| frame::lookup_hashed(out, 0, material.generation, 0, keys));
-            }
-        }
-        pool
-    }
-
-    fn measure<D: Dialect>(&self, case: &Case, address: std::net::SocketAddr, pid: u32, pool: &Pool, dialect: &D) -> io::Result<Outcome> {
-        let mut plan = Plan {
-            address,
-            connections: case.connections,
-            pace: Pace::Closed { in_flight: case.in_flight },
-            in_flight_max: 64,
-            warm_up: Duration::from_secs_f64(self.size.warm_up),
-            duration: Duration::from_secs_f64(self.size.seconds),
-            server_pid: Some(pid),
+    /// Both at once, each on a CPU of its own; then both on the servers' CPU.
+    fn fill<K: AsRef<[u8]>, I: Iterator<Item = K>>(&self, count: u64, keys: impl Fn() -> I + Sync) -> io::Result<Peers> {
+        let peers = Peers { memcached: Peer::memcached(None, count)?, redis: Peer::redis(None)? };
+        let [first, second] = match process::cpus() {
+            [first, second, ..] => [Some(*first), Some(*second)],
+            _ => [None; 2],
         };
-        // On a busy machine a short run may end before the server's clock ticks: a longer one then.
-        for _ in 0..4 {
-            let outcome = fleet::run(&plan, pool, dialect)?;
-            if outcome.server_cpu.is_some_and(|cpu| !cpu.is_zero()) {
-                return Ok(outcome);
+        let pin = |peer: &Option<Peer>, cpu: Option<usize>| match (peer, cpu) {
+            (Some(peer), Some(cpu)) => process::pin(peer.pid(), cpu),
+            _ => Ok(()),
+        };
+        pin(&peers.memcached, first)?;
+        pin(&peers.redis, second)?;
+        std::thread::scope(|scope| {
+            let redis = peers.redis.as_ref().map(|redis| scope.spawn(|| redis::fill(&TcpStream::connect(redis.address)?, keys())));
+            if let Some(memcached) = &peers.memcached {
+                memcached::fill(&TcpStream::connect(memcached.address)?, keys())?;
             }
-            plan.duration *= 2;
+            redis.map_or(Ok(()), |redis| redis.join().map_err(|_| io::Error::other("filling Redis panicked"))?)
+        })?;
+        pin(&peers.redis, first)?;
+        Ok(peers)
+    }
+
+    fn cases<'c>(
+        &mut self,
+        material: &impl Material,
+        peers: &Peers,
+        served: Served<'_>,
+        cases: impl Iterator<Item = &'c Case>,
+    ) -> io::Result<()> {
+        let daemon = Daemon::start(&Wanted { binary: &self.setting.verdictd, snapshot: served, cpu: self.cpu, limits: "" })?;
+        for case in cases {
+            let mut sides = vec![Side::new("verdictd", daemon.address, daemon.pid(), material.frames(case.batch), Binary)];
+            if let Some(peer) = &peers.memcached {
+                let pool = material.peer_requests(case.peer_batch, memcached::encode);
+                sides.push(Side::new("memcached", peer.address, peer.pid(), pool, memcached::Text));
+            }
+            if let Some(peer) = &peers.redis {
+                let pool = material.peer_requests(case.peer_batch, redis::encode);
+                sides.push(Side::new("redis", peer.address, peer.pid(), pool, redis::Resp));
+            }
+            let (costs, discarded) = cost::rounds(&sides, case.demand, self.size.times, self.setting.runs.unwrap_or(self.size.runs))?;
+            self.discarded = self.discarded.and(discarded);
+            self.note(case, &sides, &costs);
         }
-        Err(io::Error::other("the run was too short for the server's clock"))
+        daemon.stop()
     }
 
-    fn check(&self, outcome: &Outcome, least: f64, most: f64) -> io::Result<()> {
-        let known = outcome.tally.known as f64 / outcome.checked_keys.max(1) as f64;
-        // A short run asks only the first requests, whose share of listed keys may lie anywhere near a half.
-        let slack = if self.setting.small { 0.1 } else { 0.0 };
-        if outcome.tally.overloaded + outcome.tally.odd > 0 || !(least - slack..=most + slack).contains(&known) {
-            return Err(unexpected(&format!("{:?}; the known share", outcome.tally), known));
+    fn note(&mut self, case: &Case, sides: &[Side<'_>], costs: &[cost::Costs]) {
+        let name = &case.name;
+        let figures: Vec<Figure> = sides
+            .iter()
+            .zip(costs)
+            .map(|(side, costs)| {
+                let peer = if side.name == "verdictd" { "" } else { side.name };
+                Figure::new(format!("{name}_{}", side.name), "keys/CPU-s", How::Measured, peer, costs.keys_per_cpu_s.clone())
+            })
+            .collect();
+        for theirs in &figures[1..] {
+            let peer = format!("{} get of {}", theirs.peer, case.peer_batch);
+            self.figures.push(Figure::ratio(format!("{name}_vs_{}", theirs.peer), &peer, &figures[0], theirs));
         }
-        Ok(())
+        for (side, costs) in sides.iter().zip(costs) {
+            let share = costs.cpu_share.clone();
+            self.figures.push(Figure::new(format!("{name}_{}_cpu_share", side.name), "of wall clock", How::Measured, "", share));
+        }
+        self.figures.extend(figures);
     }
 }
 
-fn per_cpu_second(outcome: &Outcome) -> f64 {
-    outcome.keys as f64 / outcome.server_cpu.unwrap_or_default().as_secs_f64()
+/// How many keys both peers can hold beside what runs already.
+fn fitting() -> u64 {
+    process::available_bytes().saturating_sub(RESERVE_BYTES) / PEER_BYTES.iter().sum::<u64>()
 }
 
-/// The server's CPU time as a share of the wall clock: well below one, the client was the slower end.
-fn utilization(outcome: &Outcome) -> f64 {
-    outcome.server_cpu.unwrap_or_default().as_secs_f64() / outcome.elapsed.as_secs_f64()
-}
+/// Our table of hashed keys.
+struct Table(Vec<u8>);
 
-fn backend() -> io::Result<Selected> {
-    verdict_simd::detect().map_err(|error| io::Error::other(format!("{error:?}")))
-}
-
-fn urls(setting: &Setting, size: &Size) -> io::Result<Material> {
-    let corpus = Corpus::real_or_generated(if setting.small { 20_000 } else { 0 }, &setting.rng)?;
-    let strings = UrlStrings::of(&corpus);
-    let mut table = Corpus { sources: vec![("listed".into(), "unknown".into())], ..Corpus::default() };
-    let said = vote(0, Class::Malicious, 90, 1);
-    table.indicators.extend(strings.listed.iter().map(|text| Indicator { text: text.clone(), meant: Meant::Url, vote: said }));
-    let built = RuleSet::from_corpus(&table).compile(backend()?, Scheme::Full).map_err(io::Error::other)?;
-    let asked = strings.mixed(size.strings, &mut setting.rng.fork("peers"));
-    Ok(Material {
-        snapshot: built.bytes,
-        generation: built.generation,
-        asked: asked.into_iter().map(str::to_owned).collect(),
-        listed: strings.listed.iter().map(|text| text.to_string()).collect(),
-        keys: Vec::new(),
-    })
-}
-
-/// Digests made up from numbers; the peer's key is the number in 16 hexadecimal digits.
-fn hashed(setting: &Setting, size: &Size) -> io::Result<Material> {
-    let backend = backend()?;
-    let mut rng = setting.rng.fork("hashed keys");
-    let digest = |number: u64| Digest::Md5(u128::from(number).to_le_bytes());
-    let listed: Vec<u64> = (0..size.entries).map(|_| rng.bits()).collect();
-    let mut builder = Builder::new(Scheme::Full, b"verdict-perf", 0);
-    let source = builder.source(Source { name: "made-up files", licence: "none" });
-    for number in &listed {
-        builder.add(Rule::File(digest(*number)), vote(source, Class::Malicious, 90, 1)).map_err(io::Error::other)?;
+impl Table {
+    fn new(entries: u64, _setting: &Setting) -> io::Result<Self> {
+        material::hashed_table(entries).map(Table)
     }
-    let built = builder.build(backend).map_err(io::Error::other)?;
-    let snapshot = Snapshot::from_bytes(&built.bytes).map_err(io::Error::other)?;
-    let asked: Vec<u64> = (0..size.strings.max(256 * 64)).map(|_| if rng.one_in(2) { *rng.pick(&listed) } else { rng.bits() }).collect();
-    let key = |number: &u64| {
-        let key = seal(digest(*number).hash(backend, snapshot.schedule()));
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&key.lo.to_le_bytes());
-        bytes[8..].copy_from_slice(&key.hi.to_le_bytes());
-        bytes
-    };
-    Ok(Material {
-        keys: asked.iter().map(key).collect(),
-        generation: built.generation,
-        snapshot: built.bytes,
-        listed: listed.iter().map(|number| format!("{number:016x}")).collect(),
-        asked: asked.iter().map(|number| format!("{number:016x}")).collect(),
-    })
+
+    fn snapshot(&self) -> io::Result<Snapshot> {
+        Snapshot::from_bytes(&self.0).map_err(io::Error::other)
+    }
+
+    fn served(&self) -> Served<'_> {
+        Served::Bytes(&self.0)
+    }
 }

@@ -5,20 +5,21 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::Results;
+use super::cost::Discarded;
+use super::{Curve, Findings};
 use crate::report::Figure;
 
 /// As written to perf/records.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Record {
     suite: String,
     /// Seconds since 1970.
     at_s: u64,
     command: String,
     seed: u64,
-    version: &'static str,
+    version: String,
     commit: String,
     cpu: String,
     cpus: usize,
@@ -30,7 +31,12 @@ pub struct Record {
     load_before: f64,
     bias: String,
     notes: Vec<String>,
+    /// Runs that were not counted.
+    #[serde(default)]
+    discarded: Discarded,
     figures: Vec<Figure>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    curves: Vec<Curve>,
 }
 
 /// The first field of `/proc/loadavg`: who else uses this machine.
@@ -40,7 +46,8 @@ pub fn load() -> f64 {
 
 impl Record {
     /// Of a suite that ran just now; `load_before` was read before it began.
-    pub fn new(results: &Results, command: &str, seed: u64, load_before: f64) -> Self {
+    pub fn new(findings: &Findings, command: &str, seed: u64, load_before: f64) -> Self {
+        let Findings { results, curves, discarded } = findings;
         let after = |text: &str, key: &str| {
             let line = text.lines().find(|line| line.starts_with(key)).and_then(|line| line.split_once(':'));
             line.map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
@@ -51,10 +58,10 @@ impl Record {
             at_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
             command: command.to_owned(),
             seed,
-            version: env!("CARGO_PKG_VERSION"),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: output("git", &["rev-parse", "--short=12", "HEAD"]),
             cpu: after(&read("/proc/cpuinfo"), "model name"),
-            cpus: crate::process::cpus().len().max(std::thread::available_parallelism().map_or(1, usize::from)),
+            cpus: crate::process::cpus().len(),
             memory_kib: after(&read("/proc/meminfo"), "MemTotal").trim_end_matches(" kB").parse().unwrap_or(0),
             // The version, not the name that a builder gave it.
             kernel: read("/proc/sys/kernel/osrelease").trim().split('-').next().unwrap_or_default().to_owned(),
@@ -64,7 +71,9 @@ impl Record {
             load_before,
             bias: results.bias.clone(),
             notes: results.notes.clone(),
+            discarded: *discarded,
             figures: results.figures.clone(),
+            curves: curves.clone(),
         }
     }
 

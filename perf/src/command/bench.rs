@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use verdict_perf::bench::record::{self, Record};
 use verdict_perf::bench::{self, Setting, Suite};
+use verdict_perf::process;
 use verdict_perf::report::{self, Figure};
 use verdict_perf::seed::Rng;
 
@@ -35,6 +36,8 @@ pub struct Options {
 enum Name {
     All,
     Peers,
+    Echo,
+    Latency,
     Tables,
     Keys,
 }
@@ -47,22 +50,33 @@ pub fn run(options: &Options, seed: u64, rng: &Rng) -> io::Result<()> {
         eprintln!("not a release build: the figures mean nothing");
     }
     let mut figures: Vec<Figure> = Vec::new();
-    // `peers` last: it keeps this process to one CPU.
-    for (name, suite) in [(Name::Keys, Suite::Keys), (Name::Tables, Suite::Tables), (Name::Peers, Suite::Peers)] {
+    process::cpus();
+    // Those with servers last: they keep this thread to one CPU.
+    for (name, suite) in [
+        (Name::Keys, Suite::Keys),
+        (Name::Tables, Suite::Tables),
+        (Name::Echo, Suite::Echo),
+        (Name::Latency, Suite::Latency),
+        (Name::Peers, Suite::Peers),
+    ] {
         if options.suite != Name::All && options.suite != name {
             continue;
         }
         let load = record::load();
-        let results = bench::run(suite, &setting)?;
+        let findings = bench::run(suite, &setting)?;
+        let results = &findings.results;
         println!("{}\n{}", results.name, report::table(&results.figures));
         results.notes.iter().for_each(|note| println!("  {note}"));
         println!();
         if let Some(directory) = &options.record {
             let small = if options.small { " --small" } else { "" };
             let command = format!("verdict-perf bench {}{small}", results.name);
-            Record::new(&results, &command, seed, load).write(&directory.join(format!("{}.json", results.name)))?;
+            Record::new(&findings, &command, seed, load).write(&directory.join(format!("{}.json", results.name)))?;
         }
-        figures.extend(results.figures);
+        if findings.discarded.total() > 0 {
+            println!("  discarded: {:?}", findings.discarded);
+        }
+        figures.extend(findings.results.figures);
     }
     match &options.json {
         Some(path) => std::fs::write(path, serde_json::to_string_pretty(&figures)? + "\n"),

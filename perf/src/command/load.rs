@@ -126,17 +126,14 @@ fn run(common: &Common, pace: Pace, rng: &Rng) -> io::Result<(Outcome, Pool)> {
     let questions = workload::questions_of(kind, &corpus, &set, 200_000, rng);
     let pool = workload::frames(&questions, common.batch.into(), 1_024.min(4_000_000 / usize::from(common.batch)));
     if let Some(cpu) = common.cpu {
-        process::pin(None, cpu)?;
+        process::pin_this_thread(cpu)?;
     }
     process::raise_descriptor_limit(common.connections as u64 + 64);
     let plan = Plan {
-        address: common.connect,
-        connections: common.connections,
-        pace,
-        in_flight_max: 64,
         warm_up: Duration::from_secs_f64(common.warm_up),
         duration: Duration::from_secs_f64(common.seconds),
         server_pid: common.pid,
+        ..Plan::new(common.connect, common.connections, pace)
     };
     let outcome = fleet::run(&plan, &pool, &Binary)?;
     let told = outcome.tally;

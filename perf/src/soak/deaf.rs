@@ -23,7 +23,7 @@ use crate::rules::RuleSet;
 use crate::seed::Rng;
 use crate::soak::control::Control;
 use crate::soak::hostile::known;
-use crate::spawn::{Daemon, Wanted};
+use crate::spawn::{Daemon, Served, Wanted};
 
 /// What was seen.
 #[derive(Clone, Debug)]
@@ -58,7 +58,7 @@ pub fn run<B: Backend>(backend: B, binary: &Path, peers: usize, rng: &Rng) -> io
     let oracle = Oracle::new(&set, profile);
     let questions = questions::about(&set, &corpus.benign, 500, rng);
     let limits = format!("write_deadline_ms = {WRITE_DEADLINE_MS}\n");
-    let mut daemon = Daemon::start(&Wanted { binary, snapshot: &built.bytes, cpu: None, limits: &limits })?;
+    let mut daemon = Daemon::start(&Wanted { binary, snapshot: Served::Bytes(&built.bytes), cpu: None, limits: &limits })?;
     let before = process::resident_bytes(daemon.pid())?;
     let control = Control::start(daemon.address, known(&oracle, &questions))?;
     let address = daemon.address;

@@ -24,7 +24,7 @@ use crate::questions::{self, Questions};
 use crate::rules::RuleSet;
 use crate::seed::Rng;
 use crate::soak::control::{Control, Known};
-use crate::spawn::{Daemon, Wanted};
+use crate::spawn::{Daemon, Served, Wanted};
 
 /// Size of the check.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +75,7 @@ pub fn run<B: Backend>(backend: B, binary: &Path, size: Size, rng: &Rng) -> io::
     let questions = questions::about(&set, &corpus.benign, 5_000, rng);
     process::raise_descriptor_limit(size.connections as u64 + 512);
     let limits = format!("frame_deadline_ms = {FRAME_DEADLINE_MS}\nwrite_deadline_ms = {FRAME_DEADLINE_MS}\n");
-    let mut daemon = Daemon::start(&Wanted { binary, snapshot: &built.bytes, cpu: None, limits: &limits })?;
+    let mut daemon = Daemon::start(&Wanted { binary, snapshot: Served::Bytes(&built.bytes), cpu: None, limits: &limits })?;
     let result = check(&mut daemon, &oracle, &questions, size, rng);
     match result {
         Ok(report) => daemon.stop().map(|()| report),

@@ -24,7 +24,7 @@ use crate::oracle::Expected;
 use crate::process;
 use crate::rules::RuleSet;
 use crate::seed::Rng;
-use crate::spawn::{Daemon, Wanted, generation};
+use crate::spawn::{Daemon, Served, Wanted, generation};
 
 /// Size of the check.
 #[derive(Clone, Copy, Debug)]
@@ -65,20 +65,16 @@ const KEYS_PER_FRAME: usize = 64;
 pub fn run<B: Backend>(backend: B, binary: &Path, size: Size, rng: &Rng) -> io::Result<Report> {
     let base = Corpus::generated(size.rules, &rng.fork("swap"));
     let (a, b) = (Side::new(backend, &base, 'a')?, Side::new(backend, &base, 'b')?);
-    let daemon = Daemon::start(&Wanted { binary, snapshot: &a.bytes, cpu: None, limits: "queue_deadline_ms = 0\n" })?;
+    let daemon = Daemon::start(&Wanted { binary, snapshot: Served::Bytes(&a.bytes), cpu: None, limits: "queue_deadline_ms = 0\n" })?;
     daemon.keep_snapshot("a.snap", &a.bytes)?;
     daemon.keep_snapshot("b.snap", &b.bytes)?;
     let sides = HashMap::from([(a.generation, &a), (b.generation, &b)]);
     let pool = requests(&base, &mut rng.fork("swap requests"));
     let plan = Plan {
-        address: daemon.address,
-        connections: size.connections,
-        pace: Pace::Open { per_second: size.per_second },
-        in_flight_max: 64,
         warm_up: Duration::ZERO,
         // Ended by the last swap; each may take a second.
         duration: Duration::from_secs(30 + size.swaps as u64),
-        server_pid: None,
+        ..Plan::new(daemon.address, size.connections, Pace::Open { per_second: size.per_second })
     };
     let done = AtomicBool::new(false);
     let mut by_generation: HashMap<u64, u64> = HashMap::new();
@@ -92,7 +88,7 @@ pub fn run<B: Backend>(backend: B, binary: &Path, size: Size, rng: &Rng) -> io::
             &plan,
             &pool,
             &Binary,
-            |_, reply| {
+            |_, reply, _| {
                 let generation = witness(&sides, reply)?;
                 *by_generation.entry(generation).or_default() += 1;
                 Ok(())

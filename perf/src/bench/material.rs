@@ -1,0 +1,238 @@
+//! What servers are asked in the benches: a snapshot for ours, contents for the peers, and for every key what each must answer.
+//!
+//! ```text
+//! URLs     real strings, half of them listed; a tenth of the lists says *clean*; ours must answer as the naive oracle does
+//! hashed   number n is 16 bytes mix(n); n below `entries` is listed, every tenth of those clean; a peer's key is mix(n) in 16 digits
+//! ```
+//! A peer knows exactly the strings that it was given. Every answer of every run is compared with this, its first byte for ours (status and
+//! class), the number of values of each reply for a peer.
+
+use std::io;
+
+use verdict_keys::{Canonicalizer, Digest, Kind, Scheme};
+use verdict_simd::{Selected, seal};
+use verdict_tables::{Builder, Built, Class, Rule, Snapshot, Source};
+
+use super::{Setting, unexpected};
+use crate::data::{Corpus, Indicator, Meant, vote};
+use crate::fleet::Pool;
+use crate::frame;
+use crate::oracle::Oracle;
+use crate::rules::RuleSet;
+use crate::seed::Rng;
+use crate::workload::UrlStrings;
+
+/// Every tenth listed key is listed as clean.
+const CLEAN_EVERY: u64 = 10;
+
+/// What the answers must be, all in all.
+#[derive(Clone, Copy, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shares {
+    malicious_min: f64,
+    malicious_max: f64,
+    clean_min: f64,
+    clean_max: f64,
+}
+
+impl Shares {
+    /// Holds what is foretold against the definition.
+    fn check(&self, expected: &[u8], slack: f64) -> io::Result<()> {
+        let share = |class: Class| expected.iter().filter(|byte| **byte == ok(class)).count() as f64 / expected.len() as f64;
+        for (what, share, least, most) in [
+            ("the malicious share", share(Class::Malicious), self.malicious_min, self.malicious_max),
+            ("the clean share", share(Class::Clean), self.clean_min, self.clean_max),
+        ] {
+            if !(least - slack..=most + slack).contains(&share) {
+                return Err(unexpected(what, share));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// First byte of an answer with this class.
+fn ok(class: Class) -> u8 {
+    (class as u8) << 4
+}
+
+/// URLs: real ones where there are data files.
+pub struct Urls {
+    /// Our table.
+    pub snapshot: Vec<u8>,
+    /// What it was made of, for tables beside it.
+    pub rules: RuleSet,
+    /// The peers' contents.
+    pub listed: Vec<Box<str>>,
+    asked: Vec<String>,
+    expected: Vec<u8>,
+    given: Vec<u8>,
+}
+
+impl Urls {
+    /// `count` questions.
+    pub fn new(setting: &Setting, shares: &Shares, count: usize) -> io::Result<Self> {
+        let corpus = Corpus::real_or_generated(if setting.small { 20_000 } else { 0 }, &setting.rng)?;
+        let strings = UrlStrings::of(&corpus);
+        let mut table = Corpus { sources: vec![("listed".into(), "unknown".into())], ..Corpus::default() };
+        table.indicators.extend(strings.listed.iter().zip(0..).map(|(text, number)| Indicator {
+            text: text.clone(),
+            meant: Meant::Url,
+            vote: said(0, number),
+        }));
+        let mut rules = RuleSet::from_corpus(&table);
+        let built = rules.compile(backend()?, Scheme::Full).map_err(io::Error::other)?;
+        let profile = Snapshot::from_bytes(&built.bytes).map_err(io::Error::other)?.profile().clone();
+        let oracle = Oracle::new(&rules, profile);
+        let asked: Vec<String> = strings.mixed(count, &mut setting.rng.fork("peers")).into_iter().map(str::to_owned).collect();
+        let mut canonicalizer = Canonicalizer::new();
+        let mut foretold = |url: &String| {
+            let told = oracle.answer(&mut canonicalizer, Kind::Url as u8, url.as_bytes());
+            told.status | ok(told.class)
+        };
+        let expected: Vec<u8> = asked.iter().map(&mut foretold).collect();
+        shares.check(&expected, if setting.small { 0.1 } else { 0.0 })?;
+        let held: std::collections::HashSet<&str> = strings.listed.iter().map(|text| &**text).collect();
+        let given = asked.iter().map(|url| u8::from(held.contains(url.as_str()))).collect();
+        Ok(Urls { snapshot: built.bytes, rules, listed: strings.listed, asked, expected, given })
+    }
+
+    /// The same table with this many files in it that nobody asks for.
+    pub fn snapshot_with_files(&self, files: u64) -> io::Result<Built> {
+        let mut builder = Builder::new(Scheme::Full, b"verdict-perf", 0);
+        let source = builder.source(Source { name: "listed", licence: "unknown" });
+        for (subject, vote) in &self.rules.rules {
+            builder.add(subject.as_rule(), *vote).map_err(io::Error::other)?;
+        }
+        for number in 0..files {
+            builder.add(Rule::File(digest(number)), said(source, number)).map_err(io::Error::other)?;
+        }
+        builder.build(backend()?).map_err(io::Error::other)
+    }
+
+    /// Our frames of `batch` URLs.
+    pub fn frames(&self, batch: usize) -> Pool {
+        let mut pool = Pool::default();
+        for (asked, expected) in self.asked.chunks_exact(batch).zip(self.expected.chunks_exact(batch)) {
+            pool.push_expecting(expected, |out| frame::lookup(out, 0, asked.iter().map(|url| (Kind::Url as u8, url.as_bytes()))));
+        }
+        pool
+    }
+
+    /// A peer's requests of `batch` URLs.
+    pub fn peer_requests(&self, batch: usize, encode: impl Fn(&mut Vec<u8>, &[&[u8]])) -> Pool {
+        let asked: Vec<&[u8]> = self.asked.iter().map(String::as_bytes).collect();
+        peer_pool(&asked, &self.given, batch, encode)
+    }
+}
+
+/// Keys that the client hashed.
+pub struct Hashed {
+    keys: Vec<[u8; 16]>,
+    texts: Vec<[u8; 16]>,
+    expected: Vec<u8>,
+    given: Vec<u8>,
+    generation: u64,
+}
+
+impl Hashed {
+    /// `count` questions of a table of `entries`, half of them listed there. A peer holds `given` of the same keys, and is asked for those, half and half, as well.
+    pub fn new(snapshot: &Snapshot, setting: &Setting, shares: &Shares, [entries, given, count]: [u64; 3]) -> io::Result<Self> {
+        let mut rng = setting.rng.fork("hashed keys");
+        let (mut keys, mut texts, mut expected, mut held) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let backend = backend()?;
+        for _ in 0..count {
+            let is_listed = rng.one_in(2);
+            let number = if is_listed { rng.bits() % given.min(entries) } else { entries + rng.bits() % entries };
+            keys.push(key(backend, snapshot, number));
+            texts.push(text(number));
+            expected.push(if is_listed { ok(said(0, number).class) } else { 0 });
+            held.push(u8::from(is_listed));
+        }
+        shares.check(&expected, if setting.small { 0.1 } else { 0.0 })?;
+        Ok(Hashed { keys, texts, expected, given: held, generation: snapshot.generation() })
+    }
+
+    /// Our frames of `batch` keys.
+    pub fn frames(&self, batch: usize) -> Pool {
+        let mut pool = Pool::default();
+        for (keys, expected) in self.keys.chunks_exact(batch).zip(self.expected.chunks_exact(batch)) {
+            pool.push_expecting(expected, |out| frame::lookup_hashed(out, 0, self.generation, 0, keys));
+        }
+        pool
+    }
+
+    /// A peer's requests of `batch` keys.
+    pub fn peer_requests(&self, batch: usize, encode: impl Fn(&mut Vec<u8>, &[&[u8]])) -> Pool {
+        let asked: Vec<&[u8]> = self.texts.iter().map(|text| &text[..]).collect();
+        peer_pool(&asked, &self.given, batch, encode)
+    }
+}
+
+fn peer_pool(asked: &[&[u8]], given: &[u8], batch: usize, encode: impl Fn(&mut Vec<u8>, &[&[u8]])) -> Pool {
+    let mut pool = Pool::default();
+    for (asked, given) in asked.chunks_exact(batch).zip(given.chunks_exact(batch)) {
+        pool.push_expecting(given, |out| encode(out, asked));
+    }
+    pool
+}
+
+/// A snapshot of the numbers below `entries`.
+pub fn hashed_table(entries: u64) -> io::Result<Vec<u8>> {
+    let mut builder = Builder::new(Scheme::Full, b"verdict-perf", 0);
+    let source = builder.source(Source { name: "made-up files", licence: "none" });
+    for number in 0..entries {
+        builder.add(Rule::File(digest(number)), said(source, number)).map_err(io::Error::other)?;
+    }
+    Ok(builder.build(backend()?).map_err(io::Error::other)?.bytes)
+}
+
+/// What the lists say of their entry of this number.
+fn said(source: u16, number: u64) -> verdict_tables::Vote {
+    if number.is_multiple_of(CLEAN_EVERY) { vote(source, Class::Clean, 10, 0) } else { vote(source, Class::Malicious, 90, 1) }
+}
+
+fn digest(number: u64) -> Digest {
+    Digest::Md5(u128::from(Rng::mixed(number)).to_le_bytes())
+}
+
+/// The key of a number, as a client that hashes by itself sends it.
+fn key(backend: Selected, snapshot: &Snapshot, number: u64) -> [u8; 16] {
+    let key = seal(digest(number).hash(backend, snapshot.schedule()));
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&key.lo.to_le_bytes());
+    bytes[8..].copy_from_slice(&key.hi.to_le_bytes());
+    bytes
+}
+
+/// The key of a number in a peer: 16 hexadecimal digits.
+pub fn text(number: u64) -> [u8; 16] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mixed = Rng::mixed(number);
+    std::array::from_fn(|at| DIGITS[(mixed >> (60 - 4 * at)) as usize & 15])
+}
+
+/// The best backend of this machine.
+pub fn backend() -> io::Result<Selected> {
+    verdict_simd::detect().map_err(|error| io::Error::other(format!("{error:?}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_has_sixteen_digits_of_its_own() {
+        let texts: std::collections::HashSet<[u8; 16]> = (0..10_000).map(text).collect();
+        assert_eq!(texts.len(), 10_000);
+        assert!(texts.iter().all(|text| text.iter().all(u8::is_ascii_hexdigit)));
+    }
+
+    #[test]
+    fn shares_outside_of_the_definition_are_refused() {
+        let shares = Shares { malicious_min: 0.4, malicious_max: 0.5, clean_min: 0.0, clean_max: 0.1 };
+        assert!(shares.check(&[0x30, 0, 0x30, 0, 0], 0.0).is_ok());
+        assert!(shares.check(&[0x30, 0, 0x10, 0, 0x30], 0.0).is_err());
+        assert!(shares.check(&[0x30, 0, 0, 0, 0], 0.0).is_err());
+    }
+}

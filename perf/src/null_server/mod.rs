@@ -1,0 +1,154 @@
+//! A server that does nothing with what it is asked: the price of moving the bytes.
+//!
+//! ```text
+//! connection ─► read ─► for each complete frame: an ANSWERS of the right size, all unknown ─► write
+//! blocking   one thread a connection            epoll   one thread, one set            io_uring   one thread, one ring
+//! ```
+//! All frames of one read are answered by one write, which is the least that a server with this transport can do; whatever the daemon
+//! costs more than this, it spends on verdicts. Questions are counted from the header and never looked at. Three twins, because the
+//! cheapest way to move bytes differs with their number: a figure beside the null server is beside the cheapest of them.
+
+mod blocking;
+mod epoll;
+
+use std::io;
+use std::net::SocketAddr;
+
+use clap::ValueEnum;
+
+use crate::frame::{self, HEAD_BYTES, KEYS_MAX, Received};
+
+/// The generation in every answer.
+pub const GENERATION: u64 = 0x6C6C_756E;
+
+/// How the bytes are moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Twin {
+    /// A thread a connection, which sleeps in read.
+    Blocking,
+    /// One thread, one epoll set.
+    Epoll,
+}
+
+impl Twin {
+    /// All of them.
+    pub const ALL: [Twin; 2] = [Twin::Blocking, Twin::Epoll];
+
+    /// As figures name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Twin::Blocking => "blocking",
+            Twin::Epoll => "epoll",
+        }
+    }
+}
+
+/// Listens and serves until the process ends; `ready` is told the address.
+pub fn serve(twin: Twin, address: SocketAddr, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
+    match twin {
+        Twin::Blocking => blocking::serve(address, ready),
+        Twin::Epoll => epoll::serve(address, ready),
+    }
+}
+
+/// Bytes that came and are not answered yet, of one connection.
+struct Inbox {
+    bytes: Vec<u8>,
+    filled: usize,
+}
+
+impl Inbox {
+    fn new() -> Self {
+        Inbox { bytes: vec![0u8; frame::FRAME_BYTES_MAX + 64 * 1024], filled: 0 }
+    }
+
+    /// Where the next bytes go.
+    fn room(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.filled..]
+    }
+
+    /// Answers every complete frame, `read` more bytes being there.
+    fn answer_all(&mut self, read: usize, out: &mut Vec<u8>) -> io::Result<()> {
+        self.filled += read;
+        let mut taken = 0;
+        while let Some(received) = Received::first(&self.bytes[taken..self.filled]).map_err(io::Error::other)? {
+            answer(&received, out);
+            taken += received.bytes();
+        }
+        self.bytes.copy_within(taken..self.filled, 0);
+        self.filled -= taken;
+        Ok(())
+    }
+}
+
+/// Room for the largest answer.
+fn outbox() -> Vec<u8> {
+    Vec::with_capacity(HEAD_BYTES + 8 + 8 * KEYS_MAX)
+}
+
+fn answer(received: &Received<'_>, out: &mut Vec<u8>) {
+    let start = out.len();
+    frame::unknown_answers(out, received.request_id, GENERATION, received.count);
+    if received.kind == frame::PING {
+        out[start + 4] = frame::PONG;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[test]
+    fn answers_every_frame_with_as_many_unknowns() {
+        Twin::ALL.into_iter().for_each(answers_in_order);
+    }
+
+    fn answers_in_order(twin: Twin) {
+        let (send, receive) = std::sync::mpsc::channel();
+        std::thread::spawn(move || serve(twin, ([127, 0, 0, 1], 0).into(), |address| send.send(address).unwrap()));
+        let address = receive.recv().unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        let mut request = Vec::new();
+        for id in 1..=3u32 {
+            frame::lookup(&mut request, id, (0..id).map(|_| (2u8, &b"a.example"[..])));
+        }
+        // In two pieces, the cut within a header.
+        stream.write_all(&request[..50]).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        stream.write_all(&request[50..]).unwrap();
+        let mut reply = vec![0; 3 * (HEAD_BYTES + 8) + 6 * 8];
+        stream.read_exact(&mut reply).unwrap();
+        let mut rest = &reply[..];
+        for id in 1..=3u32 {
+            let received = Received::first(rest).unwrap().unwrap();
+            assert_eq!((received.request_id, received.generation()), (id, Some(GENERATION)));
+            assert_eq!(received.answers().map(|answers| answers.len()), Some(id as usize));
+            rest = &rest[received.bytes()..];
+        }
+        assert_eq!(crate::spawn::generation(address).unwrap(), GENERATION);
+    }
+
+    #[test]
+    fn a_peer_that_does_not_read_gets_everything_in_the_end() {
+        for twin in Twin::ALL {
+            let (send, receive) = std::sync::mpsc::channel();
+            std::thread::spawn(move || serve(twin, ([127, 0, 0, 1], 0).into(), |address| send.send(address).unwrap()));
+            let mut stream = TcpStream::connect(receive.recv().unwrap()).unwrap();
+            let mut request = Vec::new();
+            frame::lookup(&mut request, 1, (0..4_000).map(|_| (2u8, &b"a"[..])));
+            let frames = 400;
+            let mut writing = stream.try_clone().unwrap();
+            let writer = std::thread::spawn(move || (0..frames).try_for_each(|_| writing.write_all(&request)));
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            let mut reply = vec![0; HEAD_BYTES + 8 + 8 * 4_000];
+            for _ in 0..frames {
+                stream.read_exact(&mut reply).unwrap();
+                assert_eq!(Received::first(&reply).unwrap().unwrap().count, 4_000, "{twin:?}");
+            }
+            writer.join().unwrap().unwrap();
+        }
+    }
+}
