@@ -7,6 +7,7 @@
 //! differential: ours against two browsers' parsers, a million mutated URLs
 //! prefixes ─► snapshot, rivals ─► addresses: ten million equal answers
 //! bench: peers, echo, latency, tables, keys, each a definition in perf/definitions and a record in perf/records
+//!                                                                                └─► plot: the same as SVG
 //! ```
 //! Nothing of the product depends on this crate; it depends on whatever it measures. Random choices come from one printed seed.
 #![forbid(unsafe_code)]
@@ -19,6 +20,7 @@ pub mod fleet;
 pub mod frame;
 pub mod null_server;
 pub mod oracle;
+pub mod plot;
 pub mod prefixes;
 pub mod process;
 pub mod questions;
@@ -29,4 +31,5 @@ pub mod rules;
 pub mod seed;
 pub mod soak;
 pub mod spawn;
+pub mod targets;
 pub mod workload;

@@ -40,6 +40,8 @@ enum Command {
     Differential(command::differential::Options),
     /// Figures beside peers on this machine.
     Bench(command::bench::Options),
+    /// Pictures of records, as SVG.
+    Plot(command::plot::Options),
 }
 
 #[derive(Args)]
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
         Command::NullServer(options) => serve_nothing(&options),
         Command::Differential(options) => command::differential::run(&options, &rng),
         Command::Bench(options) => command::bench::run(&options, cli.seed, &rng),
+        Command::Plot(options) => command::plot::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

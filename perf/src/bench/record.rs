@@ -14,29 +14,31 @@ use crate::report::Figure;
 /// As written to perf/records.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Record {
-    suite: String,
+    pub(crate) suite: String,
     /// Seconds since 1970.
-    at_s: u64,
-    command: String,
-    seed: u64,
-    version: String,
-    commit: String,
-    cpu: String,
-    cpus: usize,
-    memory_kib: u64,
-    kernel: String,
-    huge_pages: String,
-    toolchain: String,
-    backend: String,
-    load_before: f64,
-    bias: String,
-    notes: Vec<String>,
+    pub(crate) at_s: u64,
+    pub(crate) command: String,
+    pub(crate) seed: u64,
+    pub(crate) version: String,
+    pub(crate) commit: String,
+    #[serde(default = "x86_64")]
+    pub(crate) arch: String,
+    pub(crate) cpu: String,
+    pub(crate) cpus: usize,
+    pub(crate) memory_kib: u64,
+    pub(crate) kernel: String,
+    pub(crate) huge_pages: String,
+    pub(crate) toolchain: String,
+    pub(crate) backend: String,
+    pub(crate) load_before: f64,
+    pub(crate) bias: String,
+    pub(crate) notes: Vec<String>,
     /// Runs that were not counted.
     #[serde(default)]
-    discarded: Discarded,
-    figures: Vec<Figure>,
+    pub(crate) discarded: Discarded,
+    pub(crate) figures: Vec<Figure>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    curves: Vec<Curve>,
+    pub(crate) curves: Vec<Curve>,
 }
 
 /// The first field of `/proc/loadavg`: who else uses this machine.
@@ -60,6 +62,7 @@ impl Record {
             seed,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: output("git", &["rev-parse", "--short=12", "HEAD"]),
+            arch: std::env::consts::ARCH.to_owned(),
             cpu: after(&read("/proc/cpuinfo"), "model name"),
             cpus: crate::process::cpus().len(),
             memory_kib: after(&read("/proc/meminfo"), "MemTotal").trim_end_matches(" kB").parse().unwrap_or(0),
@@ -77,10 +80,20 @@ impl Record {
         }
     }
 
+    /// One that was written.
+    pub fn read(path: &Path) -> io::Result<Self> {
+        serde_json::from_slice(&std::fs::read(path)?).map_err(|error| io::Error::other(format!("{}: {error}", path.display())))
+    }
+
     /// Written whole.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         std::fs::write(path, serde_json::to_string_pretty(self)? + "\n")
     }
+}
+
+/// Of the first records, which do not say.
+fn x86_64() -> String {
+    "x86_64".to_owned()
 }
 
 fn read(path: &str) -> String {

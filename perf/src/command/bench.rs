@@ -9,6 +9,7 @@ use verdict_perf::bench::{self, Setting, Suite};
 use verdict_perf::process;
 use verdict_perf::report::{self, Figure};
 use verdict_perf::seed::Rng;
+use verdict_perf::{plot, targets};
 
 #[derive(Args)]
 pub struct Options {
@@ -18,7 +19,7 @@ pub struct Options {
     /// Write the figures here, an array of objects; without it they are only printed.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write a record of each suite into this directory: SUITE.json with samples, machine, kernel, toolchain, backend and bias.
+    /// Write a record of each suite into this directory: SUITE.json with samples, machine, kernel, toolchain, backend and bias, and pictures of it.
     #[arg(long, value_name = "DIRECTORY")]
     record: Option<PathBuf>,
     /// A second instead of minutes: shows that it works, its figures mean nothing.
@@ -66,12 +67,15 @@ pub fn run(options: &Options, seed: u64, rng: &Rng) -> io::Result<()> {
         let findings = bench::run(suite, &setting)?;
         let results = &findings.results;
         println!("{}\n{}", results.name, report::table(&results.figures));
+        print!("{}", targets::lines(&results.figures)?);
         results.notes.iter().for_each(|note| println!("  {note}"));
         println!();
         if let Some(directory) = &options.record {
             let small = if options.small { " --small" } else { "" };
             let command = format!("verdict-perf bench {}{small}", results.name);
-            Record::new(&findings, &command, seed, load).write(&directory.join(format!("{}.json", results.name)))?;
+            let record = Record::new(&findings, &command, seed, load);
+            record.write(&directory.join(format!("{}.json", results.name)))?;
+            plot::pictures(&record, directory)?;
         }
         if findings.discarded.total() > 0 {
             println!("  discarded: {:?}", findings.discarded);

@@ -4,5 +4,6 @@ pub mod addresses;
 pub mod bench;
 pub mod differential;
 pub mod load;
+pub mod plot;
 pub mod replay;
 pub mod soak;
