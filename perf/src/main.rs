@@ -38,6 +38,8 @@ enum Command {
     NullServer(NullServer),
     /// A million mutated real URLs through our canonicaliser and two browsers' parsers.
     Differential(command::differential::Options),
+    /// A snapshot of made-up pre-hashed keys, as large as wanted: how long it takes, and how much memory.
+    Large(command::large::Options),
     /// Figures beside peers on this machine.
     Bench(command::bench::Options),
     /// Pictures of records, as SVG.
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
         Command::Closed(options) => command::load::closed(&options, &rng),
         Command::NullServer(options) => serve_nothing(&options),
         Command::Differential(options) => command::differential::run(&options, &rng),
+        Command::Large(options) => command::large::run(&options),
         Command::Bench(options) => command::bench::run(&options, cli.seed, &rng),
         Command::Plot(options) => command::plot::run(&options),
     };

@@ -44,8 +44,17 @@ fn stat_ticks(stat: &str) -> Option<u64> {
 
 /// Resident memory in bytes (`VmRSS`).
 pub fn resident_bytes(pid: u32) -> io::Result<u64> {
+    status_bytes(pid, "VmRSS:")
+}
+
+/// The most that ever was resident, in bytes (`VmHWM`).
+pub fn peak_resident_bytes(pid: u32) -> io::Result<u64> {
+    status_bytes(pid, "VmHWM:")
+}
+
+fn status_bytes(pid: u32, name: &str) -> io::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).and_then(|rest| rest.split_ascii_whitespace().next());
+    let kib = status.lines().find_map(|line| line.strip_prefix(name)).and_then(|rest| rest.split_ascii_whitespace().next());
     kib.and_then(|kib| kib.parse::<u64>().ok()).map(|kib| kib * 1024).ok_or(io::ErrorKind::InvalidData.into())
 }
 

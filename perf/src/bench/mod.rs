@@ -12,6 +12,7 @@ pub mod echo;
 pub mod hash;
 pub mod instructions;
 pub mod keys;
+pub mod large;
 pub mod latency;
 pub mod lpm;
 pub mod material;
