@@ -33,11 +33,6 @@ impl Rng {
         ((u128::from(self.bits()) * bound as u128) >> 64) as usize
     }
 
-    /// A bijection of numbers that leaves no pattern: distinct numbers give distinct results.
-    pub fn mixed(number: u64) -> u64 {
-        mix(number.wrapping_add(0x9E37_79B9_7F4A_7C15))
-    }
-
     /// True once in `n` draws on average.
     pub fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0

@@ -11,7 +11,8 @@ use serde::Deserialize;
 use verdict_tables::Snapshot;
 
 use super::cost::{self, Demand, Discarded, Side, Times};
-use super::material::{Hashed, Shares, Urls, hashed_table};
+use super::large::Large;
+use super::material::{self, Hashed, Shares, Urls};
 use super::servers::{Peer, part_cpus};
 use super::{Curve, Definition, Findings, Results, Setting, definition};
 use crate::fleet::{Binary, Nothing, Pool};
@@ -88,7 +89,7 @@ fn material(setting: &Setting, size: &Size, expected: &Expected, keys: Keys) -> 
             (std::mem::take(&mut urls.snapshot), Box::new(move |batch| urls.frames(batch)))
         }
         Keys::Hashed => {
-            let bytes = hashed_table(size.entries)?;
+            let bytes = std::fs::read(Large::get(material::backend()?, size.entries)?.path)?;
             let snapshot = Snapshot::from_bytes(&bytes).map_err(io::Error::other)?;
             let hashed = Hashed::new(&snapshot, setting, &expected.hashed, [size.entries, size.entries, size.asked])?;
             (bytes, Box::new(move |batch| hashed.frames(batch)))

@@ -65,6 +65,7 @@ pub fn run(setting: &Setting) -> io::Result<Findings> {
         curves: Vec::new(),
         discarded: Discarded::default(),
         lag_us: Vec::new(),
+        notes,
     };
     let daemon = Daemon::start(&Wanted { binary: &setting.verdictd, snapshot: Served::Bytes(&urls.snapshot), cpu, limits: "" })?;
     let saturation = bench.saturation(&daemon)?;
@@ -72,7 +73,7 @@ pub fn run(setting: &Setting) -> io::Result<Findings> {
     bench.by_load(&daemon, saturation)?;
     daemon.stop()?;
     bench.while_swapping(&urls, saturation / 2.0)?;
-    let Bench { figures, curves, discarded, .. } = bench;
+    let Bench { figures, curves, discarded, mut notes, .. } = bench;
     notes.push(format!(
         "{:.0} frames/s of {} URLs are half of saturation, over {} connections",
         saturation / 2.0,
@@ -94,6 +95,7 @@ struct Bench<'a> {
     discarded: Discarded,
     /// p99.9 of the generator's own lateness, of every run.
     lag_us: Vec<f64>,
+    notes: Vec<String>,
 }
 
 /// One server at one rate: a value a round, and all rounds together.
@@ -135,6 +137,11 @@ pub(super) fn percentiles(histogram: &Histogram<u64>) -> Vec<(f64, f64)> {
     tails.into_iter().filter(|tail| enough(*tail)).map(|tail| (tail, histogram.value_at_quantile(1.0 - 1.0 / tail) as f64 / 1e3)).collect()
 }
 
+/// p99.9 of the generator's own lateness.
+fn late_ns(outcome: &Outcome) -> u64 {
+    outcome.lag.value_at_quantile(0.999)
+}
+
 impl Bench<'_> {
     fn plan(&self, address: SocketAddr, pace: Pace) -> Plan {
         Plan {
@@ -164,8 +171,10 @@ impl Bench<'_> {
         Ok(median)
     }
 
-    /// A run at a fixed rate in which the generator kept its schedule and nobody was told to come again; None where there was none in a few tries.
-    fn open(&mut self, plan: &Plan, run: impl Fn(&Plan) -> io::Result<Outcome>) -> io::Result<Option<Outcome>> {
+    /// A run at a fixed rate, repeated a few times until the generator kept its schedule and nobody was told to come again: the least late
+    /// run, and whether it counts.
+    fn open(&mut self, plan: &Plan, run: impl Fn(&Plan) -> io::Result<Outcome>) -> io::Result<(Outcome, bool)> {
+        let mut best: Option<Outcome> = None;
         for _ in 0..=RETRIES {
             let outcome = run(plan)?;
             if outcome.tally.odd > 0 || outcome.tally.wrong > outcome.tally.overloaded {
@@ -174,16 +183,19 @@ impl Bench<'_> {
                     outcome.tally.known as f64 / outcome.checked_keys as f64,
                 ));
             }
-            self.lag_us.push(outcome.lag.value_at_quantile(0.999) as f64 / 1e3);
+            self.lag_us.push(late_ns(&outcome) as f64 / 1e3);
             if outcome.lagged_beyond(self.size.lag_us_max * 1_000) {
                 self.discarded.generator_lagged += 1;
             } else if outcome.tally.overloaded > 0 || outcome.behind {
                 self.discarded.overloaded += 1;
             } else {
-                return Ok(Some(outcome));
+                return Ok((outcome, true));
+            }
+            if best.as_ref().is_none_or(|best| late_ns(&outcome) < late_ns(best)) {
+                best = Some(outcome);
             }
         }
-        Ok(None)
+        best.map(|best| (best, false)).ok_or_else(|| io::Error::other("there was no run"))
     }
 
     fn beside_null_servers(&mut self, daemon: &Daemon, per_second: f64) -> io::Result<()> {
@@ -192,27 +204,22 @@ impl Bench<'_> {
         let mut found = vec![Percentiles::new("verdictd")];
         found.extend(nulls.iter().map(|(twin, _)| Percentiles::new(&format!("null_{}", twin.name()))));
         let pool = self.pool.clone();
+        let mut rounds = Vec::new();
         for round in 0..self.runs() {
-            let mut outcomes: Vec<Option<Outcome>> = vec![None; found.len()];
+            let mut outcomes: Vec<Option<(Outcome, bool)>> = vec![None; found.len()];
             for turn in 0..found.len() {
                 let at = (round + turn) % found.len();
                 let address = if at == 0 { daemon.address } else { nulls[at - 1].1.address };
                 let plan = self.plan(address, Pace::Open { per_second });
-                outcomes[at] = match at {
+                outcomes[at] = Some(match at {
                     0 => self.open(&plan, |plan| fleet::run(plan, &pool, &Binary))?,
                     _ => self.open(&plan, |plan| fleet::run(plan, &pool, &Nothing))?,
-                };
+                });
             }
-            // A round counts whole or not at all: ratios are of neighbours in time.
-            if outcomes.iter().all(Option::is_some) {
-                found.iter_mut().zip(outcomes.iter().flatten()).try_for_each(|(found, outcome)| found.note(outcome))?;
-            }
+            rounds.push(outcomes.into_iter().flatten().collect::<Vec<_>>());
         }
-        if found[0].all.is_empty() {
-            return Err(io::Error::other(format!(
-                "no round in which the generator kept its schedule, the machine is too busy: {:?}",
-                self.discarded
-            )));
+        for round in self.counted(rounds) {
+            found.iter_mut().zip(&round).try_for_each(|(found, (outcome, _))| found.note(outcome))?;
         }
         for (at, (_, quantile)) in QUANTILES.iter().enumerate() {
             let figures: Vec<Figure> = found.iter().map(|percentiles| percentiles.figure(at)).collect();
@@ -225,6 +232,20 @@ impl Bench<'_> {
         }
         self.curves.extend(found.iter().map(|percentiles| percentiles.curve("half of saturation")));
         Ok(())
+    }
+
+    /// A round counts whole or not at all: ratios are of neighbours in time. Where none does, the least late one stands for them, and the record says so.
+    fn counted(&mut self, mut rounds: Vec<Vec<(Outcome, bool)>>) -> Vec<Vec<(Outcome, bool)>> {
+        let late = |round: &Vec<(Outcome, bool)>| round.iter().map(|(outcome, _)| late_ns(outcome)).max().unwrap_or(0);
+        let all = rounds.len();
+        rounds.sort_by_key(|round| (!round.iter().all(|(_, counts)| *counts), late(round)));
+        let good = rounds.iter().take_while(|round| round.iter().all(|(_, counts)| *counts)).count();
+        if good == 0 {
+            let us = rounds.first().map_or(0, late) / 1_000;
+            self.notes.push(format!("UNSOUND: the generator kept its schedule in none of {all} rounds; in the least late one, which is shown, it was {us} us late (p99.9)"));
+        }
+        rounds.truncate(good.max(1));
+        rounds
     }
 
     /// p50, p99 and p99.9 at several rates. A rate that cannot be kept is part of the picture, and so is not done again.
@@ -253,6 +274,7 @@ impl Bench<'_> {
         let mut plan = self.plan(SocketAddr::from(([127, 0, 0, 1], 0)), Pace::Open { per_second });
         let seen = swap::run(self.setting, self.size, urls, &mut plan, &self.pool, self.cpu)?;
         self.discarded.generator_lagged += seen.lagged;
+        self.notes.extend(seen.note);
         self.figures.extend(seen.figures);
         self.curves.extend(seen.curves);
         Ok(())

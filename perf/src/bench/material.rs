@@ -2,27 +2,27 @@
 //!
 //! ```text
 //! URLs     real strings, half of them listed; a tenth of the lists says *clean*; ours must answer as the naive oracle does
-//! hashed   number n is 16 bytes mix(n); n below `entries` is listed, every tenth of those clean; a peer's key is mix(n) in 16 digits
+//! hashed   numbers as in `large`: n below `entries` is listed as malicious; a peer's key is the word of n in 16 digits
 //! ```
 //! A peer knows exactly the strings that it was given. Every answer of every run is compared with this, its first byte for ours (status and
 //! class), the number of values of each reply for a peer.
 
 use std::io;
 
-use verdict_keys::{Canonicalizer, Digest, Kind, Scheme};
-use verdict_simd::{Selected, seal};
+use verdict_keys::{Canonicalizer, Kind, Scheme};
+use verdict_simd::Selected;
 use verdict_tables::{Builder, Built, Class, Rule, Snapshot, Source};
 
+use super::large::{self, Large};
 use super::{Setting, unexpected};
 use crate::data::{Corpus, Indicator, Meant, vote};
 use crate::fleet::Pool;
 use crate::frame;
 use crate::oracle::Oracle;
 use crate::rules::RuleSet;
-use crate::seed::Rng;
 use crate::workload::UrlStrings;
 
-/// Every tenth listed key is listed as clean.
+/// Every tenth listed URL is listed as clean.
 const CLEAN_EVERY: u64 = 10;
 
 /// What the answers must be, all in all.
@@ -105,7 +105,7 @@ impl Urls {
             builder.add(subject.as_rule(), *vote).map_err(io::Error::other)?;
         }
         for number in 0..files {
-            builder.add(Rule::File(digest(number)), said(source, number)).map_err(io::Error::other)?;
+            builder.add(Rule::File(large::digest(number)), said(source, number)).map_err(io::Error::other)?;
         }
         builder.build(backend()?).map_err(io::Error::other)
     }
@@ -146,7 +146,7 @@ impl Hashed {
             let number = if is_listed { rng.bits() % given.min(entries) } else { entries + rng.bits() % entries };
             keys.push(key(backend, snapshot, number));
             texts.push(text(number));
-            expected.push(if is_listed { ok(said(0, number).class) } else { 0 });
+            expected.push(if is_listed { ok(Class::Malicious) } else { 0 });
             held.push(u8::from(is_listed));
         }
         shares.check(&expected, if setting.small { 0.1 } else { 0.0 })?;
@@ -177,39 +177,25 @@ fn peer_pool(asked: &[&[u8]], given: &[u8], batch: usize, encode: impl Fn(&mut V
     pool
 }
 
-/// A snapshot of the numbers below `entries`.
-pub fn hashed_table(entries: u64) -> io::Result<Vec<u8>> {
-    let mut builder = Builder::new(Scheme::Full, b"verdict-perf", 0);
-    let source = builder.source(Source { name: "made-up files", licence: "none" });
-    for number in 0..entries {
-        builder.add(Rule::File(digest(number)), said(source, number)).map_err(io::Error::other)?;
-    }
-    Ok(builder.build(backend()?).map_err(io::Error::other)?.bytes)
-}
-
-/// What the lists say of their entry of this number.
+/// What the lists of URLs say of their entry of this number.
 fn said(source: u16, number: u64) -> verdict_tables::Vote {
     if number.is_multiple_of(CLEAN_EVERY) { vote(source, Class::Clean, 10, 0) } else { vote(source, Class::Malicious, 90, 1) }
 }
 
-fn digest(number: u64) -> Digest {
-    Digest::Md5(u128::from(Rng::mixed(number)).to_le_bytes())
-}
-
 /// The key of a number, as a client that hashes by itself sends it.
 fn key(backend: Selected, snapshot: &Snapshot, number: u64) -> [u8; 16] {
-    let key = seal(digest(number).hash(backend, snapshot.schedule()));
+    let key = Large::key(backend, snapshot.schedule(), number);
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&key.lo.to_le_bytes());
     bytes[8..].copy_from_slice(&key.hi.to_le_bytes());
     bytes
 }
 
-/// The key of a number in a peer: 16 hexadecimal digits.
+/// The key of a number in a peer: its word in 16 hexadecimal digits.
 pub fn text(number: u64) -> [u8; 16] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mixed = Rng::mixed(number);
-    std::array::from_fn(|at| DIGITS[(mixed >> (60 - 4 * at)) as usize & 15])
+    let word = large::word(number);
+    std::array::from_fn(|at| DIGITS[(word >> (60 - 4 * at)) as usize & 15])
 }
 
 /// The best backend of this machine.

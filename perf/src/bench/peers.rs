@@ -14,6 +14,7 @@ use verdict_tables::Snapshot;
 
 use super::cost::{self, Demand, Discarded, Side, Times};
 use super::echo::Keys;
+use super::large::Large;
 use super::material::{self, Hashed, Shares, Urls};
 use super::servers::{Peer, memcached_version, part_cpus, redis_version};
 use super::{Definition, Findings, Results, Setting, definition, memcached, redis};
@@ -119,12 +120,15 @@ impl Bench<'_> {
 
     fn hashed<'c>(&mut self, shares: &Shares, cases: impl Iterator<Item = &'c Case>, notes: &mut Vec<String>) -> io::Result<()> {
         let entries = self.size.entries;
-        let table = Table::new(entries, self.setting)?;
+        let table = Large::get(material::backend()?, entries)?;
         let given = self.size.peer_entries.min(fitting()).min(entries);
         notes.push(format!("hashed keys: {entries} entries in verdictd, the first {given} of them in each peer"));
         self.figures.push(Figure::new("hash_entries", "entries", How::Counted, "verdictd", vec![entries as f64]));
         self.figures.push(Figure::new("hash_peer_entries", "entries", How::Counted, "memcached, Redis", vec![given as f64]));
-        let hashed = Hashed::new(&table.snapshot()?, self.setting, shares, [entries, given, self.size.asked])?;
+        // Only for its key: the daemon has memory of its own for it.
+        let snapshot = Snapshot::load(&table.path).map_err(io::Error::other)?;
+        let hashed = Hashed::new(&snapshot, self.setting, shares, [entries, given, self.size.asked])?;
+        drop(snapshot);
         let peers = self.fill(given, || (0..given).map(material::text))?;
         for (peer, name) in [(&peers.memcached, "memcached"), (&peers.redis, "redis")] {
             if let Some(peer) = peer {
@@ -132,7 +136,7 @@ impl Bench<'_> {
                 self.figures.push(Figure::new(format!("hash_{name}_bytes_per_entry"), "bytes", How::Measured, name, vec![bytes]));
             }
         }
-        self.cases(&hashed, &peers, table.served(), cases)
+        self.cases(&hashed, &peers, Served::File(&table.path), cases)
     }
 
     /// Both at once, each on a CPU of its own; then both on the servers' CPU.
@@ -209,21 +213,4 @@ impl Bench<'_> {
 /// How many keys both peers can hold beside what runs already.
 fn fitting() -> u64 {
     process::available_bytes().saturating_sub(RESERVE_BYTES) / PEER_BYTES.iter().sum::<u64>()
-}
-
-/// Our table of hashed keys.
-struct Table(Vec<u8>);
-
-impl Table {
-    fn new(entries: u64, _setting: &Setting) -> io::Result<Self> {
-        material::hashed_table(entries).map(Table)
-    }
-
-    fn snapshot(&self) -> io::Result<Snapshot> {
-        Snapshot::from_bytes(&self.0).map_err(io::Error::other)
-    }
-
-    fn served(&self) -> Served<'_> {
-        Served::Bytes(&self.0)
-    }
 }

@@ -8,6 +8,7 @@ pub(super) struct Kind {
     pub subtitle: &'static str,
     pub x: &'static str,
     pub y: &'static str,
+    unit: &'static str,
     /// Of the x axis.
     scale: fn(&[&Curve], (i32, i32)) -> Scale,
     label: fn(f64) -> String,
@@ -20,6 +21,7 @@ pub(super) fn kind(plot: &str) -> Option<Kind> {
             subtitle: "latency from the intended start of a frame to its whole reply, by percentile; both axes logarithmic",
             x: "percentile of frames",
             y: "microseconds",
+            unit: "µs at the last point",
             scale: |curves, pixels| Scale::log(xs(curves), pixels).marked(&[1.0, 2.0, 10.0, 100.0, 1e3, 1e4, 1e5]),
             label: percentile,
         },
@@ -27,6 +29,7 @@ pub(super) fn kind(plot: &str) -> Option<Kind> {
             subtitle: "latency from the intended start of a frame to its whole reply, open loop; logarithmic",
             x: "share of saturation that is asked",
             y: "microseconds",
+            unit: "µs at the last point",
             scale: |_, pixels| Scale::share(pixels),
             label: |share| format!("{:.0} %", 100.0 * share),
         },
@@ -34,6 +37,7 @@ pub(super) fn kind(plot: &str) -> Option<Kind> {
             subtitle: "the server's own CPU time (user and system) for a key, by keys in a frame; both axes logarithmic",
             x: "keys in a frame",
             y: "CPU nanoseconds a key",
+            unit: "ns at the last point",
             scale: |curves, pixels| {
                 let mut marks: Vec<f64> = xs(curves).collect();
                 marks.sort_by(f64::total_cmp);
@@ -78,7 +82,7 @@ pub(super) fn draw(title: &str, kind: &Kind, curves: &[&Curve], foot: &[String])
             let from = curve.points.last().map_or(right, |(last, _)| x.at(*last));
             canvas.line(vec![(from + 5, y.at(*end)), (right + 12, place)], colour, 1)?;
             canvas.text((right + 16, place - 7), &curve.name, 13, colour, Side::Left)?;
-            canvas.text((right + 16, place + 8), &format!("{} at the end", short(*end)), 11, INK, Side::Left)?;
+            canvas.text((right + 16, place + 8), &format!("{} {}", short(*end), kind.unit), 11, INK, Side::Left)?;
         }
         Ok(())
     })
