@@ -126,14 +126,14 @@ impl Percentiles {
     }
 
     fn curve(&self, group: &str) -> Curve {
-        Curve { plot: "percentiles".into(), group: group.into(), name: self.name.clone(), points: percentiles(&self.all) }
+        Curve { plot: "percentiles".into(), group: group.into(), name: self.name.replace('_', ", "), points: percentiles(&self.all) }
     }
 }
 
 /// (1 / (1 - quantile), microseconds), as far as there are values for.
 pub(super) fn percentiles(histogram: &Histogram<u64>) -> Vec<(f64, f64)> {
     let enough = |tail: f64| histogram.len() as f64 >= 10.0 * tail;
-    let tails = [1.0, 1.25, 1.6, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0, 40.0, 100.0, 200.0, 400.0, 1e3, 2e3, 4e3, 1e4, 2e4, 4e4, 1e5];
+    let tails = [1.25, 1.6, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0, 40.0, 100.0, 200.0, 400.0, 1e3, 2e3, 4e3, 1e4, 2e4, 4e4, 1e5];
     tails.into_iter().filter(|tail| enough(*tail)).map(|tail| (tail, histogram.value_at_quantile(1.0 - 1.0 / tail) as f64 / 1e3)).collect()
 }
 
@@ -264,7 +264,7 @@ impl Bench<'_> {
         self.curves.extend(points.into_iter().zip(QUANTILES).map(|(points, (_, quantile))| Curve {
             plot: "load".into(),
             group: group.into(),
-            name: quantile.into(),
+            name: quantile.replace("999", "99.9"),
             points,
         }));
         Ok(())

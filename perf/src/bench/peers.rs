@@ -152,6 +152,7 @@ impl Bench<'_> {
         };
         pin(&peers.memcached, first)?;
         pin(&peers.redis, second)?;
+        eprintln!("filling memcached and Redis with {count} keys each ...");
         std::thread::scope(|scope| {
             let redis = peers.redis.as_ref().map(|redis| scope.spawn(|| redis::fill(&TcpStream::connect(redis.address)?, keys())));
             if let Some(memcached) = &peers.memcached {

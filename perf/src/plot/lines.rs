@@ -22,7 +22,7 @@ pub(super) fn kind(plot: &str) -> Option<Kind> {
             x: "percentile of frames",
             y: "microseconds",
             unit: "µs at the last point",
-            scale: |curves, pixels| Scale::log(xs(curves), pixels).marked(&[1.0, 2.0, 10.0, 100.0, 1e3, 1e4, 1e5]),
+            scale: |curves, pixels| Scale::log(xs(curves), pixels).marked(&[2.0, 10.0, 100.0, 1e3, 1e4, 1e5]),
             label: percentile,
         },
         "load" => Kind {
@@ -80,7 +80,7 @@ pub(super) fn draw(title: &str, kind: &Kind, curves: &[&Curve], foot: &[String])
         let places = apart(&ends.iter().map(|value| y.at(*value)).collect::<Vec<_>>(), 32);
         for ((curve, colour), (end, place)) in curves.iter().zip(COLOURS.into_iter().cycle()).zip(ends.iter().zip(places)) {
             let from = curve.points.last().map_or(right, |(last, _)| x.at(*last));
-            canvas.line(vec![(from + 5, y.at(*end)), (right + 12, place)], colour, 1)?;
+            canvas.line(vec![(from + 6, y.at(*end)), (right + 12, place)], FAINT, 1)?;
             canvas.text((right + 16, place - 7), &curve.name, 13, colour, Side::Left)?;
             canvas.text((right + 16, place + 8), &format!("{} {}", short(*end), kind.unit), 11, INK, Side::Left)?;
         }
