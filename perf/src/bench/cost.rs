@@ -64,13 +64,16 @@ impl Discarded {
     }
 }
 
+/// Asks a server by a plan.
+type Run<'a> = Box<dyn Fn(&Plan) -> io::Result<Outcome> + 'a>;
+
 /// One server as it is asked.
 pub struct Side<'a> {
     /// As figures name it.
     pub name: &'a str,
     address: SocketAddr,
     pid: u32,
-    run: Box<dyn Fn(&Plan) -> io::Result<Outcome> + 'a>,
+    run: Run<'a>,
     requests: usize,
 }
 
