@@ -95,7 +95,7 @@ fn small_benches_work_and_write_their_figures() {
     for key in ["cpu", "kernel", "toolchain", "backend", "bias", "command"] {
         assert!(record[key].as_str().is_some_and(|text| !text.is_empty()), "{key}: {record}");
     }
-    for picture in ["peers-ratios.svg", "echo-ratios.svg", "echo-cost_by_batch-urls.svg", "latency-percentiles-half-of-saturation.svg"] {
+    for picture in ["echo-ratios.svg", "echo-cost_by_batch-urls.svg", "latency-percentiles-half-of-saturation.svg"] {
         let svg = std::fs::read_to_string(directory.join(picture)).unwrap_or_default();
         assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{picture}: {svg}");
     }
