@@ -108,6 +108,8 @@ pub struct Batch {
 #[derive(Debug, Default)]
 struct Arrays {
     items: Vec<Item>,
+    /// Items of one key and of the form of the first item.
+    singles: usize,
     keys: Vec<Key128>,
     hosts: Vec<Hash128>,
     paths: Vec<Hash128>,
@@ -134,6 +136,7 @@ impl Batch {
     /// Forgets all questions, keeps all memory.
     pub fn clear(&mut self) {
         self.arrays.items.clear();
+        self.arrays.singles = 0;
         self.arrays.keys_used = 0;
         self.arrays.sealed = 0;
         self.arrays.paths_used = 0;
@@ -157,6 +160,12 @@ impl Batch {
     /// many keys do not.
     pub fn finish(&mut self) {
         self.arrays.seal();
+    }
+
+    /// The form of all items, if all are of one form that has one key each: then item `i` is key `i`.
+    pub fn single_keys(&self) -> Option<Form> {
+        let form = self.items().first()?.form;
+        (self.arrays.singles == self.items().len()).then_some(form)
     }
 
     /// First-wave keys of all items. Panics if a question came after [`Batch::finish`]: a bug of the caller, never of a peer.
@@ -372,6 +381,7 @@ impl Arrays {
         self.hosts[self.keys_used] = Hash128::default();
         self.keys_used += 1;
         self.sealed = self.keys_used;
+        self.singles += usize::from(self.items.first().is_none_or(|first| first.form == form));
         self.items.push(Item { hosts, ..Item::without_keys(form) });
     }
 

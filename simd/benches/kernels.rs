@@ -74,7 +74,7 @@ fn pair(c: &mut Criterion) {
 /// Buckets in L1: the compare alone. What memory costs is for the benches of the tables.
 fn probe(c: &mut Criterion) {
     let buckets: Vec<Bucket> =
-        (0..256).map(|i| Bucket { tags: std::array::from_fn(|slot| i * 5 + slot as u64), refs: [1; 5], spare: 0 }).collect();
+        (0..256).map(|i| Bucket { tags: std::array::from_fn(|slot| i * 5 + slot as u64), refs: [1; 5], away: 0 }).collect();
     let at: Vec<u32> = (0..64).map(|i| i * 97 % 256).collect();
     let tags: Vec<u64> = at.iter().enumerate().map(|(i, &at)| u64::from(at) * 5 + i as u64 % 9).collect();
     let mut group = c.benchmark_group("probe");

@@ -28,6 +28,7 @@ mod aarch64 {
 mod x86_64 {
     pub mod avx2;
     pub mod avx512;
+    mod lines;
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -92,8 +93,8 @@ pub struct Bucket {
     pub tags: [u64; 5],
     /// What each entry refers to; 0 marks an empty slot.
     pub refs: [u32; 5],
-    /// Always zero.
-    pub spare: u32,
+    /// Two bits of each entry that would be at home here and is kept elsewhere; see FORMAT.md.
+    pub away: u32,
 }
 
 const _: () = assert!(size_of::<Bucket>() == 64 && align_of::<Bucket>() == 64);

@@ -377,7 +377,7 @@ fn probe_everywhere<B: Backend>(backend: B) -> Outcome {
         let few = [0, 1, !0, 1 << 63, random.next()];
         let mut tag = || if random.below(3) == 0 { few[random.below(5)] } else { random.next() };
         let tags = std::array::from_fn(|_| tag());
-        Bucket { tags, refs: std::array::from_fn(|_| tag() as u32), spare: 0 }
+        Bucket { tags, refs: std::array::from_fn(|_| tag() as u32), away: 0 }
     };
     let buckets: Vec<Bucket> = (0..64).map(|_| bucket(&mut random)).collect();
     let mut compared = 0;
@@ -423,7 +423,7 @@ fn page_edges<B: Backend>(backend: B) -> Outcome {
         }
     }
     for edge in [Edge::First, Edge::Last] {
-        let bucket = Bucket { tags: [1, 2, 3, 4, 5], refs: [9; 5], spare: 0 };
+        let bucket = Bucket { tags: [1, 2, 3, 4, 5], refs: [9; 5], away: 0 };
         let buckets: &[Bucket] = bytemuck::cast_slice(island.place(bytemuck::bytes_of(&bucket), edge));
         let mut hits = [0; 5];
         backend.probe(buckets, &[0; 5], &bucket.tags, &mut hits);

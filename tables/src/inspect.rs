@@ -19,8 +19,6 @@ pub struct Stats {
     pub slots: u64,
     /// Lines of the exact table, 64 bytes each.
     pub buckets: u64,
-    /// Seed groups of the exact table, 1 byte each.
-    pub seed_groups: u64,
     /// Shards of the exact table.
     pub shards: u32,
     /// Used slots among all slots, 0.0 to 1.0.
@@ -41,9 +39,9 @@ impl Stats {
         self.rules.iter().map(|(_, count)| count).sum()
     }
 
-    /// Bytes of seeds and buckets per used slot; 0 for an empty table.
+    /// Bytes of buckets per used slot; 0 for an empty table.
     pub fn bytes_per_slot(&self) -> f64 {
-        if self.slots == 0 { 0.0 } else { (self.buckets * 64 + self.seed_groups) as f64 / self.slots as f64 }
+        if self.slots == 0 { 0.0 } else { (self.buckets * 64) as f64 / self.slots as f64 }
     }
 }
 
@@ -57,7 +55,6 @@ impl Snapshot {
             rules: RuleKind::ALL.into_iter().map(|kind| (kind, header.rules[kind as usize])).collect(),
             slots: header.slots,
             buckets: view.table.buckets.len() as u64,
-            seed_groups: view.table.seeds.len() as u64,
             shards: header.shards,
             load: header.slots as f64 / (view.table.buckets.len() * SLOTS) as f64,
             verdicts: view.templates.len() as u64 - 1,

@@ -1,9 +1,9 @@
 //! The bytes of a snapshot file. FORMAT.md tells the same with all meanings.
 //!
 //! ```text
-//! 0        256                1344        4096                         multiple of 4096
+//! 0        256                1280        4096                         multiple of 4096
 //! +--------+------------------+--- 0 ... --+----------+-----+----------+----
-//! | Header | 17 SectionEntry  |            | section  | 0.. | section  | ...
+//! | Header | 16 SectionEntry  |            | section  | 0.. | section  | ...
 //! +--------+------------------+------------+----------+-----+----------+----
 //!   |        kind, element size, offset,     ^ each starts at a multiple of 4096, in the order of its kind;
 //!   |        bytes, count, SHA-256             between them zeros
@@ -23,7 +23,7 @@ const _: () = assert!(cfg!(target_endian = "little"), "snapshots are viewed in p
 /// First bytes of a snapshot; the line feed catches text-mode copies.
 pub const MAGIC: [u8; 8] = *b"VERDICT\n";
 /// Version of everything in this file.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Size of the header page and alignment of sections, in bytes. Fixed by the format, not by the machine.
 pub const PAGE: usize = 4096;
 
@@ -49,8 +49,8 @@ pub struct Header {
     pub host_labels_max: u8,
     /// Bound of the profile.
     pub path_prefixes_max: u8,
-    /// A seed group's number shifted right by this is its shard.
-    pub shard_shift: u8,
+    /// Zero.
+    pub zero: u8,
     /// Entries of the section table.
     pub section_count: u32,
     /// Key of the persisted hash; neither half is zero.
@@ -99,9 +99,7 @@ const _: () = assert!(size_of::<Header>() + Section::ALL.len() * size_of::<Secti
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Section {
-    /// `u8` per seed group of the exact table.
-    Seeds = 1,
-    /// `Bucket`s of the exact table.
+    /// `Bucket`s of the exact table. Number 1 was that of version 2's seeds.
     Buckets = 2,
     /// `Verdict` by id; element 0 is all zero.
     Templates = 3,
@@ -137,8 +135,7 @@ pub enum Section {
 
 impl Section {
     /// All of them, in file order.
-    pub const ALL: [Self; 17] = [
-        Self::Seeds,
+    pub const ALL: [Self; 16] = [
         Self::Buckets,
         Self::Templates,
         Self::Records,
@@ -159,13 +156,13 @@ impl Section {
 
     /// Place in `ALL`.
     pub const fn index(self) -> usize {
-        self as usize - 1
+        self as usize - 2
     }
 
     /// Size of one element in bytes.
     pub const fn element_bytes(self) -> usize {
         match self {
-            Self::Seeds | Self::Strings | Self::PublicSuffixes | Self::SignatureText => 1,
+            Self::Strings | Self::PublicSuffixes | Self::SignatureText => 1,
             Self::SourceSets => 2,
             Self::Root4 | Self::Nodes4 | Self::Verdicts6 | Self::Blocks6 | Self::LongVerdicts6 => 4,
             Self::LongEnds6 => 8,
@@ -181,7 +178,6 @@ impl Section {
     /// As errors and the inspector call it.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Seeds => "seeds",
             Self::Buckets => "buckets",
             Self::Templates => "templates",
             Self::Records => "records",

@@ -15,6 +15,7 @@
 mod build;
 mod describe;
 mod error;
+mod flat;
 mod inspect;
 pub mod layout;
 mod lookup;
@@ -26,6 +27,7 @@ mod table;
 mod verdict;
 mod verify;
 mod view;
+mod wave;
 
 pub use build::{Builder, Built, Phase, Prepared, Progress, SOURCES_MAX, TracedVote, VOTES_MAX, fingerprint};
 pub use describe::Description;

@@ -8,8 +8,8 @@
 //! each     match becomes a weight; the heaviest of an item wins; its template is the answer
 //! ```
 //!
-//! Lines touched: one seed byte and one bucket per key, hit or miss; one template per hit. A URL whose hosts are unlisted
-//! costs its host suffixes and nothing more. Within a wave, seeds are asked for two chunks ahead and buckets one chunk ahead of the probe.
+//! Lines touched: one bucket per key, seldom two (`table`, `wave`); one template per hit. A URL whose hosts are unlisted
+//! costs its host suffixes and nothing more. Batches of nothing but digests, or of nothing but clients' keys, are one wave from end to end.
 //!
 //! A weight is one number, so that "which rule wins" is `max`:
 //! ```text
@@ -24,20 +24,17 @@ use std::ops::Range;
 use verdict_keys::{Address, Batch, Form, Item, Text, Texts};
 use verdict_simd::{Backend, Kernel, Key128, prefetch};
 
+use crate::flat::Flat;
 use crate::layout::{SignatureEntry, slot};
 use crate::lpm::gather::Addresses;
 use crate::signatures::{Place, Signatures};
 use crate::snapshot::Snapshot;
-use crate::table::Table;
 use crate::verdict::{Status, Verdict};
 use crate::view::View;
+use crate::wave::{Sink, Wave};
 
 /// Items whose probes overlap; bounds the second wave's memory: at most BLOCK * 17 hosts * 18 paths.
 const BLOCK: usize = 256;
-/// Keys between asking for a line and needing it. More than the line-fill buffers of any core, few enough to stay in L1.
-const CHUNK: usize = 64;
-/// Seeds beyond this are prefetched: they do not stay in L2.
-const SEEDS_NEAR_BYTES: usize = 256 << 10;
 
 /// Working space of one shard; allocates nothing once warm.
 #[derive(Default)]
@@ -68,6 +65,10 @@ struct Leg {
 pub fn lookup<B: Backend>(backend: B, snapshot: &Snapshot, batch: &Batch, scratch: &mut Scratch, verdicts: &mut [Verdict]) {
     assert_eq!(batch.items().len(), verdicts.len());
     let view = snapshot.view();
+    if let Some(form) = batch.single_keys() {
+        let mut flat = Flat::new(&view, batch.keys(), form, verdicts);
+        return scratch.probes.wave.run(backend, view.table, batch.keys(), &mut flat);
+    }
     assert!(!snapshot.reads_texts() || batch.texts().kept(), "Batch::keep_texts, where Snapshot::reads_texts");
     for (number, (items, verdicts)) in batch.items().chunks(BLOCK).zip(verdicts.chunks_mut(BLOCK)).enumerate() {
         let mut best = std::mem::take(&mut scratch.best);
@@ -310,20 +311,25 @@ fn key_range(items: &[Item]) -> Range<usize> {
 /// What a slot of the first wave says about the item itself.
 #[inline]
 fn first_wave_weight(view: &View<'_>, item: &Item, host: usize, reference: u32) -> Option<Weight> {
+    if item.form != Form::Web {
+        return single_weight(view, item.form, reference);
+    }
+    let applies = reference & slot::LEAF == 0 && (host == 0 || reference & slot::SELF == 0);
+    (applies && reference & slot::ID != 0).then(|| Weight::new(view, reference, Rank::Host, 0, host))
+}
+
+/// What a slot says about an item of one key.
+#[inline]
+pub(crate) fn single_weight(view: &View<'_>, form: Form, reference: u32) -> Option<Weight> {
     let own = reference & slot::SELF != 0;
     let leaf = reference & slot::LEAF != 0;
-    let applies = match item.form {
-        Form::Web => !leaf && (host == 0 || !own),
+    let applies = match form {
         Form::Exact => true,
         Form::Hashed { suffix, prefix } => !(suffix && own || prefix && leaf),
-        Form::Address | Form::Unparseable | Form::Unsupported => false,
+        Form::Web | Form::Address | Form::Unparseable | Form::Unsupported => false,
     };
-    let rank = match (item.form, leaf) {
-        (Form::Web, _) => Rank::Host,
-        (_, true) => Rank::KeyLeaf,
-        (_, false) => Rank::Key,
-    };
-    (applies && reference & slot::ID != 0).then(|| Weight::new(view, reference, rank, 0, host))
+    let rank = if leaf { Rank::KeyLeaf } else { Rank::Key };
+    (applies && reference & slot::ID != 0).then(|| Weight::new(view, reference, rank, 0, 0))
 }
 
 /// How many of the item's paths may have entries under this host.
@@ -371,10 +377,10 @@ enum Rank {
 
 /// A match as a number: the heavier wins.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Weight(u64);
+pub(crate) struct Weight(u64);
 
 impl Weight {
-    const NONE: Self = Self(0);
+    pub(crate) const NONE: Self = Self(0);
 
     #[inline]
     fn new(view: &View<'_>, reference: u32, form: Rank, path: usize, host: usize) -> Self {
@@ -402,7 +408,7 @@ impl Weight {
         (self.0 >> 56) as u8
     }
 
-    const fn id(self) -> u32 {
+    pub(crate) const fn id(self) -> u32 {
         self.0 as u32 & slot::ID
     }
 
@@ -440,12 +446,10 @@ struct Found {
     reference: u32,
 }
 
-/// One wave: every key to its bucket, every bucket compared.
+/// A wave whose hits are wanted as a list.
 #[derive(Default)]
 struct Probes {
-    at: Vec<u32>,
-    tags: Vec<u64>,
-    hits: Vec<u8>,
+    wave: Wave,
     /// In the order of the keys.
     found: Vec<Found>,
 }
@@ -454,58 +458,26 @@ impl Probes {
     /// Leaves in `found` every used slot whose tag is that of a key.
     fn run<B: Backend>(&mut self, backend: B, view: &View<'_>, keys: &[Key128]) {
         self.found.clear();
-        if self.at.len() < keys.len() {
-            self.at.resize(keys.len(), 0);
-            self.tags.resize(keys.len(), 0);
-            self.hits.resize(keys.len(), 0);
-        }
-        let chunks = keys.len().div_ceil(CHUNK);
-        let range = |chunk: usize| chunk * CHUNK..keys.len().min((chunk + 1) * CHUNK);
-        let far = view.table.seeds.len() > SEEDS_NEAR_BYTES;
-        for step in 0..chunks + 2 {
-            if far && step < chunks {
-                prefetch_seeds(&view.table, &keys[range(step)]);
-            }
-            if (1..=chunks).contains(&step) {
-                self.locate(&view.table, keys, range(step - 1));
-            }
-            if step >= 2 {
-                self.probe(backend, view, range(step - 2));
-            }
-        }
-    }
-
-    #[inline]
-    fn locate(&mut self, table: &Table<'_>, keys: &[Key128], range: Range<usize>) {
-        let keys = &keys[range.clone()];
-        for ((key, at), tag) in keys.iter().zip(&mut self.at[range.clone()]).zip(&mut self.tags[range]) {
-            *at = table.locate(*key);
-            *tag = key.lo;
-            prefetch(table.buckets, *at as usize);
-        }
-    }
-
-    #[inline]
-    fn probe<B: Backend>(&mut self, backend: B, view: &View<'_>, range: Range<usize>) {
-        let buckets = view.table.buckets;
-        backend.probe(buckets, &self.at[range.clone()], &self.tags[range.clone()], &mut self.hits[range.clone()]);
-        for (offset, hits) in self.hits[range.clone()].iter().enumerate() {
-            let mut hits = *hits;
-            while hits != 0 {
-                let key = range.start + offset;
-                let reference = buckets[self.at[key] as usize].refs[hits.trailing_zeros() as usize];
-                hits &= hits - 1;
-                if reference != 0 {
-                    prefetch(view.templates, (reference & slot::ID) as usize);
-                    self.found.push(Found { key: key as u32, reference });
-                }
-            }
-        }
+        self.wave.run(backend, view.table, keys, &mut List { view, keys, found: &mut self.found });
     }
 }
 
-fn prefetch_seeds(table: &Table<'_>, keys: &[Key128]) {
-    for key in keys {
-        prefetch(table.seeds, table.geometry.group(key.hi) as usize);
+struct List<'a, 'b> {
+    view: &'a View<'b>,
+    keys: &'a [Key128],
+    found: &'a mut Vec<Found>,
+}
+
+impl Sink for List<'_, '_> {
+    #[inline(always)]
+    fn take(&mut self, first: usize, refs: &[u32]) {
+        for (key, reference) in (first..).zip(refs).filter(|(_, reference)| **reference != 0) {
+            if Wave::is_several(*reference) {
+                self.view.table.each(self.keys[key], |reference| self.found.push(Found { key: key as u32, reference }));
+            } else {
+                prefetch(self.view.templates, (reference & slot::ID) as usize);
+                self.found.push(Found { key: key as u32, reference: *reference });
+            }
+        }
     }
 }

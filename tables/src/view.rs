@@ -36,12 +36,10 @@ impl<'a> View<'a> {
             let Range { start, end } = verified.spans[section.index()].clone();
             &bytes[start..end]
         };
-        let seeds = of(Section::Seeds);
         let buckets: &[Bucket] = bytemuck::cast_slice(of(Section::Buckets));
-        let geometry =
-            Geometry { groups: seeds.len() as u32, shard_shift: verified.header.shard_shift, shard_buckets: verified.header.shard_buckets };
+        let geometry = Geometry { shards: verified.header.shards, shard_buckets: verified.header.shard_buckets };
         Self {
-            table: Table { geometry, seeds, buckets },
+            table: Table { geometry, buckets },
             templates: bytemuck::cast_slice(of(Section::Templates)),
             records: bytemuck::cast_slice(of(Section::Records)),
             source_sets: bytemuck::cast_slice(of(Section::SourceSets)),

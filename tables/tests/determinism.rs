@@ -112,8 +112,8 @@ fn the_golden_snapshot_has_not_changed() {
     assert_eq!(snapshot.generation(), GOLDEN_GENERATION);
 }
 
-const GOLDEN_SHA256: &str = "43a2ce9fb9a706dccf9234a9230bc17f1b8f0071235a7f134f6b79facd3ec7de";
-const GOLDEN_GENERATION: u64 = 13_006_971_206_574_815_759;
+const GOLDEN_SHA256: &str = "4eb4c12774323795f44ace3e6a1e940d3138ffd6d336bac305d216201e830b2f";
+const GOLDEN_GENERATION: u64 = 763_130_096_194_563_311;
 
 #[test]
 fn an_empty_snapshot_knows_nothing_and_says_so() {

@@ -1,5 +1,5 @@
 //! FORMAT.md says: an absent key is taken for a present one with probability (used slots of its bucket) / 2^(bits of the tag), at most 5 / 2^64.
-//! With tags narrowed to 12 and 16 bits the rate can be counted; the formula must predict it within five standard deviations.
+//! With tags narrowed to 16 and 20 bits the rate can be counted; the formula must predict it within five standard deviations.
 
 mod common;
 
@@ -8,7 +8,8 @@ use verdict_keys::{Batch, Digest, Scheme};
 use verdict_simd::Key128;
 use verdict_tables::{Builder, Rule, Scratch, Snapshot, Verdict, lookup};
 
-const ENTRIES: u64 = 200_000;
+/// Few: entries of equal tag that meet in one bucket are refused by the builder, and narrow tags are often equal.
+const ENTRIES: u64 = 2_000;
 
 fn snapshot(tag_mask: u64) -> Snapshot {
     let mut random = Random(21);
@@ -61,8 +62,8 @@ fn check(tag_bits: u32, probes: usize) {
 
 #[test]
 fn narrow_tags_give_as_many_false_hits_as_the_formula_says() {
-    check(12, 1_000_000);
-    check(16, 2_000_000);
+    check(16, 4_000_000);
+    check(20, 8_000_000);
 }
 
 #[test]

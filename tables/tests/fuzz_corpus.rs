@@ -23,8 +23,8 @@ fn the_corpus_of_lies_passes() {
 #[test]
 fn the_canary_fails() {
     let truth = lies(&[]).expect("the truth is accepted");
-    // Another seed for a group: nothing can know that it is wrong, but a rule is not found any more.
-    let believed = (0..=255).filter_map(|value| lies(&[Lie::Element { kind: 0, element: 0, offset: 0, value: Number::Byte(value) }]));
+    // Another tag for an entry: nothing can know that it is wrong, but a rule is not found any more.
+    let believed = (0..=255).filter_map(|element| lies(&[Lie::Element { kind: 0, element, offset: 0, value: Number::Byte(1) }]));
     assert!(believed.filter(|answers| *answers != truth).count() > 0);
 }
 

@@ -10,12 +10,13 @@
 use std::io;
 use std::time::Duration;
 
+use memmap2::MmapMut;
 use serde::Deserialize;
 use verdict_keys::{Batch, Kind};
 use verdict_simd::{Backend, Selected, WithBackend};
 use verdict_tables::{Scratch, Snapshot, Verdict, lookup};
 
-use super::tables::Lines;
+use super::tables::{Lines, huge};
 use super::{Definition, Results, Setting, definition, timed, unexpected};
 use crate::prefixes::{Prefixes, traffic, values};
 use crate::report::{Figure, How};
@@ -48,7 +49,7 @@ struct Bench {
     batches: Vec<Batch>,
     treebitmap: Treebitmap,
     poptrie: Poptrie,
-    lines: [Lines; 2],
+    lines: [Lines<MmapMut>; 2],
 }
 
 /// Millions a second, run by run.
@@ -144,7 +145,7 @@ impl Bench {
             v4,
             treebitmap: Treebitmap::new(prefixes),
             poptrie: Poptrie::new(prefixes),
-            lines: [Lines::new(bytes4, &mut rng, count)?, Lines::new(bytes6, &mut rng, count)?],
+            lines: [Lines::new(huge(bytes4)?, &mut rng, count), Lines::new(huge(bytes6)?, &mut rng, count)],
             snapshot,
         })
     }

@@ -1,6 +1,7 @@
 //! `verdict-perf bench`: figures as a table, as JSON, and as records.
 
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -43,8 +44,21 @@ enum Name {
     Keys,
 }
 
+/// Begins anew with a malloc that asks for huge pages, as our tables do: hashbrown's memory comes from it. A C library that does not know the
+/// setting ignores it.
+fn with_huge_pages(program: &std::path::Path) -> io::Result<()> {
+    const SETTING: &str = "GLIBC_TUNABLES";
+    if std::env::var_os(SETTING).is_some() {
+        return Ok(());
+    }
+    Err(std::process::Command::new(program).args(std::env::args_os().skip(1)).env(SETTING, "glibc.malloc.hugetlb=1").exec())
+}
+
 pub fn run(options: &Options, seed: u64, rng: &Rng) -> io::Result<()> {
     let verdict_perf = std::env::current_exe()?;
+    if options.suite == Name::Tables {
+        with_huge_pages(&verdict_perf)?;
+    }
     let verdictd = options.verdictd.clone().unwrap_or_else(|| verdict_perf.with_file_name("verdictd"));
     let setting = Setting { small: options.small, runs: options.runs, verdictd, verdict_perf, rng: rng.clone() };
     if cfg!(debug_assertions) {

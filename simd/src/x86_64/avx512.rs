@@ -5,13 +5,16 @@
 //!   suffixes,  a text up to 63 bytes is one register, the states before its four blocks another; vpcompressb makes lengths of the mask;
 //!   prefixes   a lane is a checkpoint: its block and its state by vpermb, times H: 5 vpclmulqdq for four
 //!   classify   one vpermi2b looks the classes of 64 bytes up in 128 entries, one vptestmb a mask
-//!   probe      as AVX2: a bucket has five tags, a register eight
+//!   probe      a bucket is a register: one compare (lines.rs)
 //! ```
 //! Departures from portable.rs: nothing is done block after block. A message of n blocks takes the powers that begin at `8 - n` of
 //! `H^8 .. H, 0 ..`, so absent blocks meet a zero and lengths cost the same: what the other hashes lose at real URLs is not their multiplications but
 //! the branches on lengths that nobody can predict. Loads and stores are masked and touch nothing outside the slice.
 
-use super::avx2::{self, element, into_hash};
+use super::{
+    avx2::{self, element, into_hash},
+    lines,
+};
 use crate::{
     BLOCK_BYTES, Backend, Bucket, Domain, HASHES, Hash128, HashSchedule, Kernel, Key128, UrlBlock, WithBackend, door,
     hash::{LANES, PAD},
@@ -125,7 +128,7 @@ impl Backend for Avx512 {
     #[inline]
     fn probe(self, buckets: &[Bucket], at: &[u32], tags: &[u64], hits: &mut [u8]) {
         // SAFETY: `self` exists, so `Avx512::detect` has seen every feature that the kernel enables.
-        unsafe { avx2::probe(buckets, at, tags, hits) }
+        unsafe { lines::probe(buckets, at, tags, hits) }
     }
 }
 

@@ -15,7 +15,6 @@ use crate::verdict::Verdict;
 
 /// All sections by their content.
 pub(super) struct Sections {
-    pub(super) seeds: Vec<u8>,
     pub(super) buckets: Vec<Bucket>,
     pub(super) templates: Vec<Verdict>,
     pub(super) records: Vec<Record>,
@@ -32,7 +31,6 @@ pub(super) struct Sections {
 impl Sections {
     fn bytes(&self, section: Section) -> &[u8] {
         match section {
-            Section::Seeds => &self.seeds,
             Section::Buckets => bytemuck::cast_slice(&self.buckets),
             Section::Templates => bytemuck::cast_slice(&self.templates),
             Section::Records => bytemuck::cast_slice(&self.records),

@@ -238,8 +238,7 @@ impl Builder {
             };
             let header = Header {
                 hash_key,
-                shard_shift: placement.geometry.shard_shift,
-                shards: placement.geometry.shard(placement.geometry.groups - 1) + 1,
+                shards: placement.geometry.shards,
                 shard_buckets: placement.geometry.shard_buckets,
                 slots: total,
                 rules: self.count_by_kind(&rules),
@@ -250,12 +249,10 @@ impl Builder {
             let v6 = tree6::pack(&lpm::flatten(keyed.prefixes6, 128, &records.templates));
             let Records { records, templates, source_sets, .. } = records;
             let (sources, strings) = sources;
-            let (seeds, buckets) = (placement.seeds, placement.buckets);
             let suffixes = profile.suffixes.map_or(Vec::new(), |list| list.text().into());
             let (signatures, signature_text) = signatures::lay_out(keyed.signatures)?;
             let sections = Sections {
-                seeds,
-                buckets,
+                buckets: placement.buckets,
                 templates,
                 records,
                 source_sets,
