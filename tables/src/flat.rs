@@ -27,7 +27,7 @@ pub(crate) struct Flat<'a, 'b> {
 impl<'a, 'b> Flat<'a, 'b> {
     pub(crate) fn new(view: &'a View<'b>, keys: &'a [Key128], form: Form, verdicts: &'a mut [Verdict]) -> Self {
         let refused = match form {
-            Form::Hashed { suffix, prefix } => u32::from(suffix) * slot::SELF | u32::from(prefix) * slot::LEAF,
+            Form::Hashed { suffix, prefix } => (u32::from(suffix) * slot::SELF) | (u32::from(prefix) * slot::LEAF),
             _ => 0,
         };
         Self { view, keys, form, refused, verdicts }
