@@ -1,7 +1,7 @@
 //! Suite `echo`: what verdicts cost beside the moving of their bytes. The null server's CPU time a key over ours, same frames, same number of answer bytes.
 //!
 //! ```text
-//! CPU 0: verdictd │ null (blocking) │ null (epoll) │ null (io_uring), one at a time        CPU 1: the generator, closed loop
+//! CPU 0: verdictd │ null (blocking) │ null (epoll), one at a time        CPU 1: the generator, closed loop
 //! echo_cpu_ratio_b100 = CPU of the cheapest null server ÷ ours         1 would mean that verdicts are free
 //! ```
 

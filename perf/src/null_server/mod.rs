@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! connection ─► read ─► for each complete frame: an ANSWERS of the right size, all unknown ─► write
-//! blocking   one thread a connection            epoll   one thread, one set            io_uring   one thread, one ring
+//! blocking   one thread a connection            epoll   one thread, one set
 //! ```
 //! All frames of one read are answered by one write, which is the least that a server with this transport can do; whatever the daemon
-//! costs more than this, it spends on verdicts. Questions are counted from the header and never looked at. Three twins, because the
+//! costs more than this, it spends on verdicts. Questions are counted from the header and never looked at. Twins, because the
 //! cheapest way to move bytes differs with their number: a figure beside the null server is beside the cheapest of them.
 
 mod blocking;
