@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use verdict_keys::{Digest, Scheme};
 use verdict_tables::{Builder, Class, Rule, Snapshot, Source, Vote};
 use verdict_wire as wire;
+use verdictd::driver::Output;
 use verdictd::limits::Limits;
 use verdictd::metrics::ShardMetrics;
 use verdictd::pipeline::{Pipeline, Turn};
@@ -44,18 +45,18 @@ fn replies(bytes: &[u8], pieces: &[usize]) -> (Vec<u8>, bool) {
     let (limits, metrics) = (Limits::default(), ShardMetrics::default());
     let turn = Turn { snapshot: snapshot(), limits: &limits, metrics: &metrics, draining: false };
     let mut pipeline = Pipeline::new(backend);
-    let (mut input, mut output, mut rest) = (Vec::new(), Vec::new(), bytes);
+    let (mut input, mut output, mut rest) = (Vec::new(), Output::default(), bytes);
     for piece in pieces.iter().cycle() {
         let piece = (*piece).clamp(1, rest.len().max(1)).min(rest.len());
         input.extend_from_slice(&rest[..piece]);
         rest = &rest[piece..];
         loop {
-            let sent = output.len(); // everything so far has been sent, as if the peer read at once
-            let taken = pipeline.take(&turn, 0, &input, &mut output, sent, false);
+            output.sent = output.bytes.len(); // everything so far has been sent, as if the peer read at once
+            let taken = pipeline.take(&turn, 0, &input, &mut output, false);
             input.drain(..taken.consumed);
-            pipeline.answer(snapshot(), &metrics, |_, at, answers| output[at..at + answers.len()].copy_from_slice(answers));
+            pipeline.answer(snapshot(), &metrics, |_, at, answers| output.bytes[at..at + answers.len()].copy_from_slice(answers));
             if taken.malformed {
-                return (output, true);
+                return (output.bytes, true);
             }
             if !taken.more {
                 break;
@@ -65,7 +66,7 @@ fn replies(bytes: &[u8], pieces: &[usize]) -> (Vec<u8>, bool) {
             break;
         }
     }
-    (output, false)
+    (output.bytes, false)
 }
 
 /// `bytes`: first byte the piece length, then what the peer sends.

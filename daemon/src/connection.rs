@@ -1,38 +1,28 @@
-//! One connection: its socket, the bytes of a frame that is not complete yet, the answers not sent yet, and since when it waits for what.
+//! One connection: the bytes of a frame that is not complete yet, the answers not sent yet, and since when it waits for what.
 //!
 //! ```text
-//!  recv ─► input (empty between whole frames) ─► pipeline ─► output ─► send
+//!  receive ─► input (empty between whole frames) ─► pipeline ─► output ─► send
 //! ```
-//! An idle connection owns no buffer: whole frames are read through the shard's own buffer, and only the tail of an incomplete one is kept here.
-//! Nothing here blocks, and nothing waits: `Shard` calls when the kernel says that a call will help.
+//! An idle connection owns no buffer: whole frames are read where the driver has them, and only the tail of an incomplete one is kept here.
+//! Nothing here blocks, and nothing waits: `Shard` calls when the kernel says that a call will help. `L` is what the driver keeps of it.
 
+use crate::driver::Output;
 use crate::limits::Limits;
-use rustix::io::Errno;
-use rustix::net::{self, RecvFlags, SendFlags};
-use std::os::fd::OwnedFd;
 
 /// Milliseconds since the daemon's start, read once a turn.
 pub type Millis = u64;
 
 /// A connection as its shard keeps it.
 #[derive(Debug)]
-pub struct Connection {
-    /// Non-blocking stream socket.
-    pub socket: OwnedFd,
+pub struct Connection<L> {
+    /// The driver's.
+    pub link: L,
     /// Received and not yet consumed: at most one incomplete frame, or whole frames that wait for room in `output`.
     pub input: Vec<u8>,
-    /// Replies, in the order of their requests.
-    pub output: Vec<u8>,
-    /// Bytes of `output` that the kernel has taken.
-    sent: usize,
-    /// The kernel may hold bytes for us.
-    pub readable: bool,
-    /// The kernel would take bytes.
-    writable: bool,
+    /// Replies on their way.
+    pub output: Output,
     /// In the shard's queue.
     pub queued: bool,
-    /// The peer sends no more; once everything is answered, close.
-    pub ended: bool,
     /// Close once `output` is sent.
     pub closing: Option<Reason>,
     /// When it entered the queue.
@@ -66,31 +56,14 @@ pub enum Reason {
     Panic,
 }
 
-/// What a `recv` brought.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Received {
-    /// So many bytes; more may be waiting if the space was filled.
-    Bytes(usize),
-    /// Nothing now.
-    Nothing,
-    /// The peer sends no more.
-    End,
-    /// The connection is lost.
-    Lost,
-}
-
-impl Connection {
-    /// A connection just accepted; both directions are worth a try.
-    pub fn new(socket: OwnedFd, now: Millis) -> Self {
+impl<L> Connection<L> {
+    /// A connection just accepted.
+    pub fn new(link: L, now: Millis) -> Self {
         Connection {
-            socket,
+            link,
             input: Vec::new(),
-            output: Vec::new(),
-            sent: 0,
-            readable: true,
-            writable: true,
+            output: Output::default(),
             queued: false,
-            ended: false,
             closing: None,
             queued_ms: now,
             frame_since: None,
@@ -99,82 +72,13 @@ impl Connection {
         }
     }
 
-    /// Reads once into `space`, a slice with no bytes of ours.
-    pub fn receive_into(&mut self, space: &mut [u8]) -> Received {
-        let asked = space.len();
-        let result = net::recv(&self.socket, space, RecvFlags::DONTWAIT).map(|(bytes, _)| bytes);
-        self.note_received(result, asked)
-    }
-
-    /// Reads once behind the incomplete frame in `input`, at most `most` bytes.
-    pub fn receive_more(&mut self, most: usize) -> Received {
-        self.input.reserve(most);
-        let before = self.input.len();
-        self.input.resize(before + most, 0);
-        let result = net::recv(&self.socket, &mut self.input[before..], RecvFlags::DONTWAIT).map(|(bytes, _)| bytes);
-        self.input.truncate(before + result.unwrap_or(0));
-        self.note_received(result, most)
-    }
-
-    fn note_received(&mut self, result: Result<usize, Errno>, asked: usize) -> Received {
-        match result {
-            Ok(0) => {
-                self.readable = false;
-                self.ended = true;
-                Received::End
-            }
-            Ok(bytes) => {
-                // On a stream a short read means drained: the next byte raises a new edge. After a hang-up there is none, so read on to the end.
-                if bytes < asked && !self.ended {
-                    self.readable = false;
-                }
-                Received::Bytes(bytes)
-            }
-            Err(Errno::AGAIN) => {
-                self.readable = false;
-                Received::Nothing
-            }
-            Err(Errno::INTR) => Received::Nothing,
-            Err(_) => Received::Lost,
-        }
-    }
-
-    /// Bytes of replies that the kernel has not taken.
-    pub fn unsent(&self) -> usize {
-        self.output.len() - self.sent
-    }
-
-    /// Sends what it can, in one call; returns the bytes taken, or `None` when the connection is lost.
-    pub fn send(&mut self, now: Millis) -> Option<usize> {
-        if self.unsent() == 0 || !self.writable {
-            return Some(0);
-        }
-        let taken = match net::send(&self.socket, &self.output[self.sent..], SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
-            Ok(taken) => taken,
-            Err(Errno::AGAIN | Errno::NOBUFS) => {
-                self.writable = false;
-                0
-            }
-            Err(Errno::INTR) => 0,
-            Err(_) => return None,
-        };
-        self.sent += taken;
-        if self.unsent() == 0 {
-            self.output.clear();
-            self.sent = 0;
+    /// The kernel took so many bytes of replies; the clock of the peer runs while any are left, and begins anew with each that it takes.
+    pub fn note_taken(&mut self, taken: usize, now: Millis) {
+        if self.output.unsent() == 0 {
             self.write_since = None;
-        } else {
-            self.writable = false;
-            if taken > 0 || self.write_since.is_none() {
-                self.write_since = Some(now);
-            }
+        } else if taken > 0 || self.write_since.is_none() {
+            self.write_since = Some(now);
         }
-        Some(taken)
-    }
-
-    /// The kernel says that it takes bytes again.
-    pub fn note_writable(&mut self) {
-        self.writable = true;
     }
 
     /// Forgets the first `consumed` bytes of `input` and notes whether a frame is under way.
@@ -208,7 +112,7 @@ impl Connection {
         if self.write_since.is_none() && self.frame_since.is_some_and(|since| past(since, limits.frame_deadline_ms)) {
             return Some(Reason::FrameDeadline);
         }
-        let quiet = !self.queued && self.unsent() == 0 && self.input.is_empty();
+        let quiet = !self.queued && self.output.unsent() == 0 && self.input.is_empty();
         if let Some(since) = draining {
             let idle = quiet && past(self.asked_ms.max(since), limits.drain_idle_ms);
             return (idle || past(since, limits.drain_deadline_ms)).then_some(Reason::Drain);
@@ -221,8 +125,8 @@ impl Connection {
         if self.input.is_empty() && self.input.capacity() > 0 {
             self.input = Vec::new();
         }
-        if self.output.is_empty() && self.output.capacity() > kept_bytes {
-            self.output = Vec::new();
+        if self.output.bytes.is_empty() && self.output.bytes.capacity() > kept_bytes {
+            self.output.bytes = Vec::new();
         }
     }
 }
@@ -230,70 +134,30 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Read, Write};
-    use std::os::unix::net::UnixStream;
-
-    fn pair() -> (Connection, UnixStream) {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        ours.set_nonblocking(true).unwrap();
-        (Connection::new(ours.into(), 0), theirs)
-    }
-
-    #[test]
-    fn a_short_read_waits_for_the_next_edge() {
-        let (mut connection, mut peer) = pair();
-        peer.write_all(b"abc").unwrap();
-        let mut space = [0; 8];
-        assert_eq!(connection.receive_into(&mut space), Received::Bytes(3));
-        assert!(!connection.readable);
-        connection.readable = true;
-        assert_eq!(connection.receive_into(&mut space), Received::Nothing);
-        drop(peer);
-        assert_eq!(connection.receive_into(&mut space), Received::End);
-        assert!(connection.ended);
-    }
-
-    #[test]
-    fn a_filled_buffer_may_hide_more() {
-        let (mut connection, mut peer) = pair();
-        peer.write_all(b"abcdefgh").unwrap();
-        assert_eq!(connection.receive_more(8), Received::Bytes(8));
-        assert!(connection.readable);
-        assert_eq!(connection.input, b"abcdefgh");
-    }
-
-    #[test]
-    fn what_the_peer_does_not_take_stays_in_order_and_starts_a_clock() {
-        let (mut connection, mut peer) = pair();
-        connection.output = (0..4 << 20).map(|i| (i % 251) as u8).collect();
-        let all = connection.output.clone();
-        let first = connection.send(5).unwrap();
-        assert!(first > 0 && first < all.len());
-        assert_eq!(connection.write_since, Some(5));
-        assert_eq!(connection.send(6), Some(0), "not writable until the kernel says so");
-        let mut received = vec![0; first];
-        peer.read_exact(&mut received).unwrap();
-        peer.set_nonblocking(true).unwrap();
-        while connection.unsent() > 0 {
-            connection.note_writable();
-            connection.send(7).unwrap();
-            let mut chunk = [0; 65536];
-            while let Ok(bytes) = peer.read(&mut chunk) {
-                received.extend_from_slice(&chunk[..bytes]);
-            }
-        }
-        assert_eq!(connection.write_since, None);
-        assert!(received == all);
-    }
 
     #[test]
     fn trickled_bytes_do_not_restart_the_clock_of_their_frame() {
-        let (mut connection, _peer) = pair();
+        let mut connection = Connection::new((), 0);
         connection.keep(b"x", 10);
         connection.input.push(b'y');
         connection.consume(0, 20);
         assert_eq!(connection.frame_since, Some(10));
         connection.consume(2, 30);
         assert_eq!(connection.frame_since, None);
+    }
+
+    #[test]
+    fn the_clock_of_a_peer_that_does_not_read_starts_again_with_each_byte_it_takes() {
+        let mut connection = Connection::new((), 0);
+        connection.output.bytes = vec![0; 10];
+        connection.note_taken(0, 5);
+        connection.note_taken(0, 6);
+        assert_eq!(connection.write_since, Some(5));
+        connection.output.took(4);
+        connection.note_taken(4, 7);
+        assert_eq!(connection.write_since, Some(7));
+        connection.output.took(6);
+        connection.note_taken(6, 8);
+        assert_eq!(connection.write_since, None);
     }
 }

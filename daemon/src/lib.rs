@@ -13,6 +13,7 @@ pub mod admin;
 pub mod config;
 pub mod connection;
 pub mod control;
+pub mod driver;
 mod explain;
 pub mod limits;
 pub mod listener;
@@ -94,10 +95,11 @@ impl Daemon {
 
     fn serve(config: &Config, signals: bool, machine: &Machine, backend: Selected, snapshot: Arc<Snapshot>) -> Result<Self, StartError> {
         let shards = machine.cpus.len();
+        let driver = driver::Kind::Epoll;
         let (mut listeners, tcp) = listener::tcp_for_shards(&config.listen.tcp, shards, limits::LISTEN_BACKLOG)?;
         let unix = share_unix(config, &mut listeners)?;
         listener::refuse_taken(config.listen.admin)?;
-        let metrics = Metrics::new(shards, verdict_simd::Backend::name(backend), shard::DRIVER);
+        let metrics = Metrics::new(shards, verdict_simd::Backend::name(backend), driver.name());
         let mut daemon = Daemon { requests: Requests::new()?, threads: Vec::new(), tcp, admin: config.listen.admin, metrics, _unix: unix };
         let (started, running) = (Instant::now(), Arc::new(AtomicU32::new(shards as u32)));
         let connections = Arc::new(AtomicUsize::new(0));
@@ -111,6 +113,7 @@ impl Daemon {
                 listeners,
                 mailbox,
                 metrics: daemon.metrics.shards[number].clone(),
+                driver,
                 connections: connections.clone(),
                 started,
             };

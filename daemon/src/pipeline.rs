@@ -9,6 +9,7 @@
 //! DESCRIBE, errors); `answer` looks the whole batch up and fills them in. The snapshot cannot change in between: a shard adopts a new one only
 //! between turns. No lock, no await; no allocation once the vectors have grown to the largest turn.
 
+use crate::driver::Output;
 use crate::explain::explain;
 use crate::limits::{EXPLAINS_PER_TURN_MAX, Limits, TURN_KEYS_MAX};
 use crate::metrics::ShardMetrics;
@@ -94,14 +95,15 @@ impl<B: Backend> Pipeline<B> {
     }
 
     /// Takes the whole frames at the start of `input`. `late`: they waited too long, so lookups are answered *overloaded* at once.
-    pub fn take(&mut self, turn: &Turn<'_>, connection: u32, input: &[u8], output: &mut Vec<u8>, sent: usize, late: bool) -> Taken {
+    pub fn take(&mut self, turn: &Turn<'_>, connection: u32, input: &[u8], output: &mut Output, late: bool) -> Taken {
         let mut taken = Taken::default();
         if self.keys() == 0 {
             self.batch.keep_texts(turn.snapshot.reads_texts());
         }
         let mut frames = Frames::within(input, turn.limits.frame_bytes_max);
+        let Output { bytes: output, sent, flying } = output;
         loop {
-            if output.len() - sent > turn.limits.out_bytes_max || self.keys() + wire::KEYS_MAX > TURN_KEYS_MAX {
+            if output.len() - *sent + *flying > turn.limits.out_bytes_max || self.keys() + wire::KEYS_MAX > TURN_KEYS_MAX {
                 let rest = &input[taken.consumed..];
                 taken.more = rest.len() >= wire::bytes_wanted(rest);
                 return taken;

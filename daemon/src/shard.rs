@@ -1,50 +1,45 @@
 //! A shard: one executor on one CPU, its own listeners, its connections, and one batch a turn over all of them that are ready.
 //!
 //! ```text
-//!            ┌──────────────────────────────── one turn ────────────────────────────────┐
-//!  epoll ──► │ accept │ recv from each ready connection ► batch │ lookup │ one send each │ ──► epoll
-//!            └──────────────────────────────────────────────────────────────────────────┘
+//!             ┌──────────────────────────────── one turn ────────────────────────────────┐
+//!  driver ──► │ accept │ bytes of each ready connection ► batch │ lookup │ one send each │ ──► driver
+//!             └──────────────────────────────────────────────────────────────────────────┘
 //! ```
-//! Readiness comes from one edge-triggered epoll set, which the executor's ring watches while the shard is parked. The executor's own streams
-//! were measured and left: 2.56 allocations a frame (8 connections, one frame in flight), and they hide which connections are ready together,
-//! which is what a batch is made of. A busy shard waits in `epoll_wait` itself and allocates nothing.
+//! The driver moves the bytes (driver.rs) and says who is ready; everything else is the same whichever it is. A busy shard waits in the driver and
+//! allocates nothing; one that nobody asks anything parks in the executor.
 //!
-//! A turn never awaits. What bounds it: `TURN_KEYS_MAX` keys, one `recv` of `READ_BYTES` a connection; the rest of the queue comes next turn.
+//! A turn never awaits. What bounds it: `TURN_KEYS_MAX` keys, `READ_BYTES` a connection; the rest of the queue comes next turn.
 
 mod door;
 
-use crate::connection::{Millis, Reason, Received};
-use crate::limits::{ACCEPT_BATCH, BUFFER_KEPT_BYTES, LISTEN_BACKLOG, Limits, PARK_AFTER_MS, READ_BYTES, TICK_MS, TURN_KEYS_MAX};
+use crate::connection::{Millis, Reason};
+use crate::driver::epoll::Epoll;
+use crate::driver::{Driver, Event, Kind, Patience, Received, TOKEN_LISTENERS};
+use crate::limits::{BUFFER_KEPT_BYTES, Limits, PARK_AFTER_MS, READ_BYTES, TICK_MS, TURN_KEYS_MAX};
 use crate::listener::Listener;
 use crate::mailbox::{Mailbox, ToShard};
 use crate::metrics::ShardMetrics;
 use crate::pipeline::{Pipeline, Turn};
 use crate::slab::Slab;
-use glommio::io::PollableFd;
 use rustix::event::Timespec;
-use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags};
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use verdict_simd::{Backend, Selected, WithBackend};
 use verdict_tables::Snapshot;
 use verdict_wire as wire;
 
-/// How the data plane waits for its sockets: the label of `verdictd_build_info` and a line of `/readyz`.
-pub const DRIVER: &str = "epoll";
+/// Connections that get room in the queues at once; more of them grow it.
+const READY_MAX: usize = 1024;
 
-/// Events taken from the kernel at once.
-const EVENTS_MAX: usize = 1024;
-
-/// Tokens above any connection's: the tick, the mailbox, then listeners.
+/// Tokens above any connection's and any listener's.
 const TOKEN_TICK: u64 = u64::MAX;
 const TOKEN_MAIL: u64 = u64::MAX - 1;
-const TOKEN_LISTENERS: u64 = u64::MAX - 1024;
 
 /// What a shard is made with.
 pub struct ShardSetup {
@@ -58,6 +53,8 @@ pub struct ShardSetup {
     pub mailbox: Mailbox,
     /// This shard's numbers.
     pub metrics: Arc<ShardMetrics>,
+    /// How the kernel is spoken to.
+    pub driver: Kind,
     /// Connections of all shards together.
     pub connections: Arc<AtomicUsize>,
     /// The clock of all `Millis`.
@@ -68,14 +65,16 @@ impl ShardSetup {
     /// Serves until drained. Call it on the shard's own executor.
     ///
     /// # Errors
-    /// When the kernel has no descriptor left for the shard's epoll set or timer.
+    /// When the kernel denies what the driver or the shard's timer needs.
     pub async fn run(self, backend: Selected) -> io::Result<()> {
-        /// Compiles the whole shard once for each backend, so that no kernel call branches on it.
+        /// Compiles the whole shard once for each backend and driver, so that no kernel call branches on either.
         struct Run(ShardSetup);
         impl WithBackend for Run {
             type Output = std::pin::Pin<Box<dyn Future<Output = io::Result<()>>>>;
             fn run<B: Backend>(self, backend: B) -> Self::Output {
-                Box::pin(async move { Shard::new(backend, self.0)?.run().await })
+                match self.0.driver {
+                    Kind::Epoll => Box::pin(async move { Shard::<B, Epoll>::new(backend, self.0)?.run().await }),
+                }
             }
         }
         backend.with(Run(self)).await
@@ -83,42 +82,44 @@ impl ShardSetup {
 }
 
 /// The state of one shard.
-struct Shard<B> {
+struct Shard<B, D: Driver> {
     setup: ShardSetup,
     pipeline: Pipeline<B>,
-    epoll: OwnedFd,
+    /// Closed before what it watches.
+    driver: D,
     tick: OwnedFd,
-    connections: Slab,
+    connections: Slab<D::Link>,
     /// Connections that may have something to read, longest waiting first.
     queue: VecDeque<u32>,
     /// Connections of this turn, whose output is to be sent.
     touched: Vec<u32>,
-    read_buffer: Vec<u8>,
     /// Listeners with connections waiting; a bit each.
     listeners_ready: u64,
-    /// Listeners out of the epoll set until the next tick; a bit each.
+    /// Listeners that are not watched until the next tick; a bit each.
     listeners_resting: u64,
     now: Millis,
     draining: Option<Millis>,
     swept: Millis,
 }
 
-impl<B: Backend> Shard<B> {
+impl<B: Backend, D: Driver> Shard<B, D> {
     fn new(backend: B, setup: ShardSetup) -> io::Result<Self> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let tick = rustix::time::timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
         let period = Timespec { tv_sec: (TICK_MS / 1000) as i64, tv_nsec: (TICK_MS % 1000) as i64 * 1_000_000 };
         rustix::time::timerfd_settime(&tick, TimerfdTimerFlags::empty(), &Itimerspec { it_interval: period, it_value: period })?;
-        epoll::add(&epoll, &tick, EventData::new_u64(TOKEN_TICK), EventFlags::IN)?;
-        epoll::add(&epoll, setup.mailbox.wake(), EventData::new_u64(TOKEN_MAIL), EventFlags::IN)?;
+        let mut driver = D::new()?;
+        driver.watch(tick.as_fd(), TOKEN_TICK)?;
+        driver.watch(setup.mailbox.wake(), TOKEN_MAIL)?;
+        for (number, listener) in setup.listeners.iter().enumerate() {
+            driver.listen(listener, number)?;
+        }
         let mut shard = Shard {
             pipeline: Pipeline::new(backend),
-            epoll,
+            driver,
             tick,
             connections: Slab::default(),
-            queue: VecDeque::with_capacity(EVENTS_MAX),
-            touched: Vec::with_capacity(EVENTS_MAX),
-            read_buffer: vec![0; READ_BYTES],
+            queue: VecDeque::with_capacity(READY_MAX),
+            touched: Vec::with_capacity(READY_MAX),
             listeners_ready: 0,
             listeners_resting: 0,
             now: 0,
@@ -126,30 +127,25 @@ impl<B: Backend> Shard<B> {
             swept: 0,
             setup,
         };
-        for number in 0..shard.setup.listeners.len() {
-            shard.listen(number)?;
-        }
         shard.setup.metrics.generation.set(shard.setup.snapshot.generation());
         shard.read_clock();
         Ok(shard)
     }
 
     async fn run(&mut self) -> io::Result<()> {
-        // The executor watches the epoll set itself while this shard is parked.
-        let parked = PollableFd::new(Watched(self.epoll.as_raw_fd())).map_err(io::Error::other)?;
-        let mut events = Vec::with_capacity(EVENTS_MAX);
         let mut busy_until = self.now;
         loop {
-            let idle = self.queue.is_empty();
-            let park = idle && self.now > busy_until;
-            if park {
+            let patience = match self.queue.is_empty() {
+                false => Patience::None,
+                true if self.now > busy_until => Patience::Long,
+                true => Patience::Short,
+            };
+            if patience == Patience::Long {
                 self.setup.metrics.parks.add(1);
-                parked.readable().await.map_err(io::Error::other)?;
             }
-            let wait_ms = if idle && !park { PARK_AFTER_MS } else { 0 };
-            self.wait(&mut events, Duration::from_millis(wait_ms))?;
+            self.driver.wait(patience).await?;
             self.read_clock();
-            if self.note_events(&events) {
+            if self.note_events() {
                 busy_until = self.now + PARK_AFTER_MS;
             }
             self.turn();
@@ -162,49 +158,43 @@ impl<B: Backend> Shard<B> {
         }
     }
 
-    fn wait(&mut self, events: &mut Vec<epoll::Event>, timeout: Duration) -> io::Result<()> {
-        events.clear();
-        let timeout = Timespec { tv_sec: 0, tv_nsec: timeout.subsec_nanos().into() };
-        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(events), Some(&timeout)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     fn read_clock(&mut self) {
         self.now = self.setup.started.elapsed().as_millis() as Millis;
     }
 
     /// Notes who is ready; true if that is more than the tick.
-    fn note_events(&mut self, events: &[epoll::Event]) -> bool {
+    fn note_events(&mut self) -> bool {
         let mut work = false;
-        for event in events {
-            match event.data.u64() {
+        while let Some(event) = self.driver.next() {
+            match event.token {
                 TOKEN_TICK => {
                     let _ = rustix::io::read(&self.tick, &mut [0u8; 8]);
                     continue;
                 }
                 TOKEN_MAIL => self.read_mail(),
                 token if token >= TOKEN_LISTENERS => self.listeners_ready |= 1 << (token - TOKEN_LISTENERS),
-                token => self.note_connection(token, event.flags),
+                _ => self.note_connection(event),
             }
             work = true;
         }
         work
     }
 
-    fn note_connection(&mut self, token: u64, flags: EventFlags) {
-        let Some(connection) = self.connections.get_if(token) else { return };
-        if flags.contains(EventFlags::OUT) {
-            connection.note_writable();
+    /// A connection takes part in the turn when it may have bytes for us, or when answers, frames or its end waited for room in the output.
+    fn note_connection(&mut self, event: Event) {
+        let Some(connection) = self.connections.get_if(event.token) else { return };
+        let index = event.token as u32;
+        let Some(taken) = self.driver.settle(&mut connection.link, event, &mut connection.output) else {
+            return self.close(index, Reason::Io);
+        };
+        if taken > 0 {
+            connection.note_taken(taken, self.now);
+            self.setup.metrics.bytes_out.add(taken as u64);
         }
-        if flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR) {
-            connection.ended = true;
+        let waited = !connection.output.bytes.is_empty() || !connection.input.is_empty() || connection.closing.is_some();
+        if waited || self.driver.readable(&connection.link) {
+            self.enqueue(index);
         }
-        if flags.intersects(EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR) {
-            connection.readable = true;
-        }
-        self.enqueue(token as u32);
     }
 
     fn enqueue(&mut self, index: u32) {
@@ -229,24 +219,6 @@ impl<B: Backend> Shard<B> {
                 ToShard::Drain => self.drain(),
             }
         }
-    }
-
-    /// Takes every connection that already waits, then closes the door: closing it first would reset them.
-    fn drain(&mut self) {
-        if self.draining.is_some() {
-            return;
-        }
-        self.draining = Some(self.now);
-        self.listeners_ready = u64::MAX;
-        for _ in 0..=LISTEN_BACKLOG as usize / ACCEPT_BATCH {
-            self.accept();
-        }
-        self.listeners_ready = 0;
-        for listener in &self.setup.listeners {
-            // The Unix socket is shared with other shards: dropping our descriptor alone would leave it in the set.
-            let _ = epoll::delete(&self.epoll, &listener.socket);
-        }
-        self.setup.listeners.clear();
     }
 
     /// Everything between two waits. A panic in here is a defect; it costs the connections that took part, not the shard.
@@ -278,7 +250,7 @@ impl<B: Backend> Shard<B> {
         let connections = &mut self.connections;
         self.pipeline.answer(&self.setup.snapshot, &self.setup.metrics, |index, at, answers| {
             if let Some(connection) = connections.get(index) {
-                connection.output[at..at + answers.len()].copy_from_slice(answers);
+                connection.output.bytes[at..at + answers.len()].copy_from_slice(answers);
             }
         });
         // Whoever got an explanation queues last, so that those who wait for one take turns.
@@ -294,7 +266,7 @@ impl<B: Backend> Shard<B> {
         self.touched.clear();
     }
 
-    /// One connection's share of the turn: what waits in `input`, then one `recv`.
+    /// One connection's share of the turn: what waits in `input`, then what has arrived.
     fn receive(&mut self, index: u32) {
         let Some(connection) = self.connections.get(index) else { return };
         connection.queued = false;
@@ -306,49 +278,48 @@ impl<B: Backend> Shard<B> {
         if !connection.input.is_empty() && !self.take_input(index, late) {
             return;
         }
-        let Some(connection) = self.connections.get(index) else { return };
-        if !connection.readable {
-            return;
-        }
-        let received = match connection.input.is_empty() {
-            true => connection.receive_into(&mut self.read_buffer),
-            false => {
-                let missing = wire::bytes_wanted(&connection.input).saturating_sub(connection.input.len());
-                connection.receive_more(missing.clamp(4096, READ_BYTES))
+        let mut received = 0;
+        while received < READ_BYTES {
+            match self.receive_once(index, late) {
+                Some(bytes) => received += bytes,
+                None => return,
             }
-        };
-        match received {
-            Received::Bytes(bytes) => {
-                self.setup.metrics.bytes_in.add(bytes as u64);
-                match connection.input.is_empty() {
-                    true => self.take_read_buffer(index, bytes, late),
-                    false => drop(self.take_input(index, late)),
-                }
-            }
-            Received::Nothing => {}
-            Received::End => {
-                if connection.closing.is_none() {
-                    connection.closing = Some(Reason::Peer);
-                }
-            }
-            Received::Lost => self.close(index, Reason::Io),
         }
     }
 
-    /// Frames straight from the shard's buffer; only an incomplete tail is copied.
-    fn take_read_buffer(&mut self, index: u32, bytes: usize, late: bool) {
-        let Some(connection) = self.connections.get(index) else { return };
-        let turn = turn_of(&self.setup, self.draining);
-        let input = &self.read_buffer[..bytes];
-        let sent = connection.output.len() - connection.unsent();
-        let taken = self.pipeline.take(&turn, index, input, &mut connection.output, sent, late);
-        if taken.consumed > 0 {
-            connection.asked_ms = self.now;
-        }
-        if taken.malformed {
-            connection.closing = Some(Reason::Malformed);
-        } else if taken.consumed < bytes {
-            connection.keep(&input[taken.consumed..], self.now);
+    /// Bytes received and taken; `None` when there are no more now, or no more are wanted.
+    fn receive_once(&mut self, index: u32, late: bool) -> Option<usize> {
+        let connection = self.connections.get(index)?;
+        let missing = wire::bytes_wanted(&connection.input).saturating_sub(connection.input.len());
+        match self.driver.receive(&mut connection.link, &mut connection.input, missing) {
+            Received::Bytes(input) => {
+                // Frames straight from where the driver has them; only an incomplete tail is copied.
+                self.setup.metrics.bytes_in.add(input.len() as u64);
+                let turn = turn_of(&self.setup, self.draining);
+                let taken = self.pipeline.take(&turn, index, input, &mut connection.output, late);
+                if taken.consumed > 0 {
+                    connection.asked_ms = self.now;
+                }
+                if taken.malformed {
+                    connection.closing = Some(Reason::Malformed);
+                } else if taken.consumed < input.len() {
+                    connection.keep(&input[taken.consumed..], self.now);
+                }
+                (!taken.more && !taken.malformed).then_some(input.len())
+            }
+            Received::Appended(bytes) => {
+                self.setup.metrics.bytes_in.add(bytes as u64);
+                self.take_input(index, late).then_some(bytes)
+            }
+            Received::Nothing => None,
+            Received::End => {
+                connection.closing = connection.closing.or(Some(Reason::Peer));
+                None
+            }
+            Received::Lost => {
+                self.close(index, Reason::Io);
+                None
+            }
         }
     }
 
@@ -356,10 +327,7 @@ impl<B: Backend> Shard<B> {
     fn take_input(&mut self, index: u32, late: bool) -> bool {
         let Some(connection) = self.connections.get(index) else { return false };
         let turn = turn_of(&self.setup, self.draining);
-        let sent = connection.output.len() - connection.unsent();
-        let input = std::mem::take(&mut connection.input);
-        let taken = self.pipeline.take(&turn, index, &input, &mut connection.output, sent, late);
-        connection.input = input;
+        let taken = self.pipeline.take(&turn, index, &connection.input, &mut connection.output, late);
         if taken.consumed > 0 {
             connection.asked_ms = self.now;
         }
@@ -373,17 +341,20 @@ impl<B: Backend> Shard<B> {
     /// Sends what the turn wrote; then the connection waits, queues again, or is closed.
     fn send(&mut self, index: u32) {
         let Some(connection) = self.connections.get(index) else { return };
-        let Some(taken) = connection.send(self.now) else { return self.close(index, Reason::Io) };
+        let Some(taken) = self.driver.send(&mut connection.link, &mut connection.output) else { return self.close(index, Reason::Io) };
+        connection.note_taken(taken, self.now);
         self.setup.metrics.bytes_out.add(taken as u64);
-        let unsent = connection.unsent();
-        if unsent == 0
-            && let Some(reason) = connection.closing
-        {
-            return self.close(index, reason);
-        }
-        // With the output full it waits for the peer to read; otherwise whatever is left goes to the end of the queue.
-        let waits = wire::bytes_wanted(&connection.input) <= connection.input.len();
-        if connection.closing.is_none() && unsent <= self.setup.limits.out_bytes_max && (connection.readable || waits) {
+        let unsent = connection.output.unsent();
+        if let Some(reason) = connection.closing {
+            match unsent {
+                0 => self.close(index, reason),
+                _ => self.driver.pause(&mut connection.link),
+            }
+        } else if unsent > self.setup.limits.out_bytes_max {
+            // The output is full: it waits for the peer to read.
+            self.driver.pause(&mut connection.link);
+        } else if self.driver.readable(&connection.link) || wire::bytes_wanted(&connection.input) <= connection.input.len() {
+            // Whatever is left goes to the end of the queue.
             self.enqueue(index);
         }
     }
@@ -393,7 +364,7 @@ impl<B: Backend> Shard<B> {
         self.setup.connections.fetch_sub(1, Ordering::Relaxed);
         self.setup.metrics.connections.set(self.connections.len() as u64);
         self.setup.metrics.closed(reason).add(1);
-        drop(connection); // and with it the socket: whoever sees the end can already read why
+        self.driver.close(connection.link); // last: whoever sees the end can already read why
     }
 
     /// Deadlines, heartbeat, and listeners that rested; once a tick, over all connections.
@@ -411,14 +382,10 @@ impl<B: Backend> Shard<B> {
                 && self.now.saturating_sub(connection.asked_ms) > 4 * TICK_MS
             {
                 connection.trim(BUFFER_KEPT_BYTES);
+                self.driver.trim(&mut connection.link, BUFFER_KEPT_BYTES);
             }
         }
-        let resting = std::mem::take(&mut self.listeners_resting);
-        for number in (0..self.setup.listeners.len()).filter(|number| resting & (1 << number) != 0) {
-            if self.listen(number).is_err() {
-                self.listeners_resting |= 1 << number;
-            }
-        }
+        self.listen_again();
     }
 
     #[cold]
@@ -434,13 +401,4 @@ impl<B: Backend> Shard<B> {
 
 fn turn_of(setup: &ShardSetup, draining: Option<Millis>) -> Turn<'_> {
     Turn { snapshot: &setup.snapshot, limits: &setup.limits, metrics: &setup.metrics, draining: draining.is_some() }
-}
-
-/// The epoll set, borrowed by number for as long as the shard runs: `PollableFd` wants to own what it watches.
-struct Watched(RawFd);
-
-impl AsRawFd for Watched {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0
-    }
 }

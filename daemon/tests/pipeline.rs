@@ -4,6 +4,7 @@
 mod check;
 
 use verdict_wire as wire;
+use verdictd::driver::Output;
 use wire::KeyKind;
 
 #[test]
@@ -49,19 +50,19 @@ fn one_turn_explains_one_key_and_the_frames_behind_it_wait() {
     let mut pipeline = Pipeline::new(verdict_simd::detect().unwrap());
     let (explain, ping) = (frames()[6].clone(), frames()[3].clone());
     let input = [ping.clone(), explain.clone(), ping.clone(), explain.clone(), ping].concat();
-    let mut output = Vec::new();
-    let first = pipeline.take(&turn, 4, &input, &mut output, 0, false);
+    let mut output = Output::default();
+    let first = pipeline.take(&turn, 4, &input, &mut output, false);
     assert_eq!((first.more, pipeline.explained()), (true, Some(4)));
-    assert_eq!(wire::Frames::new(&output).count(), 3, "the second explanation waits, and what stands behind it");
-    let mut other = Vec::new();
-    assert!(pipeline.take(&turn, 5, &explain, &mut other, 0, false).more && other.is_empty(), "another connection waits as well");
-    assert!(!pipeline.take(&turn, 6, &frames()[0], &mut other, 0, false).more, "lookups do not");
+    assert_eq!(wire::Frames::new(&output.bytes).count(), 3, "the second explanation waits, and what stands behind it");
+    let mut other = Output::default();
+    assert!(pipeline.take(&turn, 5, &explain, &mut other, false).more && other.bytes.is_empty(), "another connection waits as well");
+    assert!(!pipeline.take(&turn, 6, &frames()[0], &mut other, false).more, "lookups do not");
     pipeline.answer(check::snapshot(), &metrics, |_, _, _| ());
-    let second = pipeline.take(&turn, 4, &input[first.consumed..], &mut output, 0, false);
+    let second = pipeline.take(&turn, 4, &input[first.consumed..], &mut output, false);
     assert_eq!((second.more, first.consumed + second.consumed), (false, input.len()));
-    let late = pipeline.take(&turn, 5, &explain, &mut other, 0, true);
+    let late = pipeline.take(&turn, 5, &explain, &mut other, true);
     assert_eq!(late.consumed, explain.len());
-    let last = wire::Frames::new(&other).last().unwrap().unwrap();
+    let last = wire::Frames::new(&other.bytes).last().unwrap().unwrap();
     assert!(matches!(last.reply(), Ok(wire::Reply::Error(error)) if error.code() == wire::ErrorCode::Overloaded));
 }
 
@@ -73,11 +74,11 @@ fn what_waited_too_long_is_answered_overloaded_and_nothing_is_looked_up() {
     let (limits, metrics) = (Limits::default(), ShardMetrics::default());
     let turn = Turn { snapshot: check::snapshot(), limits: &limits, metrics: &metrics, draining: false };
     let mut pipeline = Pipeline::new(verdict_simd::detect().unwrap());
-    let mut output = Vec::new();
+    let mut output = Output::default();
     let input = [frames()[0].clone(), frames()[3].clone()].concat();
-    let late = pipeline.take(&turn, 0, &input, &mut output, 0, true);
+    let late = pipeline.take(&turn, 0, &input, &mut output, true);
     assert_eq!((late.consumed, pipeline.keys()), (input.len(), 0));
-    let replies: Vec<_> = wire::Frames::new(&output).map(|frame| frame.unwrap()).collect();
+    let replies: Vec<_> = wire::Frames::new(&output.bytes).map(|frame| frame.unwrap()).collect();
     let Ok(wire::Reply::Answers(list)) = replies[0].reply() else { panic!("a late lookup is answered all the same") };
     assert!(list.answers.len() == 6 && list.answers.iter().all(|answer| answer.status() == wire::Status::Overloaded));
     assert!(matches!(replies[1].reply(), Ok(wire::Reply::Pong(_))), "a ping needs no capacity");

@@ -1,39 +1,31 @@
-//! How connections come in: listeners in the epoll set, a bounded number of accepts a turn, and who is turned away.
+//! How connections come in: a bounded number of accepts a turn, who is turned away, and how the door is closed.
 
-use super::{Shard, TOKEN_LISTENERS};
+use super::Shard;
 use crate::connection::{Connection, Reason};
-use crate::limits::ACCEPT_BATCH;
-use rustix::event::epoll::{self, EventData, EventFlags};
+use crate::driver::Driver;
+use crate::limits::{ACCEPT_BATCH, LISTEN_BACKLOG};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 use verdict_simd::Backend;
 use verdict_wire as wire;
 
-impl<B: Backend> Shard<B> {
-    /// Level-triggered, so that what one turn leaves waiting is reported again; exclusive, so that a connection wakes one shard.
-    pub(super) fn listen(&self, number: usize) -> io::Result<()> {
-        let token = EventData::new_u64(TOKEN_LISTENERS + number as u64);
-        Ok(epoll::add(&self.epoll, &self.setup.listeners[number].socket, token, EventFlags::IN | EventFlags::EXCLUSIVE)?)
-    }
-
+impl<B: Backend, D: Driver> Shard<B, D> {
     pub(super) fn accept(&mut self) {
         for number in 0..self.setup.listeners.len() {
             if self.listeners_ready & (1 << number) == 0 {
                 continue;
             }
             for _ in 0..ACCEPT_BATCH {
-                match self.setup.listeners[number].accept() {
+                match self.driver.accept(&self.setup.listeners[number], number) {
                     Ok(Some(socket)) => self.admit(socket),
                     Ok(None) => {
                         self.listeners_ready &= !(1 << number);
                         break;
                     }
                     Err(error) => {
-                        // Out of descriptors: a level-triggered listener would spin, so it rests until the next tick.
-                        self.setup.metrics.accept_errors.add(1);
-                        tracing::warn!("accept: {error}");
-                        let _ = epoll::delete(&self.epoll, &self.setup.listeners[number].socket);
+                        // Out of descriptors, most likely: until the next tick the door stays shut.
+                        self.note_accept_error(&error);
                         self.listeners_resting |= 1 << number;
                         self.listeners_ready &= !(1 << number);
                         break;
@@ -41,7 +33,46 @@ impl<B: Backend> Shard<B> {
                 }
             }
         }
-        self.listeners_ready &= (1u64 << self.setup.listeners.len()) - 1;
+    }
+
+    /// Opens the doors that rested.
+    pub(super) fn listen_again(&mut self) {
+        let resting = std::mem::take(&mut self.listeners_resting);
+        for number in (0..self.setup.listeners.len()).filter(|number| resting & (1 << number) != 0) {
+            if self.driver.listen(&self.setup.listeners[number], number).is_err() {
+                self.listeners_resting |= 1 << number;
+            }
+        }
+    }
+
+    /// Takes every connection that already waits, then closes the door: closing it first would reset them.
+    pub(super) fn drain(&mut self) {
+        if self.draining.is_some() {
+            return;
+        }
+        self.draining = Some(self.now);
+        self.listeners_ready = 0;
+        for (number, listener) in std::mem::take(&mut self.setup.listeners).iter().enumerate() {
+            while let Ok(Some(socket)) = self.driver.accept(listener, number) {
+                self.admit(socket);
+            }
+            self.driver.deafen(listener, number);
+            for _ in 0..LISTEN_BACKLOG {
+                match listener.accept() {
+                    Ok(Some(socket)) => self.admit(socket),
+                    Ok(None) => break,
+                    Err(error) => {
+                        self.note_accept_error(&error);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    fn note_accept_error(&self, error: &io::Error) {
+        self.setup.metrics.accept_errors.add(1);
+        tracing::warn!("accept: {error}");
     }
 
     fn admit(&mut self, socket: OwnedFd) {
@@ -51,16 +82,23 @@ impl<B: Backend> Shard<B> {
             return turn_away(&socket, self.setup.snapshot.generation());
         }
         self.setup.metrics.accepted.add(1);
-        let (index, token) = self.connections.insert(Connection::new(socket, self.now));
-        self.setup.metrics.connections.set(self.connections.len() as u64);
-        let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        let added = match self.connections.get(index) {
-            Some(connection) => epoll::add(&self.epoll, &connection.socket, EventData::new_u64(token), interest),
-            None => Ok(()),
-        };
-        match added {
-            Ok(()) => self.enqueue(index),
-            Err(_) => self.close(index, Reason::Io),
+        let (driver, now) = (&mut self.driver, self.now);
+        match self.connections.insert(|token| driver.admit(socket, token).map(|link| Connection::new(link, now))) {
+            Ok(index) => {
+                self.setup.metrics.connections.set(self.connections.len() as u64);
+                self.enqueue_if_readable(index);
+            }
+            Err(error) => {
+                tracing::warn!("a connection cannot be watched: {error}");
+                self.setup.connections.fetch_sub(1, Ordering::Relaxed);
+                self.setup.metrics.closed(Reason::Io).add(1);
+            }
+        }
+    }
+
+    fn enqueue_if_readable(&mut self, index: u32) {
+        if self.connections.get(index).is_some_and(|connection| self.driver.readable(&connection.link)) {
+            self.enqueue(index);
         }
     }
 }
