@@ -11,6 +11,7 @@
 //! ```
 //! Everything but `snapshot.path` has a default; `verdictd --print-config` shows the effective values.
 
+use crate::driver::Choice;
 use crate::limits::Limits;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -91,6 +92,9 @@ pub struct Shards {
     pub count: usize,
     /// On which CPUs, by number. Default empty: the first `count` that this process may use (affinity masks and cpusets are honoured).
     pub cpus: Vec<usize>,
+    /// How a shard speaks to the kernel: `ring` (an io_uring of its own), `streams` (the executor's sockets), `epoll`, or `auto`, the default:
+    /// the fastest of them that this kernel has. One that is named and not to be had ends the start with 78.
+    pub driver: Choice,
 }
 
 /// How much is said on standard error.

@@ -10,6 +10,9 @@
 //! that nothing in a turn asks which one it is. Which is the default was measured: perf/investigations/drivers.md.
 
 pub mod epoll;
+pub mod ring;
+pub mod streams;
+mod sys;
 
 use crate::listener::Listener;
 use serde::{Deserialize, Serialize};
@@ -34,14 +37,55 @@ pub enum Choice {
 /// A way to the kernel that this machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// An io_uring of the shard's own.
+    Ring,
+    /// The executor's streams.
+    Streams,
     /// One epoll set a shard.
     Epoll,
 }
 
 impl Kind {
+    /// All of them, best first: what `auto` tries in turn.
+    pub const ALL: [Kind; 3] = [Kind::Epoll, Kind::Ring, Kind::Streams];
+
+    /// What an operator's choice means on this kernel, and what `auto` would have preferred but had to do without.
+    ///
+    /// # Errors
+    /// Why the kernel lacks what was asked for by name.
+    pub fn choose(choice: Choice) -> io::Result<(Kind, Option<String>)> {
+        let named = match choice {
+            Choice::Auto => {
+                let mut missed = None;
+                for kind in Kind::ALL {
+                    match kind.probe() {
+                        Ok(()) => return Ok((kind, missed)),
+                        Err(error) => missed = missed.or_else(|| Some(format!("{} is not to be had here ({error})", kind.name()))),
+                    }
+                }
+                return Ok((Kind::Epoll, missed));
+            }
+            Choice::Ring => Kind::Ring,
+            Choice::Streams => Kind::Streams,
+            Choice::Epoll => Kind::Epoll,
+        };
+        named.probe().map(|()| (named, None))
+    }
+
+    /// # Errors
+    /// What this kernel lacks.
+    fn probe(self) -> io::Result<()> {
+        match self {
+            Kind::Ring => ring::Ring::probe(),
+            Kind::Streams | Kind::Epoll => Ok(()),
+        }
+    }
+
     /// As metrics, `/readyz` and the log call it.
     pub fn name(self) -> &'static str {
         match self {
+            Kind::Ring => "ring",
+            Kind::Streams => "streams",
             Kind::Epoll => "epoll",
         }
     }

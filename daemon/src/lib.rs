@@ -7,7 +7,7 @@
 //! ```
 //! The daemon knows nothing about feeds: the snapshot file is its only input, and it is verified before use (verdict-tables). This library is the
 //! daemon without its `main`, so that tests and benches can run it in their own process.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)] // but for driver/sys.rs
 
 pub mod admin;
 pub mod config;
@@ -86,7 +86,7 @@ impl Daemon {
     /// # Errors
     /// The first thing that failed; nothing is left behind.
     pub fn start(config: &Config, signals: bool) -> Result<Self, StartError> {
-        let machine = preflight::check(config.shards.count, &config.shards.cpus, config.limits.connections_max)?;
+        let machine = preflight::check(&config.shards, config.limits.connections_max)?;
         let backend = verdict_simd::detect()?;
         let path = config.snapshot.path.clone();
         let snapshot = Snapshot::load(&path).map_err(|error| StartError::Snapshot { path: path.clone(), error })?;
@@ -95,7 +95,10 @@ impl Daemon {
 
     fn serve(config: &Config, signals: bool, machine: &Machine, backend: Selected, snapshot: Arc<Snapshot>) -> Result<Self, StartError> {
         let shards = machine.cpus.len();
-        let driver = driver::Kind::Epoll;
+        let driver = machine.driver;
+        if let Some(missed) = &machine.missed {
+            tracing::warn!(driver = driver.name(), "{missed}");
+        }
         let (mut listeners, tcp) = listener::tcp_for_shards(&config.listen.tcp, shards, limits::LISTEN_BACKLOG)?;
         let unix = share_unix(config, &mut listeners)?;
         listener::refuse_taken(config.listen.admin)?;

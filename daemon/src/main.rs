@@ -77,7 +77,7 @@ fn version() -> ExitCode {
 }
 
 fn check(config: &Config) -> ExitCode {
-    if let Err(refusal) = preflight::check(config.shards.count, &config.shards.cpus, config.limits.connections_max) {
+    if let Err(refusal) = preflight::check(&config.shards, config.limits.connections_max) {
         return fail(EXIT_CONFIG, &refusal);
     }
     if let Err(error) = verdict_simd::detect() {

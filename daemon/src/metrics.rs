@@ -105,6 +105,7 @@ shard_metrics! {
     accept_errors: Counter "verdictd_accept_errors", "Accepts that failed, such as for want of descriptors; accepting pauses for one tick";
     turns: Counter "verdictd_turns", "Turns of the shard's loop that did work";
     turn_nanoseconds: Counter "verdictd_turn_seconds" / 1e9, "Time spent in turns; divided by answers it is the cost of an answer";
+    calls: Counter "verdictd_system_calls", "System calls that moved bytes or waited for them; 0 with the streams driver, whose executor makes them";
     parks: Counter "verdictd_parks", "Times the shard went to sleep in the executor";
     panics: Counter "verdictd_panics", "Turns that panicked: a defect, please report it; the connections of that turn were closed";
     swaps: Counter "verdictd_swaps", "Generations adopted after the first";
@@ -203,7 +204,7 @@ const CONTROL_HELP: &[(&str, &str)] = &[
     ("verdictd_snapshot_entries", "Entries of the served snapshot"),
     ("verdictd_snapshot_bytes", "Bytes of the served snapshot"),
     ("verdictd_draining", "1 while draining"),
-    ("verdictd_build_info", "Version, vector backend and socket driver, as labels; always 1"),
+    ("verdictd_build_info", "Version, vector backend and socket driver (ring, streams or epoll), as labels; always 1"),
 ];
 
 #[derive(Debug)]

@@ -3,6 +3,8 @@
 //! The executor panics without a usable message where io_uring is denied, so io_uring is tried here first, with a ring of our own.
 //! Container runtimes deny it by seccomp, hardened hosts by sysctl, small memlock limits by ENOMEM: three causes, three remedies.
 
+use crate::config::Shards;
+use crate::driver::{Choice, Kind};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -42,22 +44,38 @@ pub struct Machine {
     pub memlock_bytes: Option<u64>,
     /// Soft limit of open files, after it was raised to the hard limit; `None` = unlimited.
     pub files: Option<u64>,
+    /// How shards will speak to the kernel.
+    pub driver: Kind,
+    /// What `shards.driver = "auto"` would have preferred, and why it is not used.
+    pub missed: Option<String>,
 }
 
 /// All checks, in the order in which their causes hide each other.
 ///
 /// # Errors
 /// The first thing that is missing, and what to do about it.
-pub fn check(count: usize, cpus: &[usize], connections_max: usize) -> Result<Machine, Refusal> {
-    let cpus = choose_cpus(count, cpus, &allowed_cpus())?;
+pub fn check(wanted: &Shards, connections_max: usize) -> Result<Machine, Refusal> {
+    let cpus = choose_cpus(wanted.count, &wanted.cpus, &allowed_cpus())?;
     let memlock_bytes = raise(Resource::Memlock);
     let files = raise(Resource::Nofile);
     let shards = cpus.len() as u64;
     check_memlock(memlock_bytes, shards)?;
     check_files(files, shards, connections_max as u64)?;
     match io_uring::IoUring::new(8) {
-        Ok(_ring) => Ok(Machine { cpus, memlock_bytes, files }),
-        Err(error) => Err(explain_io_uring(&error, &IoUringFacts::read(), memlock_bytes)),
+        Ok(ring) => drop(ring),
+        Err(error) => return Err(explain_io_uring(&error, &IoUringFacts::read(), memlock_bytes)),
+    }
+    match Kind::choose(wanted.driver) {
+        Ok((driver, missed)) => Ok(Machine { cpus, memlock_bytes, files, driver, missed }),
+        Err(error) => Err(explain_driver(wanted.driver, &error)),
+    }
+}
+
+/// The executor's plain rings were to be had; what the data plane asks for beyond them was not.
+fn explain_driver(driver: Choice, error: &std::io::Error) -> Refusal {
+    Refusal {
+        cause: format!("shards.driver = {driver:?} is not to be had on this kernel: {error}").to_lowercase(),
+        remedy: "set shards.driver to \"auto\" or \"epoll\", or run Linux 6.1 or later".into(),
     }
 }
 

@@ -14,6 +14,8 @@ mod door;
 
 use crate::connection::{Millis, Reason};
 use crate::driver::epoll::Epoll;
+use crate::driver::ring::Ring;
+use crate::driver::streams::Streams;
 use crate::driver::{Driver, Event, Kind, Patience, Received, TOKEN_LISTENERS};
 use crate::limits::{BUFFER_KEPT_BYTES, Limits, PARK_AFTER_MS, READ_BYTES, TICK_MS, TURN_KEYS_MAX};
 use crate::listener::Listener;
@@ -73,6 +75,8 @@ impl ShardSetup {
             type Output = std::pin::Pin<Box<dyn Future<Output = io::Result<()>>>>;
             fn run<B: Backend>(self, backend: B) -> Self::Output {
                 match self.0.driver {
+                    Kind::Ring => Box::pin(async move { Shard::<B, Ring>::new(backend, self.0)?.run().await }),
+                    Kind::Streams => Box::pin(async move { Shard::<B, Streams>::new(backend, self.0)?.run().await }),
                     Kind::Epoll => Box::pin(async move { Shard::<B, Epoll>::new(backend, self.0)?.run().await }),
                 }
             }
@@ -144,6 +148,7 @@ impl<B: Backend, D: Driver> Shard<B, D> {
                 self.setup.metrics.parks.add(1);
             }
             self.driver.wait(patience).await?;
+            self.setup.metrics.calls.add(self.driver.calls());
             self.read_clock();
             if self.note_events() {
                 busy_until = self.now + PARK_AFTER_MS;

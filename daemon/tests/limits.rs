@@ -1,5 +1,6 @@
 //! Peers that take more than their share: each is met by a named limit, and the others notice nothing.
 
+#[macro_use]
 mod support;
 
 use std::io::Write;
@@ -8,7 +9,6 @@ use support::{Got, Peer, Scratch, config, eventually, explain, lookup, ping, sta
 use verdict_wire as wire;
 use wire::{Class, ErrorCode, KeyKind};
 
-#[test]
 fn a_peer_that_never_reads_is_cut_off_at_a_bound() {
     let scratch = Scratch::new();
     let mut config = config(&scratch);
@@ -29,7 +29,6 @@ fn a_peer_that_never_reads_is_cut_off_at_a_bound() {
     stop(daemon);
 }
 
-#[test]
 fn a_peer_that_trickles_a_frame_is_closed_and_others_are_served_meanwhile() {
     let scratch = Scratch::new();
     let mut config = config(&scratch);
@@ -50,7 +49,6 @@ fn a_peer_that_trickles_a_frame_is_closed_and_others_are_served_meanwhile() {
 }
 
 /// Three peers ask for explanations without end, a fourth looks up: it waits for one explanation a turn, and each of the three gets its share.
-#[test]
 fn whoever_asks_for_explanations_takes_turns_and_lookups_go_on() {
     const EACH: u32 = 300;
     let scratch = Scratch::new();
@@ -76,7 +74,6 @@ fn whoever_asks_for_explanations_takes_turns_and_lookups_go_on() {
     stop(daemon);
 }
 
-#[test]
 fn an_idle_peer_is_closed_after_its_deadline_and_not_before() {
     let scratch = Scratch::new();
     let mut config = config(&scratch);
@@ -92,7 +89,6 @@ fn an_idle_peer_is_closed_after_its_deadline_and_not_before() {
     stop(daemon);
 }
 
-#[test]
 fn one_connection_too_many_is_told_so() {
     let scratch = Scratch::new();
     let mut config = config(&scratch);
@@ -111,7 +107,6 @@ fn one_connection_too_many_is_told_so() {
     stop(daemon);
 }
 
-#[test]
 fn a_large_answer_to_a_slow_reader_arrives_whole() {
     let scratch = Scratch::new();
     let daemon = start(&config(&scratch));
@@ -131,3 +126,12 @@ fn a_large_answer_to_a_slow_reader_arrives_whole() {
     sender.join().unwrap();
     stop(daemon);
 }
+
+every_driver!(
+    a_peer_that_never_reads_is_cut_off_at_a_bound,
+    a_peer_that_trickles_a_frame_is_closed_and_others_are_served_meanwhile,
+    whoever_asks_for_explanations_takes_turns_and_lookups_go_on,
+    an_idle_peer_is_closed_after_its_deadline_and_not_before,
+    one_connection_too_many_is_told_so,
+    a_large_answer_to_a_slow_reader_arrives_whole,
+);

@@ -1,5 +1,6 @@
 //! Generations and endings: a swap loses nothing and mixes nothing, a bad snapshot changes nothing, a drain finishes what was asked.
 
+#[macro_use]
 mod support;
 
 use std::net::TcpStream;
@@ -10,7 +11,6 @@ use verdict_tables::Class;
 use verdict_wire as wire;
 use wire::KeyKind;
 
-#[test]
 fn swaps_under_load_lose_nothing_and_mix_nothing() {
     let scratch = Scratch::new();
     let config = config(&scratch);
@@ -52,7 +52,6 @@ fn swaps_under_load_lose_nothing_and_mix_nothing() {
     stop(daemon);
 }
 
-#[test]
 fn a_bad_missing_or_truncated_snapshot_changes_nothing() {
     let scratch = Scratch::new();
     let config = config(&scratch);
@@ -76,7 +75,6 @@ fn a_bad_missing_or_truncated_snapshot_changes_nothing() {
     stop(daemon);
 }
 
-#[test]
 fn the_served_file_may_be_truncated_under_the_daemon() {
     let scratch = Scratch::new();
     let config = config(&scratch);
@@ -89,7 +87,6 @@ fn the_served_file_may_be_truncated_under_the_daemon() {
     stop(daemon);
 }
 
-#[test]
 fn draining_answers_what_was_asked_says_so_and_takes_nobody_new() {
     let scratch = Scratch::new();
     let mut config = config(&scratch);
@@ -109,3 +106,10 @@ fn draining_answers_what_was_asked_says_so_and_takes_nobody_new() {
     assert_eq!(peer.receive(), None, "an idle connection is closed in the end");
     daemon.join().unwrap();
 }
+
+every_driver!(
+    swaps_under_load_lose_nothing_and_mix_nothing,
+    a_bad_missing_or_truncated_snapshot_changes_nothing,
+    the_served_file_may_be_truncated_under_the_daemon,
+    draining_answers_what_was_asked_says_so_and_takes_nobody_new,
+);

@@ -41,6 +41,8 @@ pub struct Daemon {
     directory: PathBuf,
     /// Where it answers the binary protocol.
     pub address: SocketAddr,
+    /// Where it tells its metrics.
+    pub admin: SocketAddr,
 }
 
 /// How long start and stop may take: a snapshot of some hundred MiB is hashed and copied meanwhile.
@@ -79,7 +81,7 @@ impl Daemon {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?;
-        let mut daemon = Daemon { child, directory, address };
+        let mut daemon = Daemon { child, directory, address, admin };
         daemon.wait_until_ready()?;
         Ok(daemon)
     }
@@ -92,6 +94,17 @@ impl Daemon {
     /// The file that it serves; replaced by `replace_snapshot`.
     pub fn snapshot_path(&self) -> PathBuf {
         self.directory.join("serving.snap")
+    }
+
+    /// The sum of a counter over its labels, by its name in the metrics.
+    pub fn counter(&self, name: &str) -> io::Result<f64> {
+        let mut stream = TcpStream::connect(self.admin)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: verdictd\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        let of = |line: &str| line.strip_prefix(name)?.strip_prefix('{')?.rsplit(' ').next()?.parse::<f64>().ok();
+        Ok(text.lines().filter_map(of).sum())
     }
 
     /// Puts another snapshot in place by rename, and says so by SIGHUP.

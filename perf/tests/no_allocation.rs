@@ -10,6 +10,7 @@
 use std::alloc::System;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use verdict_keys::{Kind, Scheme};
@@ -20,6 +21,7 @@ use verdict_perf::rules::{RuleSet, Subject};
 use verdict_perf::seed::Rng;
 use verdictd::Daemon;
 use verdictd::config::Config;
+use verdictd::driver::{self, Choice};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -137,21 +139,32 @@ fn a_daemon_in_steady_state_allocates_nothing() {
     let built = set.compile(verdict_simd::detect().expect("a backend"), Scheme::Full).expect("a snapshot");
     let path = std::env::temp_dir().join(format!("verdict-perf-no-allocation-{}.snap", std::process::id()));
     std::fs::write(&path, &built.bytes).expect("written");
-    let mut config = Config::serving(&path);
+    let requests_of = |idna, number| requests(&set, &corpus, built.generation, idna, &rng.fork(&format!("client {number}")));
+    for driver in [Choice::Epoll, Choice::Ring] {
+        if let Err(error) = driver::Kind::choose(driver) {
+            println!("SKIPPED: {driver:?} is not to be had here: {error}");
+            continue;
+        }
+        a_daemon_allocates_nothing(driver, &path, &requests_of);
+    }
+    std::fs::remove_file(path).expect("the snapshot goes");
+}
+
+/// Of the streams nothing is promised: the executor allocates for each of its polls.
+fn a_daemon_allocates_nothing(driver: Choice, snapshot: &Path, requests_of: &dyn Fn(bool, usize) -> Vec<u8>) {
+    let mut config = Config::serving(snapshot);
+    config.shards.driver = driver;
     config.listen.tcp = vec![([127, 0, 0, 1], 0).into()];
     config.listen.admin = ([127, 0, 0, 1], 0).into();
     let daemon = Daemon::start(&config, false).expect("the daemon starts");
-    let clients = |idna| -> Vec<Client> {
-        let requests = |number| requests(&set, &corpus, built.generation, idna, &rng.fork(&format!("client {number}")));
-        (0..8).map(|number| Client::new(daemon.tcp[0], requests(number))).collect()
-    };
+    let clients = |idna| -> Vec<Client> { (0..8).map(|number| Client::new(daemon.tcp[0], requests_of(idna, number))).collect() };
     let mut plain = clients(false);
     // A shard that nobody asks for 50 ms parks in its executor, whose timers allocate: on a machine that starves us that is no lookup, so
     // one of four counts must be free of it. What a lookup allocates would be in each.
     let nothing = |change: &stats_alloc::Stats| change.allocations + change.reallocations == 0;
     let change = std::iter::repeat_with(|| count(&mut plain)).take(3).find(nothing).unwrap_or_else(|| count(&mut plain));
     let keys = ROUNDS * plain.len() * (SIZES.iter().sum::<usize>() + 259);
-    println!("{keys} keys, release build: {}, {change:?}", !cfg!(debug_assertions));
+    println!("{driver:?}: {keys} keys, release build: {}, {change:?}", !cfg!(debug_assertions));
     assert_eq!((change.allocations, change.reallocations, change.bytes_allocated), (0, 0, 0), "{change:?}");
     drop(plain);
     let mut foreign = clients(true);
@@ -163,5 +176,4 @@ fn a_daemon_in_steady_state_allocates_nothing() {
     drop(foreign);
     daemon.drain();
     daemon.join().expect("the daemon ends");
-    std::fs::remove_file(path).expect("the snapshot goes");
 }

@@ -1,6 +1,7 @@
 //! A daemon in this process, a snapshot of a few rules, and a peer that speaks frames over real sockets.
 #![allow(dead_code, missing_docs)]
 
+use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -11,7 +12,48 @@ use verdict_tables::{Builder, Class, Rule, Source, Vote};
 use verdict_wire as wire;
 use verdictd::Daemon;
 use verdictd::config::Config;
+use verdictd::driver::{Choice, Kind};
 use wire::{Answer, KeyKind, Reply};
+
+thread_local! {
+    static DRIVER: Cell<Choice> = const { Cell::new(Choice::Auto) };
+}
+
+/// Runs a test with every daemon of its thread on this driver.
+pub fn over(driver: Choice, test: fn()) {
+    match Kind::choose(driver) {
+        Ok(_) => {
+            DRIVER.set(driver);
+            test();
+        }
+        Err(error) => println!("SKIPPED: {driver:?} is not to be had here: {error}"),
+    }
+}
+
+/// Each of these tests, once over each driver.
+macro_rules! every_driver {
+    ($($name:ident,)*) => {
+        $(mod $name {
+            use crate::support::over;
+            use verdictd::driver::Choice;
+
+            #[test]
+            fn ring() {
+                over(Choice::Ring, super::$name);
+            }
+
+            #[test]
+            fn streams() {
+                over(Choice::Streams, super::$name);
+            }
+
+            #[test]
+            fn epoll() {
+                over(Choice::Epoll, super::$name);
+            }
+        })*
+    };
+}
 
 /// A directory of this test's own, removed at its end.
 pub struct Scratch(PathBuf);
@@ -83,6 +125,7 @@ pub fn config(scratch: &Scratch) -> Config {
     config.limits.connections_max = 200;
     config.limits.queue_deadline_ms = 0; // a machine busy with other tests may stop us for longer; lateness has tests of its own
     config.shards.count = 1;
+    config.shards.driver = DRIVER.get();
     config
 }
 

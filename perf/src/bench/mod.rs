@@ -8,6 +8,7 @@
 //! second, for tests: its figures mean nothing.
 
 pub mod cost;
+pub mod drivers;
 pub mod echo;
 pub mod hash;
 pub mod instructions;
@@ -44,6 +45,8 @@ pub enum Suite {
     Echo,
     /// How long replies take.
     Latency,
+    /// The daemon over each of its drivers.
+    Drivers,
     /// The exact table in process, beside hashbrown and the machine's limit.
     Tables,
     /// URL to keys, beside URL parsers; addresses, beside prefix tables.
@@ -143,6 +146,7 @@ pub fn run(suite: Suite, setting: &Setting) -> io::Result<Findings> {
         Suite::Peers => peers::run(setting),
         Suite::Echo => echo::run(setting),
         Suite::Latency => latency::run(setting),
+        Suite::Drivers => drivers::run(setting).map(Findings::from),
         Suite::Tables => tables::run(setting).map(Findings::from),
         Suite::Keys => Ok(keys::run(setting)?.with(lpm::run(setting)?).into()),
     }

@@ -40,6 +40,7 @@ enum Name {
     Peers,
     Echo,
     Latency,
+    Drivers,
     Tables,
     Keys,
 }
@@ -70,6 +71,7 @@ pub fn run(options: &Options, seed: u64, rng: &Rng) -> io::Result<()> {
     for (name, suite) in [
         (Name::Keys, Suite::Keys),
         (Name::Tables, Suite::Tables),
+        (Name::Drivers, Suite::Drivers),
         (Name::Echo, Suite::Echo),
         (Name::Latency, Suite::Latency),
         (Name::Peers, Suite::Peers),
