@@ -4,9 +4,11 @@ use crate::arm::toolchain;
 use crate::release;
 use crate::workspace::Workspace;
 
-/// Measure; arguments go to `verdict-perf bench`
+/// Measure; arguments go to `verdict-perf bench`, but for `compare A B`: two commits, or two files of figures
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench echo --json target/echo.json")]
+#[command(
+    after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench echo --json target/echo.json\n  cargo xtask bench compare HEAD~1 HEAD --suite keys"
+)]
 pub struct Arguments {
     /// For example: SUITE --json FILE
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -15,6 +17,9 @@ pub struct Arguments {
 
 /// The command.
 pub fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), String> {
+    if arguments.arguments.first().is_some_and(|first| first == "compare") {
+        return crate::compare::run(workspace, &arguments.arguments[1..]);
+    }
     release::build_openly(workspace)?;
     let (mut build, program) = release::perf(workspace);
     release::openly(&mut build)?;

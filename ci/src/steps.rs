@@ -2,10 +2,12 @@
 
 pub mod architecture;
 pub mod arm_system;
+pub mod asm;
 pub mod demo;
 pub mod deny;
 pub mod docs;
 pub mod fuzz;
+pub mod instructions;
 pub mod lint;
 pub mod perf;
 pub mod prerequisites;

@@ -52,6 +52,8 @@ const STEPS: &[Step] = &[
     Step { name: "tests-x86-64",     what: "cargo test --workspace; every expected backend must run",                        run: steps::suites::native },
     Step { name: "tests-portable",   what: "simd, keys and tables with VERDICT_BACKEND=portable",                            run: steps::suites::portable },
     Step { name: "tests-aarch64",    what: "simd, keys, tables, wire and intel on NEON, under qemu-user",                    run: steps::suites::arm },
+    Step { name: "asm",              what: "machine code of each kernel on both architectures, as in simd/asm.toml",          run: steps::asm::run },
+    Step { name: "instructions",     what: "instructions an operation of each kernel, as in perf/instructions.toml",         run: steps::instructions::run },
     Step { name: "demo",             what: "cargo xtask demo's flow on this machine, twice",                         run: steps::demo::run },
     Step { name: "build-aarch64",    what: "static optimised build for ARM, neoverse-n1",                                     run: steps::arm_system::build },
     Step { name: "demo-aarch64",     what: "the same flow on a Debian ARM kernel, emulated Neoverse N1",                     run: steps::arm_system::run },

@@ -8,6 +8,7 @@
 //! prefixes ─► snapshot, rivals ─► addresses: ten million equal answers
 //! bench: peers, echo, latency, tables, keys, each a definition in perf/definitions and a record in perf/records
 //!                                                                                └─► plot: the same as SVG
+//! flame: samples of a daemon under load, or of a kernel, as an SVG
 //! ```
 //! Nothing of the product depends on this crate; it depends on whatever it measures. Random choices come from one printed seed.
 #![forbid(unsafe_code)]
@@ -16,6 +17,7 @@ pub mod addresses;
 pub mod bench;
 pub mod data;
 pub mod differential;
+pub mod flame;
 pub mod fleet;
 pub mod frame;
 pub mod null_server;

@@ -40,6 +40,8 @@ enum Command {
     Differential(command::differential::Options),
     /// A snapshot of made-up pre-hashed keys, as large as wanted: how long it takes, and how much memory.
     Large(command::large::Options),
+    /// Where the time goes, as an SVG: the daemon under load, or a kernel alone.
+    Flamegraph(command::flamegraph::Options),
     /// Figures beside peers on this machine.
     Bench(command::bench::Options),
     /// Pictures of records, as SVG.
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
         Command::NullServer(options) => serve_nothing(&options),
         Command::Differential(options) => command::differential::run(&options, &rng),
         Command::Large(options) => command::large::run(&options),
+        Command::Flamegraph(options) => command::flamegraph::run(&options, &rng),
         Command::Bench(options) => command::bench::run(&options, cli.seed, &rng),
         Command::Plot(options) => command::plot::run(&options),
     };

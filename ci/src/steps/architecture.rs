@@ -24,6 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("verdictd",       &["verdict-wire", "verdict-tables", "verdict-keys", "verdict-models", "verdict-simd"]),
     ("verdictctl",     &["verdict-wire", "verdict-intel", "verdict-tables", "verdict-keys", "verdict-simd"]),
     ("verdict-perf",   &["verdict-simd", "verdict-wire", "verdict-keys", "verdict-tables", "verdict-models", "verdict-intel", "verdictd", "verdictctl"]),
+    ("verdict-kernels", &["verdict-tables", "verdict-keys", "verdict-simd"]),
     ("xtask",          &[]),
 ];
 

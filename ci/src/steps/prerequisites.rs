@@ -22,6 +22,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("g++",                       "compiles ada-url, the browser's parser that `differential` and the benches compare with"),
     ("memcached",                 "a peer of the benches"),
     ("redis-server",              "the other one"),
+    ("valgrind",                  "callgrind counts the instructions of the kernels"),
 ];
 
 /// apt on a slow mirror.

@@ -3,6 +3,7 @@
 pub mod addresses;
 pub mod bench;
 pub mod differential;
+pub mod flamegraph;
 pub mod large;
 pub mod load;
 pub mod plot;
