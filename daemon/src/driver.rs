@@ -12,7 +12,7 @@
 pub mod epoll;
 pub mod ring;
 pub mod streams;
-mod sys;
+pub mod sys;
 
 use crate::listener::Listener;
 use serde::{Deserialize, Serialize};

@@ -91,7 +91,7 @@ impl Inputs {
         hashed.finish();
         let address4 = |number: u64| (Kind::Ipv4, net4(number * 7 % (2 * PREFIXES)).0.octets().to_vec());
         let address6 = |number: u64| (Kind::Ipv6, net6(number * 7 % (2 * PREFIXES)).0.octets().to_vec());
-        let buckets = (0..256).map(|i| Bucket { tags: std::array::from_fn(|slot| i * 5 + slot as u64), refs: [1; 5], spare: 0 });
+        let buckets = (0..256).map(|i| Bucket { tags: std::array::from_fn(|slot| i * 5 + slot as u64), refs: [1; 5], away: 0 });
         let at: Vec<u32> = (0..64).map(|i| i * 97 % 256).collect();
         let tag = |(i, at): (usize, &u32)| u64::from(*at) * 5 + if i % 2 == 0 { i as u64 % 5 } else { 5000 };
         Inputs {

@@ -224,7 +224,7 @@ fn main() -> ExitCode {
         match argument.as_str() {
             "--rounds" => until = Until::Rounds(number().unwrap_or(1)),
             "--seconds" => until = Until::Elapsed(Duration::from_secs(number().unwrap_or(1) as u64)),
-            "--entries" => size = Size { entries: number().unwrap_or(size.entries), ..size },
+            "--entries" => size = Size { entries: number().unwrap_or(size.entries) },
             "--list" => {
                 entries::<Selected>().iter().for_each(|entry| println!("{} {}", entry.name, entry.of));
                 return ExitCode::SUCCESS;

@@ -445,7 +445,7 @@ impl Driver for Ring {
 
     fn next(&mut self) -> Option<Event> {
         loop {
-            match self.sys.next()? {
+            match self.sys.take_completion()? {
                 Completion::Received(slot, result, buffer, more) => {
                     if self.arrived(slot, result, buffer, more) {
                         return Some(self.event(slot, false));

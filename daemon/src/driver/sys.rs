@@ -240,7 +240,7 @@ impl Ring {
     }
 
     /// The next completion.
-    pub fn next(&mut self) -> Option<Completion> {
+    pub fn take_completion(&mut self) -> Option<Completion> {
         // SAFETY: as in `has_completions`.
         let entry = unsafe { self.ring.completion_shared() }.next()?;
         let (slot, op) = (entry.user_data() as u32, entry.user_data() >> 32);
@@ -319,7 +319,7 @@ impl Ring {
     fn quiesce(&mut self) -> bool {
         let cancel = opcode::AsyncCancel2::new(CancelBuilder::any().all()).build().user_data(user_data(Op::Cancel, 0));
         for _ in 0..50 {
-            while let Some(completion) = self.next() {
+            while let Some(completion) = self.take_completion() {
                 drop(completion);
             }
             if self.in_flight == 0 {

@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! connection ─► read ─► for each complete frame: an ANSWERS of the right size, all unknown ─► write
-//! blocking   one thread a connection            epoll   one thread, one set
+//! blocking   one thread a connection            epoll   one thread, one set            io_uring   one thread, one ring
 //! ```
 //! All frames of one read are answered by one write, which is the least that a server with this transport can do; whatever the daemon
-//! costs more than this, it spends on verdicts. Questions are counted from the header and never looked at. Twins, because the
+//! costs more than this, it spends on verdicts. Questions are counted from the header and never looked at. Three twins, because the
 //! cheapest way to move bytes differs with their number: a figure beside the null server is beside the cheapest of them.
 
 mod blocking;
 mod epoll;
+mod ring;
 
 use std::io;
 use std::net::SocketAddr;
@@ -28,17 +29,21 @@ pub enum Twin {
     Blocking,
     /// One thread, one epoll set.
     Epoll,
+    /// One thread, one io_uring.
+    #[value(name = "io_uring")]
+    IoUring,
 }
 
 impl Twin {
     /// All of them.
-    pub const ALL: [Twin; 2] = [Twin::Blocking, Twin::Epoll];
+    pub const ALL: [Twin; 3] = [Twin::Blocking, Twin::Epoll, Twin::IoUring];
 
     /// As figures name it.
     pub fn name(self) -> &'static str {
         match self {
             Twin::Blocking => "blocking",
             Twin::Epoll => "epoll",
+            Twin::IoUring => "io_uring",
         }
     }
 }
@@ -48,6 +53,7 @@ pub fn serve(twin: Twin, address: SocketAddr, ready: impl FnOnce(SocketAddr)) ->
     match twin {
         Twin::Blocking => blocking::serve(address, ready),
         Twin::Epoll => epoll::serve(address, ready),
+        Twin::IoUring => ring::serve(address, ready),
     }
 }
 
