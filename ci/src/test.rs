@@ -43,7 +43,7 @@ const ON_REQUEST: &[&str] = &["fuzz"];
 const STEPS: &[Step] = &[
     Step { name: "prerequisites",    what: "Debian packages for ARM, linting and peers; installed where possible",           run: steps::prerequisites::run },
     Step { name: "fmt",              what: "rustfmt agrees",                                                                 run: steps::lint::fmt },
-    Step { name: "architecture",     what: "the arrows of ARCHITECTURE.md, unsafe code only in simd, a reason per dependency", run: steps::architecture::run },
+    Step { name: "architecture",     what: "the arrows of ARCHITECTURE.md, where unsafe code may stand, a reason per dependency", run: steps::architecture::run },
     Step { name: "tidy",             what: "names, headers, leftovers, and ratchets",                                        run: steps::tidy::run },
     Step { name: "docs",             what: "the two commands are in the README, links lead somewhere",                       run: steps::docs::run },
     Step { name: "deny",             what: "licences and banned crates, as in ci/deny.toml",                                 run: steps::deny::run },

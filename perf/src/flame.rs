@@ -104,8 +104,8 @@ pub fn draw(folded: &[u8], title: &str, subtitle: &str, svg: &Path) -> io::Resul
     inferno::flamegraph::from_reader(&mut options, folded, file).map_err(io::Error::other)
 }
 
-/// Samples in folded stacks, and how many of them have a function whose name holds `part`.
-pub fn samples(folded: &[u8], part: &str) -> (u64, u64) {
+/// What all samples in folded stacks stand for, and how much of it those that have a function whose name holds `part`.
+pub fn weight(folded: &[u8], part: &str) -> (u64, u64) {
     let (mut all, mut with) = (0, 0);
     for line in String::from_utf8_lossy(folded).lines() {
         let Some((stack, count)) = line.rsplit_once(' ').and_then(|(stack, count)| Some((stack, count.parse::<u64>().ok()?))) else {
@@ -138,8 +138,8 @@ verdictd 7 1.2:    1001001 cpu-clock:ppp:
     #[test]
     fn equal_stacks_fold_into_one_line_with_readable_names() {
         let folded = String::from_utf8(fold(SCRIPT.as_bytes()).unwrap()).unwrap();
-        assert!(folded.lines().any(|line| line == "verdictd;verdictd::shard::Shard::turn;verdict_tables::lookup::lookup 2"), "{folded}");
-        assert_eq!(samples(folded.as_bytes(), "verdict_tables"), (3, 2));
+        assert!(folded.lines().any(|line| line == "verdictd;verdictd::shard::Shard::turn;verdict_tables::lookup::lookup 2002002"), "{folded}");
+        assert_eq!(weight(folded.as_bytes(), "verdict_tables"), (3_003_003, 2_002_002));
     }
 
     #[test]

@@ -130,11 +130,12 @@ mod tests {
         assert!(resident_bytes(pid).unwrap() > 1024 * 1024);
         let before = cpu_time(pid).unwrap();
         let mut x = 1u64;
-        while cpu_time(pid).unwrap() - before < Duration::from_millis(20) {
+        while cpu_time(pid).unwrap().saturating_sub(before) < Duration::from_millis(20) {
             x = std::hint::black_box(x.wrapping_mul(3));
         }
         let (fine, coarse) = (cpu_time(pid).unwrap(), ticked(pid).unwrap());
-        assert!(fine.abs_diff(coarse) < Duration::from_millis(500), "{fine:?} {coarse:?}");
+        // The coarse one also counts threads that have ended, such as those of other tests.
+        assert!(fine < coarse + Duration::from_millis(500), "{fine:?} {coarse:?}");
         assert!(available_bytes() > 0);
         assert!(descriptors(pid).unwrap() >= 3);
         assert!(!cpus().is_empty());

@@ -297,6 +297,27 @@ fn explain_tells_every_vote_on_a_rule_and_why_some_do_not_count() {
     assert_eq!(found["matches"][0]["note"], Value::Null, "the lines come to what the snapshot says");
 }
 
+/// The signatures of the sample: a mark of a kit in any URL, a word of a host name.
+#[test]
+fn explain_tells_which_signature_stands_where_and_which_line_it_is_from() {
+    let snapshot = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-sample.snap", std::process::id())).display().to_string();
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../intel/sample/feeds.toml").display().to_string();
+    assert_eq!(verdictctl(&["compile", &sample, "-o", &snapshot]).status, 0);
+    let cases = [
+        ("http://fresh.example.net/a/QX7-kitpanel/gate.php?x", "url-substring", "…/qx7-kitpanel/gate.php…", "/qx7-kitpanel/gate.php"),
+        ("secure.examplebank-login.example.org", "host-token", "…examplebank-login…", "examplebank-login"),
+    ];
+    for (question, rule, on, text) in cases {
+        let found = explained(&["--snapshot", &snapshot, question]);
+        let winner = &found["matches"][0];
+        assert_eq!((winner["rule"].as_str(), winner["on"].as_str()), (Some(rule), Some(on)), "{question}");
+        assert_eq!((winner["wins"].as_bool(), winner["class"].as_str()), (Some(true), Some("suspicious")), "{question}");
+        let vote = &winner["votes"][0];
+        assert_eq!((vote["line"].as_u64(), vote["text"].as_str()), (Some(2), Some(text)), "{question}");
+    }
+    assert_eq!(explained(&["--snapshot", &snapshot, "myexamplebank-login.example.org"])["matches"], Value::Array(vec![]));
+}
+
 #[test]
 fn explain_lists_all_prefixes_of_an_address_though_the_snapshot_keeps_the_winner() {
     let directory = contradictions("prefixes");

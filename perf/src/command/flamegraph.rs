@@ -61,14 +61,16 @@ pub fn run(options: &Options, rng: &Rng) -> io::Result<()> {
         }
     };
     let folded = flame::fold(&script)?;
-    let (all, ours) = flame::samples(&folded, "verdict");
+    let (all, ours) = flame::weight(&folded, "verdict");
     if ours == 0 {
-        return Err(io::Error::other(format!("none of {all} samples has a function of ours: is it a build with symbols?")));
+        return Err(io::Error::other(format!("no sample has a function of ours: is it a build with symbols?")));
     }
-    let subtitle =
-        format!("{all} samples of {}, {:.0} s at 997 a second; width is time, colours mean nothing", perf.event, options.seconds);
+    // perf says how much each sample stands for: nanoseconds of the clock, or cycles.
+    let billions = all as f64 / 1e9;
+    let sampled = if perf.event == "cycles" { format!("{billions:.2} billion cycles") } else { format!("{billions:.2} s of CPU time") };
+    let subtitle = format!("{sampled}, sampled 997 times a second by {}; width is time, colours mean nothing", perf.event);
     flame::draw(&folded, &format!("verdictd: {}", options.what), &subtitle, &options.svg)?;
-    println!("{all} samples of {}, {:.1} % of them in or below functions of ours", perf.event, 100.0 * ours as f64 / all as f64);
+    println!("{sampled} by {}, {:.1} % of it in or below functions of ours", perf.event, 100.0 * ours as f64 / all as f64);
     println!("{}", options.svg.display());
     Ok(())
 }

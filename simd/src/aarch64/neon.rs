@@ -7,7 +7,7 @@
 //!   probe     one bucket = three cmeq of two tags (slots 01 23 34), weighed 1 2, 4 8, 0 16, or-ed, one addp: the hit bits
 //!   classify  low nibble and high nibble through two tables; a class is their common bits. Masks: and with 1 2 4 .. 128, addp three times
 //! ```
-//! Seen in the release build for neoverse-n1 (`asm.toml` lists what was read): everything inlined, only panics are called. A whole hash of
+//! Seen in the release build for neoverse-n1 (the step `asm` holds it against `asm.toml`): everything inlined, only panics are called. A whole hash of
 //! 49 bytes: 12 products and 2 for its one reduction; a checkpoint: 5 pmull. Probe: 3 loads of a pair, 3 cmeq, 1 addp
 //! a bucket. Classify: 8 tbl, 8 cmeq, 4 cmhi and 40 and/addp for the five masks of 64 bytes. Pair: 4 mul + 4 umulh a path.
 //!
