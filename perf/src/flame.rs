@@ -138,7 +138,10 @@ verdictd 7 1.2:    1001001 cpu-clock:ppp:
     #[test]
     fn equal_stacks_fold_into_one_line_with_readable_names() {
         let folded = String::from_utf8(fold(SCRIPT.as_bytes()).unwrap()).unwrap();
-        assert!(folded.lines().any(|line| line == "verdictd;verdictd::shard::Shard::turn;verdict_tables::lookup::lookup 2002002"), "{folded}");
+        assert!(
+            folded.lines().any(|line| line == "verdictd;verdictd::shard::Shard::turn;verdict_tables::lookup::lookup 2002002"),
+            "{folded}"
+        );
         assert_eq!(weight(folded.as_bytes(), "verdict_tables"), (3_003_003, 2_002_002));
     }
 
