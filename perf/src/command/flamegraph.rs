@@ -63,7 +63,7 @@ pub fn run(options: &Options, rng: &Rng) -> io::Result<()> {
     let folded = flame::fold(&script)?;
     let (all, ours) = flame::weight(&folded, "verdict");
     if ours == 0 {
-        return Err(io::Error::other(format!("no sample has a function of ours: is it a build with symbols?")));
+        return Err(io::Error::other("no sample has a function of ours: is it a build with symbols?"));
     }
     // perf says how much each sample stands for: nanoseconds of the clock, or cycles.
     let billions = all as f64 / 1e9;
