@@ -90,7 +90,7 @@ fn the_served_file_may_be_truncated_under_the_daemon() {
 fn draining_answers_what_was_asked_says_so_and_takes_nobody_new() {
     let scratch = Scratch::new();
     let mut config = config(&scratch);
-    config.limits.drain_idle_ms = 600;
+    config.limits.drain_idle_ms = 3_000;
     let daemon = start(&config);
     let mut peer = Peer::connect(daemon.tcp[0]);
     assert_eq!(peer.class_of("evil.test"), wire::Class::Malicious);
