@@ -93,7 +93,7 @@ pub struct Shards {
     /// On which CPUs, by number. Default empty: the first `count` that this process may use (affinity masks and cpusets are honoured).
     pub cpus: Vec<usize>,
     /// How a shard speaks to the kernel: `ring` (an io_uring of its own), `streams` (the executor's sockets), `epoll`, or `auto`, the default:
-    /// the fastest of them that this kernel has. One that is named and not to be had ends the start with 78.
+    /// epoll, which measured best. One that is named and not to be had ends the start with 78.
     pub driver: Choice,
 }
 

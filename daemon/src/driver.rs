@@ -23,7 +23,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Choice {
-    /// The one that measures best, of those that this kernel has.
+    /// The one that measured best: epoll.
     #[default]
     Auto,
     /// An io_uring of the shard's own.
@@ -46,30 +46,17 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All of them, best first: what `auto` tries in turn.
-    pub const ALL: [Kind; 3] = [Kind::Epoll, Kind::Ring, Kind::Streams];
-
-    /// What an operator's choice means on this kernel, and what `auto` would have preferred but had to do without.
+    /// What an operator's choice means on this kernel. `auto` is epoll, which measured best and which every kernel has.
     ///
     /// # Errors
     /// Why the kernel lacks what was asked for by name.
-    pub fn choose(choice: Choice) -> io::Result<(Kind, Option<String>)> {
-        let named = match choice {
-            Choice::Auto => {
-                let mut missed = None;
-                for kind in Kind::ALL {
-                    match kind.probe() {
-                        Ok(()) => return Ok((kind, missed)),
-                        Err(error) => missed = missed.or_else(|| Some(format!("{} is not to be had here ({error})", kind.name()))),
-                    }
-                }
-                return Ok((Kind::Epoll, missed));
-            }
+    pub fn choose(choice: Choice) -> io::Result<Kind> {
+        let kind = match choice {
+            Choice::Auto | Choice::Epoll => Kind::Epoll,
             Choice::Ring => Kind::Ring,
             Choice::Streams => Kind::Streams,
-            Choice::Epoll => Kind::Epoll,
         };
-        named.probe().map(|()| (named, None))
+        kind.probe().map(|()| kind)
     }
 
     /// # Errors

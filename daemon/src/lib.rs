@@ -96,9 +96,6 @@ impl Daemon {
     fn serve(config: &Config, signals: bool, machine: &Machine, backend: Selected, snapshot: Arc<Snapshot>) -> Result<Self, StartError> {
         let shards = machine.cpus.len();
         let driver = machine.driver;
-        if let Some(missed) = &machine.missed {
-            tracing::warn!(driver = driver.name(), "{missed}");
-        }
         let (mut listeners, tcp) = listener::tcp_for_shards(&config.listen.tcp, shards, limits::LISTEN_BACKLOG)?;
         let unix = share_unix(config, &mut listeners)?;
         listener::refuse_taken(config.listen.admin)?;

@@ -46,8 +46,6 @@ pub struct Machine {
     pub files: Option<u64>,
     /// How shards will speak to the kernel.
     pub driver: Kind,
-    /// What `shards.driver = "auto"` would have preferred, and why it is not used.
-    pub missed: Option<String>,
 }
 
 /// All checks, in the order in which their causes hide each other.
@@ -66,7 +64,7 @@ pub fn check(wanted: &Shards, connections_max: usize) -> Result<Machine, Refusal
         Err(error) => return Err(explain_io_uring(&error, &IoUringFacts::read(), memlock_bytes)),
     }
     match Kind::choose(wanted.driver) {
-        Ok((driver, missed)) => Ok(Machine { cpus, memlock_bytes, files, driver, missed }),
+        Ok(driver) => Ok(Machine { cpus, memlock_bytes, files, driver }),
         Err(error) => Err(explain_driver(wanted.driver, &error)),
     }
 }

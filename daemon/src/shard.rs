@@ -81,7 +81,7 @@ impl ShardSetup {
                 }
             }
         }
-        backend.with(Run(self)).await
+        backend.run(Run(self)).await
     }
 }
 

@@ -80,7 +80,7 @@ fn bench(criterion: &mut Criterion) {
         let mut batch = Batch::with_capacity(64);
         for backend in available() {
             group.bench_function(format!("keys/{}", backend.name()), |bencher| {
-                bencher.iter(|| backend.with(PushAll(black_box(&urls), &mut batch, &schedule)));
+                bencher.iter(|| backend.run(PushAll(black_box(&urls), &mut batch, &schedule)));
             });
         }
         group.finish();

@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 use verdict_keys::{Batch, Kind, Profile};
-use verdict_simd::{Backend, HashKey, HashSchedule, Selected, WithBackend, detect};
+use verdict_simd::{Backend, HashKey, HashSchedule, WithBackend, detect};
 
 /// With one backend compiled in, as the daemon has it.
 struct Count<'a>(&'a [&'a str]);
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     let urls: Vec<&str> = text.lines().collect();
-    let batch = Selected::with(backend, Count(&urls[..count.min(urls.len())]));
+    let batch = backend.run(Count(&urls[..count.min(urls.len())]));
     println!("{}: {} questions, {} keys", backend.name(), batch.items().len(), batch.keys().len() + batch.paths().len());
     ExitCode::SUCCESS
 }

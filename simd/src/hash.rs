@@ -90,7 +90,7 @@ impl Hash128 {
 pub struct Key128 {
     /// The tag kept in the table.
     pub lo: u64,
-    /// Chooses seed group and bucket.
+    /// Chooses the shard and both buckets.
     pub hi: u64,
 }
 

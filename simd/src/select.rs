@@ -1,4 +1,4 @@
-//! Which backend runs: chosen once at start, then one branch per coarse kernel call, or none inside [`Selected::with`].
+//! Which backend runs: chosen once at start, then one branch per coarse kernel call, or none inside [`Backend::run`].
 
 #[cfg(target_arch = "aarch64")]
 use crate::Neon;
@@ -22,7 +22,7 @@ pub enum Selected {
     Portable(Portable),
 }
 
-/// Work to be compiled once for each backend, without a branch per kernel call: see [`Selected::with`].
+/// Work to be compiled once for each backend, without a branch per kernel call: see [`Backend::run`].
 pub trait WithBackend {
     /// What the work returns.
     type Output;
@@ -45,14 +45,6 @@ macro_rules! each {
     };
 }
 
-impl Selected {
-    /// Runs `work` monomorphised for the chosen backend.
-    #[inline]
-    pub fn with<W: WithBackend>(self, work: W) -> W::Output {
-        each!(self, backend => backend.run(work))
-    }
-}
-
 impl Backend for Selected {
     #[inline]
     fn name(self) -> &'static str {
@@ -61,7 +53,7 @@ impl Backend for Selected {
 
     #[inline]
     fn run<W: WithBackend>(self, work: W) -> W::Output {
-        self.with(work)
+        each!(self, backend => backend.run(work))
     }
 
     #[inline]
@@ -177,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn with_runs_the_work_for_the_chosen_backend() {
+    fn run_does_the_work_for_the_chosen_backend() {
         struct Name;
         impl WithBackend for Name {
             type Output = &'static str;
@@ -186,7 +178,7 @@ mod tests {
             }
         }
         for backend in available() {
-            assert_eq!(backend.with(Name), backend.name());
+            assert_eq!(backend.run(Name), backend.name());
         }
     }
 }

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! An entry is at home, or in its other bucket; then two bits of the home's filter say that something went away. So a miss costs 1.004
-//! lines and a hit 1.14 at a load of 0.92, and there is nothing to read but lines of the table. A shard has its own range of buckets, both
+//! lines and a hit 1.17 at a load of 0.92, and there is nothing to read but lines of the table. A shard has its own range of buckets, both
 //! homes of a key lie in it: it is placed alone, in cache, in parallel.
 //!
 //! Rejected: seeds by which no entry ever leaves its bucket (version 2). One line for a hit then, and one byte of 25 MB for 100 M entries: a second

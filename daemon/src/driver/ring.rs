@@ -22,8 +22,8 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-/// Of every shard. 4 MiB of buffers, of which a shard with small requests touches the first lines only; perf/investigations/drivers.md has the
-/// other sizes.
+/// Of every shard. 4 MiB of buffers, of which a shard with small requests touches the first lines only; other sizes
+/// were not tried (perf/investigations/drivers.md).
 pub const SIZES: Sizes = Sizes { submissions: 1024, completions: 8192, buffers: 256, buffer_bytes: 16 * 1024 };
 
 /// While sends of this turn are under way, a wait wants their ends and one more event; where a send does not end at once, this bounds the wait.

@@ -1,7 +1,7 @@
 //! Suite `echo`: what verdicts cost beside the moving of their bytes. The null server's CPU time a key over ours, same frames, same number of answer bytes.
 //!
 //! ```text
-//! CPU 0: verdictd │ null (blocking) │ null (epoll), one at a time        CPU 1: the generator, closed loop
+//! CPU 0: verdictd │ null (blocking) │ null (epoll) │ null (io_uring), one at a time        CPU 1: the generator, closed loop
 //! echo_cpu_ratio_b100 = CPU of the cheapest null server ÷ ours         1 would mean that verdicts are free
 //! ```
 
@@ -12,7 +12,7 @@ use verdict_tables::Snapshot;
 
 use super::cost::{self, Demand, Discarded, Side, Times};
 use super::large::Large;
-use super::material::{self, Hashed, Shares, Urls};
+use super::material::{self, Expected, Hashed, Keys, Urls};
 use super::servers::{Peer, part_cpus};
 use super::{Curve, Definition, Findings, Results, Setting, definition};
 use crate::fleet::{Binary, Nothing, Pool};
@@ -32,25 +32,11 @@ struct Size {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Expected {
-    url: Shares,
-    hashed: Shares,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Case {
     name: String,
     keys: Keys,
     batch: usize,
     demand: Demand,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Keys {
-    Url,
-    Hashed,
 }
 
 /// All figures of the suite.

@@ -115,7 +115,7 @@ fn all_keys(backend: Selected, urls: &[Box<str>]) -> Counts {
             counts
         }
     }
-    backend.with(Work(urls))
+    backend.run(Work(urls))
 }
 
 #[cfg(feature = "ada")]

@@ -214,5 +214,5 @@ fn answers(backend: Selected, snapshot: &Snapshot, batches: &[Batch]) -> (usize,
             })
         }
     }
-    backend.with(Work(snapshot, batches))
+    backend.run(Work(snapshot, batches))
 }

@@ -25,6 +25,26 @@ use crate::workload::UrlStrings;
 /// Every tenth listed URL is listed as clean.
 const CLEAN_EVERY: u64 = 10;
 
+/// What a case asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Keys {
+    /// Strings.
+    Url,
+    /// Keys that the client hashed.
+    Hashed,
+}
+
+/// What the answers must be, by what was asked for.
+#[derive(Clone, Copy, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expected {
+    /// Of strings.
+    pub url: Shares,
+    /// Of hashed keys.
+    pub hashed: Shares,
+}
+
 /// What the answers must be, all in all.
 #[derive(Clone, Copy, Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -155,5 +155,5 @@ fn answer_all(backend: Selected, snapshot: &Snapshot, urls: &[Box<str>], texts: 
             (known, started.elapsed())
         }
     }
-    backend.with(Work(snapshot, urls, texts))
+    backend.run(Work(snapshot, urls, texts))
 }

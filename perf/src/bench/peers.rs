@@ -13,9 +13,8 @@ use serde::Deserialize;
 use verdict_tables::Snapshot;
 
 use super::cost::{self, Demand, Discarded, Side, Times};
-use super::echo::Keys;
 use super::large::Large;
-use super::material::{self, Hashed, Shares, Urls};
+use super::material::{self, Expected, Hashed, Keys, Shares, Urls};
 use super::servers::{Peer, memcached_version, part_cpus, redis_version};
 use super::{Definition, Findings, Results, Setting, definition, memcached, redis};
 use crate::fleet::{Binary, Pool};
@@ -32,13 +31,6 @@ struct Size {
     entries: u64,
     peer_entries: u64,
     asked: u64,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Expected {
-    url: Shares,
-    hashed: Shares,
 }
 
 #[derive(Debug, Deserialize)]

@@ -194,7 +194,7 @@ fn ask_all(backend: Selected, snapshot: &Snapshot, batches: &[Batch]) -> (usize,
             })
         }
     }
-    backend.with(Work(snapshot, batches))
+    backend.run(Work(snapshot, batches))
 }
 
 fn ask_map(map: &Map, words: &[u64]) -> (usize, Duration) {

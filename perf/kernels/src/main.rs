@@ -237,7 +237,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     match detect() {
-        Ok(backend) => backend.with(Drive { names: &names, until, inputs: Inputs::new(backend, size, cache.as_deref()) }),
+        Ok(backend) => backend.run(Drive { names: &names, until, inputs: Inputs::new(backend, size, cache.as_deref()) }),
         Err(unavailable) => {
             eprintln!("{unavailable}");
             return ExitCode::FAILURE;
