@@ -1,13 +1,14 @@
 //! The control thread: one executor of its own, unpinned, that no lookup ever waits for.
 //!
 //! ```text
-//! SIGHUP, reload()  -> load + verify on a blocking thread -> Adopt(Arc<Snapshot>) to every shard -> wait until all answer from it -> drop the old
+//! SIGHUP, reload()  -> load + verify, in the background -> Adopt(Arc<Snapshot>) to every shard -> wait until all answer from it -> drop the old, likewise
 //! SIGTERM, SIGINT, drain() -> Drain to every shard -> each closes its listeners, finishes, exits -> the daemon ends
 //! admin HTTP, metrics
 //! ```
 //! A snapshot that cannot be read or verified changes nothing: the last good one keeps serving. Requests to reload that arrive meanwhile coalesce
 //! into one more.
 
+use crate::background::Background;
 use crate::limits::TICK_MS;
 use crate::mailbox::{Mailbox, ToShard};
 use crate::metrics::Metrics;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use verdict_tables::Snapshot;
 
@@ -28,6 +30,9 @@ const ADOPT_DEADLINE: Duration = Duration::from_secs(10);
 /// What other threads may ask of the control thread: bits, so that asking twice is asking once.
 const RELOAD: u32 = 1;
 const DRAIN: u32 = 2;
+
+/// When it was asked for, and what came of it.
+type Loaded = (Instant, Result<Snapshot, verdict_tables::Error>);
 
 /// A handle that any thread may keep.
 #[derive(Clone, Debug)]
@@ -102,6 +107,8 @@ pub struct Control {
     pub snapshot: Arc<Snapshot>,
     /// Where the next one comes from.
     pub path: PathBuf,
+    /// Where it is loaded.
+    pub background: Background,
     /// Shards that have not ended.
     pub running: Arc<AtomicU32>,
     /// Shared with admin.
@@ -119,6 +126,8 @@ impl Control {
             tracing::error!("the control thread cannot wait for requests; it ends, the shards serve on");
             return;
         };
+        let (done, loaded) = channel();
+        let (mut loading, mut again) = (false, false);
         while self.running.load(Ordering::Acquire) > 0 {
             if wake.readable().await.is_err() {
                 glommio::timer::sleep(Duration::from_millis(TICK_MS)).await;
@@ -127,8 +136,14 @@ impl Control {
             if asked & DRAIN != 0 {
                 self.drain();
             }
-            if asked & RELOAD != 0 && self.state.metrics.control.draining.get() == 0 {
-                self.reload().await;
+            again |= asked & RELOAD != 0;
+            while let Ok((began, next)) = loaded.try_recv() {
+                loading = false;
+                self.judge(began, next).await;
+            }
+            if again && !loading && self.state.metrics.control.draining.get() == 0 {
+                (loading, again) = (true, false);
+                self.load(done.clone());
             }
         }
     }
@@ -144,10 +159,24 @@ impl Control {
         }
     }
 
-    async fn reload(&mut self) {
-        let path = self.path.clone();
-        let began = Instant::now();
-        let loaded = glommio::executor().spawn_blocking(move || Snapshot::load(&path)).await;
+    /// In the background; `done` gets what came of it.
+    fn load(&self, done: Sender<Loaded>) {
+        let (path, requests, began) = (self.path.clone(), self.requests.clone(), Instant::now());
+        let without_thread = done.clone();
+        let started = self.background.start(
+            move || Snapshot::load(&path),
+            move |loaded| {
+                let _ = done.send((began, loaded.map_err(Into::into).flatten()));
+                requests.ask(0);
+            },
+        );
+        if let Err(error) = started {
+            let _ = without_thread.send((began, Err(error.into())));
+            self.requests.ask(0);
+        }
+    }
+
+    async fn judge(&mut self, began: Instant, loaded: Result<Snapshot, verdict_tables::Error>) {
         match loaded {
             Err(error) => {
                 self.state.metrics.control.loads_refused.add(1);
@@ -165,7 +194,7 @@ impl Control {
         for shard in &self.shards {
             shard.send(ToShard::Adopt(next.clone()));
         }
-        // The old one is dropped here, not on a shard: unmapping a gigabyte takes milliseconds.
+        // Kept until no shard has it any more, so that none of them is the last: unmapping a gigabyte takes milliseconds.
         let old = std::mem::replace(&mut self.snapshot, next);
         let deadline = Instant::now() + ADOPT_DEADLINE;
         while !self.state.metrics.shards.iter().all(|shard| shard.generation.get() == generation) {
@@ -178,9 +207,10 @@ impl Control {
             }
             glommio::timer::sleep(Duration::from_micros(500)).await;
         }
-        drop(old);
         self.note_served();
         tracing::info!(generation = %format_args!("{generation:016x}"), ms = began.elapsed().as_millis() as u64, "snapshot adopted");
+        // Without a thread the closure is dropped here, and the old snapshot with it.
+        let _ = self.background.start(move || drop(old), |_| ());
     }
 
     fn note_served(&self) {

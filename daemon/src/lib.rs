@@ -10,11 +10,13 @@
 #![deny(unsafe_code)] // but for driver/sys.rs
 
 pub mod admin;
+pub mod background;
 pub mod config;
 pub mod connection;
 pub mod control;
 pub mod driver;
 mod explain;
+pub mod histogram;
 pub mod limits;
 pub mod listener;
 pub mod mailbox;
@@ -24,6 +26,7 @@ pub mod preflight;
 pub mod shard;
 pub mod slab;
 
+use background::Background;
 use config::Config;
 use control::{Control, Requests, State};
 use glommio::{LocalExecutorBuilder, Placement};
@@ -113,6 +116,7 @@ impl Daemon {
                 listeners,
                 mailbox,
                 metrics: daemon.metrics.shards[number].clone(),
+                times: daemon.metrics.times[number].clone(),
                 driver,
                 connections: connections.clone(),
                 started,
@@ -126,7 +130,16 @@ impl Daemon {
             })?;
         }
         let (path, requests) = (config.snapshot.path.clone(), daemon.requests.clone());
-        daemon.spawn_control(started, signals, move |state| Control { requests, shards: mailboxes, snapshot, path, running, state })?;
+        let background = Background::beside(&machine.cpus);
+        daemon.spawn_control(started, signals, move |state| Control {
+            requests,
+            shards: mailboxes,
+            snapshot,
+            path,
+            background,
+            running,
+            state,
+        })?;
         daemon.wait_until_serving()?;
         Ok(daemon)
     }

@@ -5,8 +5,10 @@
 //! not depend on what peers send.
 
 use crate::connection::Reason;
+use crate::histogram::{DURATIONS_NS, Histogram, KEYS};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
@@ -114,6 +116,47 @@ shard_metrics! {
     heartbeat_ms: Gauge "verdictd_heartbeat_uptime_seconds" / 1e3, "Seconds after start at which the shard last showed life";
 }
 
+/// How the time of one shard goes by; a line of its own, since the counters above are enough for most turns.
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct ShardTimes {
+    /// From the end of a wait to the beginning of the next, where there was work.
+    pub turns: Histogram,
+    /// Keys of a turn.
+    pub keys: Histogram,
+    /// From the end of a turn to the end of the wait behind it.
+    pub waits: Histogram,
+}
+
+impl Default for ShardTimes {
+    fn default() -> Self {
+        ShardTimes { turns: Histogram::new(&DURATIONS_NS), keys: Histogram::new(&KEYS), waits: Histogram::new(&DURATIONS_NS) }
+    }
+}
+
+struct Times {
+    name: &'static str,
+    help: &'static str,
+    scale: f64,
+    read: fn(&ShardTimes) -> &Histogram,
+}
+
+const TIMES: &[Times] = &[
+    Times {
+        name: "verdictd_turn_duration_seconds",
+        help: "How long turns took that did work: whoever becomes ready meanwhile waits for the end of it",
+        scale: 1e9,
+        read: |times| &times.turns,
+    },
+    Times { name: "verdictd_turn_keys", help: "Keys that one turn answered, over all connections", scale: 1.0, read: |times| &times.keys },
+    Times {
+        name: "verdictd_wait_duration_seconds",
+        help: "How long the shard waited for its sockets between turns; no time at all means that it is saturated",
+        scale: 1e9,
+        read: |times| &times.waits,
+    },
+];
+
 impl ShardMetrics {
     /// The counter of connections closed for this reason.
     pub fn closed(&self, reason: Reason) -> &Count {
@@ -152,6 +195,8 @@ pub struct ControlMetrics {
 pub struct Metrics {
     /// One for each shard, by number.
     pub shards: Vec<Arc<ShardMetrics>>,
+    /// The same, how their time goes by.
+    pub times: Vec<Arc<ShardTimes>>,
     /// The control thread's.
     pub control: ControlMetrics,
     /// `simd` backend in use.
@@ -163,8 +208,9 @@ pub struct Metrics {
 impl Metrics {
     /// All zero.
     pub fn new(shards: usize, backend: &'static str, driver: &'static str) -> Arc<Self> {
-        let shards = (0..shards).map(|_| Arc::new(ShardMetrics::default())).collect();
-        Arc::new(Metrics { shards, control: ControlMetrics::default(), backend, driver })
+        let times = (0..shards).map(|_| Arc::default()).collect();
+        let shards = (0..shards).map(|_| Arc::default()).collect();
+        Arc::new(Metrics { shards, times, control: ControlMetrics::default(), backend, driver })
     }
 
     /// The Prometheus text exposition (OpenMetrics 1.0).
@@ -190,6 +236,9 @@ pub fn list() -> String {
             text.push_str(&format!("{}{suffix}\t{}\n", series.name, series.help));
         }
         last = series.name;
+    }
+    for times in TIMES {
+        text.push_str(&format!("{}\t{}\n", times.name, times.help));
     }
     for (name, help) in CONTROL_HELP {
         text.push_str(&format!("{name}\t{help}\n"));
@@ -232,11 +281,23 @@ impl Collector for Scrape {
                 }
             }
         }
+        self.encode_times(&mut encoder)?;
         self.encode_control(&mut encoder)
     }
 }
 
 impl Scrape {
+    fn encode_times(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        for times in TIMES {
+            let mut family = encoder.encode_descriptor(times.name, times.help, None, MetricType::Histogram)?;
+            for (shard, numbers) in self.0.times.iter().enumerate() {
+                let (buckets, sum, count) = (times.read)(numbers).read(times.scale);
+                family.encode_family(&[("shard", shard.to_string())])?.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+            }
+        }
+        Ok(())
+    }
+
     fn encode_control(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let control = &self.0.control;
         let help = |name: &str| CONTROL_HELP.iter().find(|(known, _)| known.starts_with(name)).map_or("", |(_, help)| *help);
@@ -271,6 +332,23 @@ mod tests {
         let mut seen = BTreeSet::new();
         for series in SERIES {
             assert!(seen.insert((series.name, series.label)), "{} {:?}", series.name, series.label);
+        }
+    }
+
+    #[test]
+    fn histograms_are_cumulative_and_end_at_infinity() {
+        let metrics = Metrics::new(1, "portable", "epoll");
+        [4_000, 6_000, 900_000_000].into_iter().for_each(|ns| metrics.times[0].turns.note(ns));
+        let text = metrics.render();
+        for line in [
+            "verdictd_turn_duration_seconds_bucket{le=\"0.000005\",shard=\"0\"} 1",
+            "verdictd_turn_duration_seconds_bucket{le=\"0.00001\",shard=\"0\"} 2",
+            "verdictd_turn_duration_seconds_bucket{le=\"0.25\",shard=\"0\"} 2",
+            "verdictd_turn_duration_seconds_bucket{le=\"+Inf\",shard=\"0\"} 3",
+            "verdictd_turn_duration_seconds_count{shard=\"0\"} 3",
+            "verdictd_turn_duration_seconds_sum{shard=\"0\"} 0.90001",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
         }
     }
 

@@ -20,7 +20,7 @@ use crate::driver::{Driver, Event, Kind, Patience, Received, TOKEN_LISTENERS};
 use crate::limits::{BUFFER_KEPT_BYTES, Limits, PARK_AFTER_MS, READ_BYTES, TICK_MS, TURN_KEYS_MAX};
 use crate::listener::Listener;
 use crate::mailbox::{Mailbox, ToShard};
-use crate::metrics::ShardMetrics;
+use crate::metrics::{ShardMetrics, ShardTimes};
 use crate::pipeline::{Pipeline, Turn};
 use crate::slab::Slab;
 use rustix::event::Timespec;
@@ -55,6 +55,8 @@ pub struct ShardSetup {
     pub mailbox: Mailbox,
     /// This shard's numbers.
     pub metrics: Arc<ShardMetrics>,
+    /// How its time goes by.
+    pub times: Arc<ShardTimes>,
     /// How the kernel is spoken to.
     pub driver: Kind,
     /// Connections of all shards together.
@@ -138,6 +140,7 @@ impl<B: Backend, D: Driver> Shard<B, D> {
 
     async fn run(&mut self) -> io::Result<()> {
         let mut busy_until = self.now;
+        let mut turn_ended = Instant::now();
         loop {
             let patience = match self.queue.is_empty() {
                 false => Patience::None,
@@ -149,13 +152,22 @@ impl<B: Backend, D: Driver> Shard<B, D> {
             }
             self.driver.wait(patience).await?;
             self.setup.metrics.calls.add(self.driver.calls());
-            self.read_clock();
+            let began = Instant::now();
+            self.setup.times.waits.note((began - turn_ended).as_nanos() as u64);
+            self.now = (began - self.setup.started).as_millis() as Millis;
             if self.note_events() {
                 busy_until = self.now + PARK_AFTER_MS;
             }
-            self.turn();
+            let worked = self.turn();
             if self.now >= self.swept + TICK_MS {
                 self.sweep();
+            }
+            turn_ended = Instant::now();
+            if worked {
+                let took = (turn_ended - began).as_nanos() as u64;
+                self.setup.metrics.turns.add(1);
+                self.setup.metrics.turn_nanoseconds.add(took);
+                self.setup.times.turns.note(took);
             }
             if self.draining.is_some() && self.connections.is_empty() {
                 return Ok(());
@@ -227,19 +239,18 @@ impl<B: Backend, D: Driver> Shard<B, D> {
     }
 
     /// Everything between two waits. A panic in here is a defect; it costs the connections that took part, not the shard.
-    fn turn(&mut self) {
+    /// Whether anybody took part.
+    fn turn(&mut self) -> bool {
         if self.listeners_ready != 0 {
             self.accept();
         }
         if self.queue.is_empty() {
-            return;
+            return false;
         }
-        let began = Instant::now();
         if catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
             self.contain_panic();
         }
-        self.setup.metrics.turns.add(1);
-        self.setup.metrics.turn_nanoseconds.add(began.elapsed().as_nanos() as u64);
+        true
     }
 
     fn work(&mut self) {
@@ -251,6 +262,7 @@ impl<B: Backend, D: Driver> Shard<B, D> {
             self.touched.push(index);
             self.receive(index);
         }
+        self.setup.times.keys.note(self.pipeline.keys() as u64);
         let explained = self.pipeline.explained();
         let connections = &mut self.connections;
         self.pipeline.answer(&self.setup.snapshot, &self.setup.metrics, |index, at, answers| {
