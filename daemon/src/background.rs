@@ -71,7 +71,7 @@ impl Background {
         if let (Err(RecvTimeoutError::Timeout), Some(thread)) = (done.1.recv_timeout(self.lift_after), thread)
             && self.may_lift
         {
-            match sys::schedule(thread.as_raw_nonzero().get(), libc::SCHED_OTHER, NICE_LIFTED, Duration::ZERO) {
+            match sys::schedule(thread.as_raw_nonzero().get(), libc::SCHED_OTHER, NICE_LIFTED) {
                 Ok(()) => tracing::info!(
                     "a snapshot is in work for {:?} without idle time enough; it now takes a tenth of a CPU",
                     self.lift_after
@@ -88,7 +88,7 @@ impl Background {
             let _ = rustix::thread::sched_setaffinity(None, cpus);
         }
         let (policy, nice) = if self.may_lift { (libc::SCHED_IDLE, 0) } else { (libc::SCHED_OTHER, NICE_LOWEST) };
-        if let Err(error) = sys::schedule(0, policy, nice, Duration::ZERO) {
+        if let Err(error) = sys::schedule(0, policy, nice) {
             tracing::warn!("a snapshot is loaded at the priority of a shard: {error}");
         }
     }

@@ -28,6 +28,15 @@ fn scheduled_ns(pid: u32) -> Option<u64> {
     sum
 }
 
+/// CPU time of every thread that lives now, of all processes but these two (a server and its generator): what else the machine was doing. Threads
+/// that ended between two readings are missing from the second.
+pub fn cpu_time_of_others(server: u32) -> Duration {
+    let own = std::process::id();
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    Duration::from_nanos(ids.filter(|pid| *pid != own && *pid != server).filter_map(scheduled_ns).sum())
+}
+
 /// Fields 14 and 15 of `/proc/PID/stat`, in ticks of 10 ms; threads that ended count as well.
 fn ticked(pid: u32) -> io::Result<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
@@ -136,6 +145,8 @@ mod tests {
         let (fine, coarse) = (cpu_time(pid).unwrap(), ticked(pid).unwrap());
         // The coarse one also counts threads that have ended, such as those of other tests.
         assert!(fine < coarse + Duration::from_millis(500), "{fine:?} {coarse:?}");
+        let pid = std::process::id();
+        assert!(cpu_time_of_others(pid) <= cpu_time_of_others(0) + Duration::from_secs(1), "the server is not among the others");
         assert!(available_bytes() > 0);
         assert!(descriptors(pid).unwrap() >= 3);
         assert!(!cpus().is_empty());

@@ -146,11 +146,15 @@ fn memory(bytes: usize) -> Result<MmapMut, Error> {
     Ok(memory)
 }
 
+/// One `read`: on a kernel without preemption a call that copies a gigabyte keeps the CPU from whoever wants it.
+const READ_BYTES: usize = 256 << 10;
+
 /// Fills `out` unless the file ends first; says how far it came.
 fn read_up_to(file: &mut File, out: &mut [u8]) -> Result<usize, Error> {
     let mut got = 0;
     while got < out.len() {
-        match file.read(&mut out[got..]) {
+        let end = out.len().min(got + READ_BYTES);
+        match file.read(&mut out[got..end]) {
             Ok(0) => break,
             Ok(bytes) => got += bytes,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => (),

@@ -470,15 +470,15 @@ impl Drop for Buffers {
     }
 }
 
-/// sched_setattr(2) of a thread of this process; 0 is the calling one. `slice` is how long it runs before others may; kernels before 6.12 ignore it.
+/// sched_setattr(2) of a thread of this process; 0 is the calling one.
 ///
 /// # Errors
 /// What the kernel says, such as `PERM` for a better place than the thread has.
-pub fn schedule(thread: i32, policy: i32, nice: i32, slice: Duration) -> Result<(), Errno> {
+pub fn schedule(thread: i32, policy: i32, nice: i32) -> Result<(), Errno> {
     // SAFETY: a struct of integers, for which zeros are a value.
     let mut wanted: libc::sched_attr = unsafe { std::mem::zeroed() };
     wanted.size = size_of::<libc::sched_attr>() as u32;
-    (wanted.sched_policy, wanted.sched_nice, wanted.sched_runtime) = (policy as u32, nice, slice.as_nanos() as u64);
+    (wanted.sched_policy, wanted.sched_nice) = (policy as u32, nice);
     // SAFETY: the kernel reads `size` bytes of the struct, all of which are there, and keeps nothing of it.
     let refused = unsafe { libc::syscall(libc::SYS_sched_setattr, thread, &raw const wanted, 0) } != 0;
     if refused { Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::INVAL)) } else { Ok(()) }

@@ -42,6 +42,9 @@ pub struct Times {
 pub struct Discarded {
     /// The generator started requests later than it meant to.
     pub generator_lagged: usize,
+    /// Other processes used the CPUs.
+    #[serde(default)]
+    pub neighbours: usize,
     /// The server's clock did not advance.
     pub clock_stood_still: usize,
     /// The server answered *overloaded*: it was kept from its CPU.
@@ -51,13 +54,14 @@ pub struct Discarded {
 impl Discarded {
     /// All of them.
     pub fn total(&self) -> usize {
-        self.generator_lagged + self.clock_stood_still + self.overloaded
+        self.generator_lagged + self.neighbours + self.clock_stood_still + self.overloaded
     }
 
     /// Both together.
     pub fn and(self, other: Self) -> Self {
         Discarded {
             generator_lagged: self.generator_lagged + other.generator_lagged,
+            neighbours: self.neighbours + other.neighbours,
             clock_stood_still: self.clock_stood_still + other.clock_stood_still,
             overloaded: self.overloaded + other.overloaded,
         }
