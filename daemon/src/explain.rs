@@ -34,7 +34,6 @@ pub fn explain<B: Backend>(backend: B, snapshot: &Snapshot, id: u32, kind: u8, k
     let (mut batch, mut scratch) = (Batch::with_capacity(1), Scratch::default());
     batch.keep_texts(snapshot.reads_texts());
     batch.push(backend, snapshot.schedule(), snapshot.profile(), kind, key);
-    batch.finish();
     if let Some(reason) = batch.reason(0) {
         explanation.status = Status::Unparseable.raw();
         let reason = reason.to_string();

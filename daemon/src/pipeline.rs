@@ -148,12 +148,7 @@ impl<B: Backend> Pipeline<B> {
                 }
                 self.pending.push(Pending { connection, at, count });
                 let (schedule, profile) = (turn.snapshot.schedule(), turn.snapshot.profile());
-                for (kind, bytes) in keys {
-                    match kind_of(kind) {
-                        Some(kind) => self.batch.push(self.backend, schedule, profile, kind, bytes),
-                        None => self.batch.push_unsupported(),
-                    }
-                }
+                self.batch.push_all(self.backend, schedule, profile, keys.map(|(kind, bytes)| (kind_of(kind), bytes)));
             }
             Request::LookupHashed(lookup) => {
                 turn.metrics.frames_hashed.add(1);
@@ -202,7 +197,6 @@ impl<B: Backend> Pipeline<B> {
     pub fn answer(&mut self, snapshot: &Snapshot, metrics: &ShardMetrics, mut fill: impl FnMut(u32, usize, &[u8])) {
         let keys = self.keys();
         if keys > 0 {
-            self.batch.finish();
             self.verdicts.clear();
             self.verdicts.resize(keys, Verdict::default());
             verdict_tables::lookup(self.backend, snapshot, &self.batch, &mut self.scratch, &mut self.verdicts);
@@ -221,6 +215,7 @@ impl<B: Backend> Pipeline<B> {
 const _: () = assert!(size_of::<Verdict>() == size_of::<Answer>());
 
 /// The kind behind a number on the wire; `None` is answered *unsupported*.
+#[inline]
 pub(crate) fn kind_of(raw: u8) -> Option<Kind> {
     Some(match wire::KeyKind::from_raw(raw)? {
         wire::KeyKind::Url => Kind::Url,

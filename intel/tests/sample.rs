@@ -62,7 +62,6 @@ fn every_question_gets_its_answer() {
         let asked_for = Question::detect(question).unwrap_or_else(|error| panic!("{question}: {error}"));
         let (kind, bytes) = asked_for.key().unwrap_or_else(|| panic!("{question} is no question"));
         batch.push(backend, snapshot.schedule(), snapshot.profile(), kind, bytes.as_ref());
-        batch.finish();
         let mut verdicts = [Verdict::default()];
         lookup(backend, &snapshot, &batch, &mut scratch, &mut verdicts);
         let answer = if batch.reason(0).is_some() { "unparseable" } else { verdicts[0].class().unwrap().name() };

@@ -55,10 +55,7 @@ impl WithBackend for PushAll<'_> {
         let mut keys = 0;
         for urls in urls.chunks(64) {
             batch.clear();
-            for url in urls {
-                batch.push(backend, schedule, &Profile::GSB_V4, Kind::Url, url);
-            }
-            batch.finish();
+            batch.push_all(backend, schedule, &Profile::GSB_V4, urls.iter().map(|url| (Some(Kind::Url), &url[..])));
             keys += batch.keys().len() + batch.paths().len();
         }
         keys

@@ -19,7 +19,6 @@ impl WithBackend for Count<'_> {
         for url in self.0 {
             batch.push(backend, &schedule, &profile, Kind::Url, url.as_bytes());
         }
-        batch.finish();
         batch
     }
 }

@@ -61,7 +61,6 @@ pub fn batch_holds_the_hashes_of_the_strings<B: Backend>(backend: B, schedule: &
             batch.push(backend, schedule, profile, kind, raw);
         }
     }
-    batch.finish();
     assert_eq!(batch.items().len(), raws.len() * Kind::ALL.len());
     for (index, raw) in raws.iter().enumerate() {
         check_url(backend, schedule, profile, &batch, index * Kind::ALL.len(), raw);

@@ -9,7 +9,10 @@
 //! Hosts are hashed in one pass from the right, paths in one pass from the left; no expression is hashed again. Text is kept
 //! only where rules look into it ([`Texts`]).
 
-use crate::canonical::{Parts, fast};
+use crate::canonical::{
+    Parts,
+    fast::{self, Fast},
+};
 use crate::expressions::{host_lengths, near_prefixes, near_suffixes, path_lengths};
 use crate::text::Texts;
 use crate::{Canonicalizer, Digest, Kind, Profile, Unparseable, fold_ipv6};
@@ -100,6 +103,7 @@ impl Item {
 pub struct Batch {
     arrays: Arrays,
     refused: Vec<(u32, Unparseable)>,
+    unsupported: Vec<u32>,
     fast_count: usize,
     canonicalizer: Canonicalizer,
 }
@@ -112,11 +116,10 @@ struct Arrays {
     singles: usize,
     keys: Vec<Key128>,
     hosts: Vec<Hash128>,
+    owners: Vec<u32>,
     paths: Vec<Hash128>,
-    /// Of `keys` and `hosts`, in use.
+    /// Of `keys`, `hosts` and `owners`, in use.
     keys_used: usize,
-    /// Of `keys`, made from `hosts`: see [`Batch::finish`].
-    sealed: usize,
     paths_used: usize,
     texts: Texts,
 }
@@ -130,6 +133,7 @@ impl Batch {
         batch.arrays.items.reserve(items);
         batch.arrays.grow(items * HOSTS_USUAL, items * PATHS_USUAL);
         batch.refused.reserve(items);
+        batch.unsupported.reserve(items);
         batch
     }
 
@@ -138,10 +142,10 @@ impl Batch {
         self.arrays.items.clear();
         self.arrays.singles = 0;
         self.arrays.keys_used = 0;
-        self.arrays.sealed = 0;
         self.arrays.paths_used = 0;
         self.arrays.texts.clear();
         self.refused.clear();
+        self.unsupported.clear();
         self.fast_count = 0;
     }
 
@@ -156,27 +160,25 @@ impl Batch {
         &self.arrays.items
     }
 
-    /// Ends the questions: makes the keys of all hosts at once, since the four multiplications of a key wait for each other and those of
-    /// many keys do not.
-    pub fn finish(&mut self) {
-        self.arrays.seal();
-    }
-
     /// The form of all items, if all are of one form that has one key each: then item `i` is key `i`.
     pub fn single_keys(&self) -> Option<Form> {
         let form = self.items().first()?.form;
         (self.arrays.singles == self.items().len()).then_some(form)
     }
 
-    /// First-wave keys of all items. Panics if a question came after [`Batch::finish`]: a bug of the caller, never of a peer.
+    /// First-wave keys of all items.
     pub fn keys(&self) -> &[Key128] {
-        assert!(self.arrays.sealed == self.arrays.keys_used, "Batch::finish before the keys are read");
         &self.arrays.keys[..self.arrays.keys_used]
     }
 
     /// The unsealed host hash of each first-wave key (unused for Exact and Hashed).
     pub fn hosts(&self) -> &[Hash128] {
         &self.arrays.hosts[..self.arrays.keys_used]
+    }
+
+    /// The item of each first-wave key, ascending.
+    pub fn owners(&self) -> &[u32] {
+        &self.arrays.owners[..self.arrays.keys_used]
     }
 
     /// Unsealed path hashes of all items.
@@ -187,6 +189,16 @@ impl Batch {
     /// Canonical texts, where [`Batch::keep_texts`] asked for them.
     pub fn texts(&self) -> &Texts {
         &self.arrays.texts
+    }
+
+    /// The items that are unparseable, ascending.
+    pub fn unparseable(&self) -> impl Iterator<Item = usize> {
+        self.refused.iter().map(|&(item, _)| item as usize)
+    }
+
+    /// The items of a kind that is not known, ascending.
+    pub fn unsupported(&self) -> impl Iterator<Item = usize> {
+        self.unsupported.iter().map(|&item| item as usize)
     }
 
     /// Why the item at `index` is unparseable, if it is.
@@ -202,9 +214,28 @@ impl Batch {
 
     /// One question by kind; wrong lengths are unparseable, never an error.
     pub fn push<B: Backend>(&mut self, backend: B, schedule: &HashSchedule, profile: &Profile, kind: Kind, bytes: &[u8]) {
+        self.push_all(backend, schedule, profile, std::iter::once((Some(kind), bytes)));
+    }
+
+    /// Questions by kind, in one loop that is compiled for the backend; a kind that is not known gets an answer all the same.
+    #[inline]
+    pub fn push_all<'q, B: Backend>(
+        &mut self,
+        backend: B,
+        schedule: &HashSchedule,
+        profile: &Profile,
+        questions: impl Iterator<Item = (Option<Kind>, &'q [u8])>,
+    ) {
+        backend.run(All { batch: self, schedule, profile, questions });
+    }
+
+    /// Whatever the fast path leaves.
+    #[inline(never)]
+    fn push_slowly<B: Backend>(&mut self, backend: B, schedule: &HashSchedule, profile: &Profile, kind: Option<Kind>, bytes: &[u8]) {
+        let Some(kind) = kind else { return self.push_unsupported() };
         let pushed = match kind {
             Kind::Url => self.push_url(backend, schedule, profile, bytes),
-            Kind::Host => self.push_host(backend, schedule, profile, bytes),
+            Kind::Host => self.canonicalizer.host_parts(bytes).map(|parts| self.arrays.push_far(backend, schedule, profile, &parts)),
             Kind::Ipv4 => bytes
                 .try_into()
                 .map(|octets: [u8; 4]| self.push_address(Ipv4Addr::from(octets).into()))
@@ -230,25 +261,17 @@ impl Batch {
 
     /// A question of a kind that is not known: it gets an answer all the same.
     pub fn push_unsupported(&mut self) {
+        self.unsupported.push(self.arrays.items.len() as u32);
         self.arrays.items.push(Item::without_keys(Form::Unsupported));
     }
 
     fn push_url<B: Backend>(&mut self, backend: B, schedule: &HashSchedule, profile: &Profile, bytes: &[u8]) -> Result<(), Unparseable> {
-        if self.arrays.push_fast::<true, B>(backend, schedule, profile, bytes) {
+        if let Some(far) = fast::far_url(backend, bytes) {
             self.fast_count += 1;
+            self.arrays.push_far(backend, schedule, profile, &far);
             return Ok(());
         }
         let parts = self.canonicalizer.url_parts(bytes)?;
-        self.arrays.push_far(backend, schedule, profile, &parts);
-        Ok(())
-    }
-
-    fn push_host<B: Backend>(&mut self, backend: B, schedule: &HashSchedule, profile: &Profile, bytes: &[u8]) -> Result<(), Unparseable> {
-        if self.arrays.push_fast::<false, B>(backend, schedule, profile, bytes) {
-            self.fast_count += 1;
-            return Ok(());
-        }
-        let parts = self.canonicalizer.host_parts(bytes)?;
         self.arrays.push_far(backend, schedule, profile, &parts);
         Ok(())
     }
@@ -262,36 +285,53 @@ impl Batch {
     }
 }
 
-/// A URL, or a host alone, on the fast path, compiled as one function for the backend's instructions. Whether it was one.
-struct Fast<'a, const URL: bool> {
-    arrays: &'a mut Arrays,
+/// Questions, compiled as one function for the backend's instructions; most are URLs that are canonical as written.
+struct All<'a, I> {
+    batch: &'a mut Batch,
     schedule: &'a HashSchedule,
     profile: &'a Profile,
-    bytes: &'a [u8],
+    questions: I,
 }
 
-impl<const URL: bool> WithBackend for Fast<'_, URL> {
-    type Output = bool;
+impl<'q, I: Iterator<Item = (Option<Kind>, &'q [u8])>> WithBackend for All<'_, I> {
+    type Output = ();
 
     #[inline(always)]
-    fn run<B: Backend>(self, backend: B) -> bool {
-        let found = if URL { fast::url(backend, self.bytes) } else { fast::host_alone(backend, self.bytes) };
-        let Some(found) = found else { return false };
-        let slashes = if URL { near_prefixes(found.slashes, found.parts.path_bytes, self.profile) } else { Some(0) };
-        match slashes {
-            Some(slashes) if found.host_is_near && self.profile.suffixes.is_none() => {
-                self.arrays.push_near(backend, self.schedule, self.profile, &found.parts, found.dots, slashes);
+    fn run<B: Backend>(self, backend: B) {
+        let Self { batch, schedule, profile, questions } = self;
+        let mut open = batch.arrays.keys_used;
+        for (kind, bytes) in questions {
+            let found = match kind {
+                Some(Kind::Url) => fast::url(backend, bytes),
+                Some(Kind::Host) => fast::host_alone(backend, bytes),
+                _ => None,
+            };
+            match found {
+                Some(found) => {
+                    batch.arrays.push_fast(backend, schedule, profile, &found);
+                    batch.fast_count += 1;
+                }
+                None => {
+                    // What comes now may be a key already.
+                    batch.arrays.seal(backend, open);
+                    batch.push_slowly(backend, schedule, profile, kind, bytes);
+                    open = batch.arrays.keys_used;
+                }
             }
-            _ => self.arrays.push_far(backend, self.schedule, self.profile, &found.parts),
         }
-        true
+        batch.arrays.seal(backend, open);
     }
 }
 
 impl Arrays {
-    #[inline]
-    fn push_fast<const URL: bool, B: Backend>(&mut self, backend: B, schedule: &HashSchedule, profile: &Profile, bytes: &[u8]) -> bool {
-        backend.run(Fast::<URL> { arrays: self, schedule, profile, bytes })
+    #[inline(always)]
+    fn push_fast<B: Backend>(&mut self, backend: B, schedule: &HashSchedule, profile: &Profile, found: &Fast<'_>) {
+        let parts = &found.parts;
+        // Of a host alone: no bytes, no slashes.
+        match near_prefixes(backend, found.slashes, parts.path_bytes, profile) {
+            Some(slashes) if profile.suffixes.is_none() => self.push_near(backend, schedule, profile, parts, found.dots, slashes),
+            _ => self.push_far(backend, schedule, profile, parts),
+        }
     }
 
     /// The expressions of a URL or host whose places are known as masks: hashed where they will stay, longest first.
@@ -307,7 +347,7 @@ impl Arrays {
     ) {
         self.make_room();
         let Some((hosts, paths)) = self.room() else { return }; // it was made
-        let suffixes = near_suffixes(dots, profile);
+        let suffixes = near_suffixes(backend, dots, profile);
         backend.hash_suffixes(schedule, parts.host, suffixes, hosts);
         let host_count = 1 + suffixes.count_ones() as usize;
         let (mut exact, mut path_count) = (0, 0);
@@ -334,7 +374,9 @@ impl Arrays {
             path_count = lengths.len();
             backend.hash_lengths(schedule, Domain::Path, parts.path_query, &lengths, paths);
         }
+        let open = self.keys_used;
         self.push_item(parts, host_count, path_count, exact);
+        self.seal(backend, open);
     }
 
     /// Where the next question's host hashes and path hashes will stand.
@@ -344,13 +386,11 @@ impl Arrays {
         Some((hosts, self.paths.get_mut(self.paths_used..)?.first_chunk_mut()?))
     }
 
-    /// Makes the keys of hosts that have none yet.
-    fn seal(&mut self) {
-        let fresh = self.sealed..self.keys_used;
-        for (key, hash) in self.keys[fresh.clone()].iter_mut().zip(&self.hosts[fresh]) {
-            *key = seal(*hash);
-        }
-        self.sealed = self.keys_used;
+    /// Makes the keys of the hosts from `open` on: many at once, since the four multiplications of a key wait for each other and those of many do not.
+    #[inline(always)]
+    fn seal<B: Backend>(&mut self, backend: B, open: usize) {
+        let open = open..self.keys_used;
+        backend.seal_all(&self.hosts[open.clone()], &mut self.keys[open]);
     }
 
     #[inline(always)]
@@ -366,6 +406,10 @@ impl Arrays {
             paths: Span { at: self.paths_used as u32, len: paths as u32 },
             address,
         };
+        // More than are wanted, but of a length that is known; `make_room` has made it.
+        if let Some(owners) = self.owners.get_mut(self.keys_used..).and_then(<[u32]>::first_chunk_mut::<HASHES>) {
+            *owners = [self.items.len() as u32; HASHES];
+        }
         self.items.push(item);
         self.keys_used += hosts;
         self.paths_used += paths;
@@ -373,14 +417,11 @@ impl Arrays {
 
     fn push_exact(&mut self, form: Form, key: Key128) {
         self.make_room();
-        if self.sealed != self.keys_used {
-            self.seal(); // this one is a key already
-        }
         let hosts = Span { at: self.keys_used as u32, len: 1 };
         self.keys[self.keys_used] = key;
         self.hosts[self.keys_used] = Hash128::default();
+        self.owners[self.keys_used] = self.items.len() as u32;
         self.keys_used += 1;
-        self.sealed = self.keys_used;
         self.singles += usize::from(self.items.first().is_none_or(|first| first.form == form));
         self.items.push(Item { hosts, ..Item::without_keys(form) });
     }
@@ -398,6 +439,7 @@ impl Arrays {
     fn grow(&mut self, keys: usize, paths: usize) {
         self.keys.resize(self.keys_used + keys + HASHES, Key128::default());
         self.hosts.resize(self.keys_used + keys + HASHES, Hash128::default());
+        self.owners.resize(self.keys_used + keys + HASHES, 0);
         self.paths.resize(self.paths_used + paths + HASHES, Hash128::default());
     }
 }

@@ -9,7 +9,7 @@
 use crate::suffix::GSB_V5_HOSTS;
 use crate::{CanonicalUrl, HOST_LABELS_MAX, Host, PATH_PREFIXES_MAX, Profile, SuffixList};
 use arrayvec::ArrayVec;
-use verdict_simd::HASHES;
+use verdict_simd::{Backend, HASHES};
 
 /// The exact host and its suffixes.
 pub(crate) const HOSTS_MAX: usize = HOST_LABELS_MAX + 1;
@@ -24,29 +24,22 @@ pub(crate) const NEAR: usize = 64;
 
 /// Where suffixes begin: after these dots. The mask of all dots of a host of at most [`NEAR`] bytes; of an address: none.
 #[inline(always)]
-pub(crate) fn near_suffixes(dots: u64, profile: &Profile) -> u64 {
+pub(crate) fn near_suffixes<B: Backend>(backend: B, dots: u64, profile: &Profile) -> u64 {
     let suffixes_max = u32::from(profile.host_labels_max).min(HOST_LABELS_MAX as u32).saturating_sub(1);
     // The last dot begins a single label, which is never asked for.
-    let mut suffixes = without_highest(dots);
-    while suffixes.count_ones() > suffixes_max {
-        suffixes &= suffixes - 1;
-    }
-    suffixes
+    backend.highest(without_highest(dots), suffixes_max)
 }
 
 /// Where prefixes end: with these slashes. The mask of the slashes among a path's first [`NEAR`] bytes; `None` where there may be more of them.
 #[inline(always)]
-pub(crate) fn near_prefixes(slashes: u64, path_bytes: usize, profile: &Profile) -> Option<u64> {
+pub(crate) fn near_prefixes<B: Backend>(backend: B, slashes: u64, path_bytes: usize, profile: &Profile) -> Option<u64> {
     let prefixes_max = u32::from(profile.path_prefixes_max).min(PATH_PREFIXES_MAX as u32);
     // The last byte is the exact path's own business.
-    let mut prefixes = if path_bytes > NEAR { slashes } else { slashes & !(1 << (path_bytes - 1)) };
+    let prefixes = if path_bytes > NEAR { slashes } else { slashes & !(1 << path_bytes.saturating_sub(1)) };
     if path_bytes > NEAR && prefixes.count_ones() < prefixes_max {
         return None;
     }
-    while prefixes.count_ones() > prefixes_max {
-        prefixes = without_highest(prefixes);
-    }
-    Some(prefixes)
+    Some(backend.lowest(prefixes, prefixes_max))
 }
 
 #[inline(always)]

@@ -120,6 +120,12 @@ fn encoded_dots_and_slashes_in_paths_resolve() {
     check("http://example.com/a/.%2E/b", "example.com/b");
     check("http://example.com/a%2f..%2fb", "example.com/b");
     check("http://example.com/%252e%252e/b", "example.com/b");
+    check("http://example.com/.well-known/acme", "example.com/.well-known/acme");
+    check("http://example.com/a/.i", "example.com/a/.i");
+    check("http://example.com/a/...", "example.com/a/...");
+    check("http://example.com/a/.", "example.com/a/");
+    check("http://example.com/a/..?q", "example.com/?q");
+    check("http://example.com/a/.%2e/b", "example.com/b");
     check("http://example.com/evil//../page", "example.com/evil/page");
     check("http://example.com/x%3Fy/../evil", "example.com/evil");
     check("http://example.com/%3F/..%2fevil", "example.com/evil");

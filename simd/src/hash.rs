@@ -157,7 +157,7 @@ impl std::fmt::Debug for HashSchedule {
 }
 
 /// The hexadecimal digits of pi's fraction, 16 at a time: two addends for each round of `seal`.
-const SEAL: [(u64, u64); 4] = [
+pub(crate) const SEAL: [(u64, u64); 4] = [
     (0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344),
     (0xa409_3822_299f_31d0, 0x082e_fa98_ec4e_6c89),
     (0x4528_21e6_38d0_1377, 0xbe54_66cf_34e9_0c6c),

@@ -11,6 +11,7 @@
 //!
 //! Nothing here knows hosts, snapshots or protocols. Nothing allocates after start, except [`available`].
 
+mod bits;
 mod field;
 mod hash;
 mod kernel;
@@ -29,6 +30,7 @@ mod x86_64 {
     pub mod avx2;
     pub mod avx512;
     mod lines;
+    mod sealed;
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -149,6 +151,24 @@ pub trait Backend: Copy + Send + Sync + 'static {
     fn hash_lengths(self, schedule: &HashSchedule, domain: Domain, text: &[u8], lengths: &[u32], hashes: &mut [Hash128; HASHES]);
     /// `keys[i] = seal(host * K + paths[i])`: the key of the expression (host, path).
     fn pair(self, schedule: &HashSchedule, host: Hash128, paths: &[Hash128], keys: &mut [Key128]);
+    /// `keys[i] = seal(hashes[i])`, many at once: the multiplications of one wait for each other.
+    #[inline]
+    fn seal_all(self, hashes: &[Hash128], keys: &mut [Key128]) {
+        door::pair(hashes.len(), keys.len());
+        for (hash, key) in hashes.iter().zip(keys) {
+            *key = seal(*hash);
+        }
+    }
+    /// The lowest `most` bits that are set in `mask`, or all if there are fewer.
+    #[inline(always)]
+    fn lowest(self, mask: u64, most: u32) -> u64 {
+        bits::lowest(mask, most)
+    }
+    /// The highest `most` bits that are set in `mask`, or all if there are fewer.
+    #[inline(always)]
+    fn highest(self, mask: u64, most: u32) -> u64 {
+        bits::highest(mask, most)
+    }
     /// Bit `s` of `hits[i]` is set where `buckets[at[i]].tags[s] == tags[i]`. An empty slot may match: its ref is 0. Bits 5..8 are zero.
     fn probe(self, buckets: &[Bucket], at: &[u32], tags: &[u64], hits: &mut [u8]);
 }
@@ -165,7 +185,7 @@ pub(crate) mod door {
     }
 
     /// Dots within the text, as many as there is room for.
-    #[inline]
+    #[inline(always)]
     pub fn suffixes(bytes: usize, dots: u64) {
         assert!(bytes >= 64 || dots >> bytes == 0, "checkpoints lie within the text");
         assert!(dots.count_ones() as usize + 2 <= HASHES, "no question has so many expressions");

@@ -95,6 +95,21 @@ impl Backend for Selected {
     }
 
     #[inline]
+    fn seal_all(self, hashes: &[Hash128], keys: &mut [Key128]) {
+        each!(self, backend => backend.seal_all(hashes, keys))
+    }
+
+    #[inline(always)]
+    fn lowest(self, mask: u64, most: u32) -> u64 {
+        each!(self, backend => backend.lowest(mask, most))
+    }
+
+    #[inline(always)]
+    fn highest(self, mask: u64, most: u32) -> u64 {
+        each!(self, backend => backend.highest(mask, most))
+    }
+
+    #[inline]
     fn probe(self, buckets: &[Bucket], at: &[u32], tags: &[u64], hits: &mut [u8]) {
         each!(self, backend => backend.probe(buckets, at, tags, hits))
     }

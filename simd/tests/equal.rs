@@ -68,6 +68,10 @@ macro_rules! suite {
                 run(|backend| pair_everywhere(backend));
             }
             #[test]
+            fn seals_of_many_as_the_reference() {
+                run(|backend| seal_everywhere(backend));
+            }
+            #[test]
             fn probes_as_the_reference() {
                 run(|backend| probe_everywhere(backend));
             }
@@ -370,6 +374,22 @@ fn pair_everywhere<B: Backend>(backend: B) -> Outcome {
     Ok(compared)
 }
 
+/// As many as make whole vectors and one more or less; halves that carry in every place of their product.
+fn seal_everywhere<B: Backend>(backend: B) -> Outcome {
+    let mut random = Random(13);
+    let mut compared = 0;
+    let few = [0, 1, !0, 1 << 63, 0xFFFF_FFFF, !0 << 32, 1 << 32, 0x243f_6a88_85a3_08d3];
+    for count in 0..40 {
+        let word = |random: &mut Random| if random.below(3) == 0 { few[random.below(8)] } else { random.next() };
+        let hashes: Vec<Hash128> = (0..count).map(|_| Hash128 { lo: word(&mut random), hi: word(&mut random) }).collect();
+        let mut keys = vec![Key128::default(); count];
+        backend.seal_all(&hashes, &mut keys);
+        let expected: Vec<Key128> = hashes.iter().map(|&hash| reference::seal(hash)).collect();
+        compared += same(|| format!("seal of {count}"), keys, expected)?;
+    }
+    Ok(compared)
+}
+
 /// Tags that are absent, that stand in one slot, in several, and that differ from a stored one in one bit.
 fn probe_everywhere<B: Backend>(backend: B) -> Outcome {
     let mut random = Random(12);
@@ -586,6 +606,7 @@ fn a_broken_contract_panics_before_anything_is_answered() {
         refused(|| backend.hash_suffixes(&schedule, &[b'.'; 64], u64::MAX, &mut { GARBAGE }));
         refused(|| backend.hash_lengths(&schedule, Domain::Path, b"/a", &[0; HASHES + 1], &mut { GARBAGE }));
         refused(|| backend.pair(&schedule, Hash128::default(), &[Hash128::default()], &mut []));
+        refused(|| backend.seal_all(&[Hash128::default()], &mut []));
         refused(|| backend.probe(&[Bucket::default()], &[1], &[0], &mut [0]));
         refused(|| backend.probe(&[Bucket::default()], &[0], &[0], &mut []));
     }
@@ -620,6 +641,8 @@ enum Fault {
     LengthOrder,
     /// Every third pair is not sealed by K.
     Pair,
+    /// A carry of the product is lost in the last of eight.
+    Seal,
     /// The fifth slot is never seen.
     ProbeFifth,
     /// Compares 63 bits.
@@ -713,6 +736,13 @@ impl Backend for Broken {
         }
     }
 
+    fn seal_all(self, hashes: &[Hash128], keys: &mut [Key128]) {
+        self.0.seal_all(hashes, keys);
+        if self.1 == Fault::Seal {
+            keys.iter_mut().skip(7).step_by(8).for_each(|key| key.hi ^= 1 << 32);
+        }
+    }
+
     fn probe(self, buckets: &[Bucket], at: &[u32], tags: &[u64], hits: &mut [u8]) {
         self.0.probe(buckets, at, tags, hits);
         for ((hits, &at), &tag) in hits.iter_mut().zip(at).zip(tags) {
@@ -731,7 +761,7 @@ impl Backend for Broken {
 fn each_broken_backend_is_found() {
     use Fault::*;
     type Check = fn(Broken) -> Outcome;
-    let checks: [(Check, &[Fault]); 9] = [
+    let checks: [(Check, &[Fault]); 10] = [
         (classify_everywhere, &[ClassifyTail, ClassifyPastEnd]),
         (classify_values, &[ClassifyDelete, ClassifySevenBits]),
         (hash_everywhere, &[HashPadding, HashOrder]),
@@ -740,6 +770,7 @@ fn each_broken_backend_is_found() {
         (suffixes_everywhere, &[SuffixLast]),
         (lengths_everywhere, &[LengthOrder]),
         (pair_everywhere, &[Pair]),
+        (seal_everywhere, &[Seal]),
         (probe_everywhere, &[ProbeFifth, ProbeLowBit, ProbeHighBits]),
     ];
     let right = available()[0];

@@ -37,7 +37,7 @@ impl<'a, 'b> Flat<'a, 'b> {
     fn best(&self, key: Key128) -> u32 {
         let mut best = Weight::NONE;
         self.view.table.each(key, |reference| {
-            best = best.max(single_weight(self.view, self.form, reference).unwrap_or(Weight::NONE));
+            best = best.max(single_weight(self.view, self.form, reference));
         });
         best.id()
     }

@@ -22,7 +22,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
 use verdict_keys::{Address, Batch, Form, Item, Text, Texts};
-use verdict_simd::{Backend, Kernel, Key128, prefetch};
+use verdict_simd::{Backend, HashSchedule, Kernel, Key128, WithBackend, prefetch};
 
 use crate::flat::Flat;
 use crate::layout::{SignatureEntry, slot};
@@ -31,7 +31,7 @@ use crate::signatures::{Place, Signatures};
 use crate::snapshot::Snapshot;
 use crate::verdict::{Status, Verdict};
 use crate::view::View;
-use crate::wave::{Sink, Wave};
+use crate::wave::{CHUNK, Sink, Wave};
 
 /// Items whose probes overlap; bounds the second wave's memory: at most BLOCK * 17 hosts * 18 paths.
 const BLOCK: usize = 256;
@@ -41,14 +41,14 @@ const BLOCK: usize = 256;
 pub struct Scratch {
     probes: Probes,
     addresses: Addresses,
-    legs: Vec<Leg>,
-    keys: Vec<Key128>,
+    legs: Legs,
+    /// The heaviest match of each item of a block.
     best: Vec<Weight>,
     admitted: Vec<u32>,
 }
 
 /// The paths of one item under one of its hosts, in the second wave.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Leg {
     /// Within the block.
     item: u32,
@@ -56,6 +56,19 @@ struct Leg {
     host: u32,
     /// Place of its first path in the wave's keys.
     first: u32,
+    /// How many.
+    paths: u32,
+}
+
+/// The second wave.
+#[derive(Default)]
+struct Legs {
+    legs: Vec<Leg>,
+    keys: Vec<Key128>,
+    /// The leg of each key.
+    owners: Vec<u32>,
+    /// Of `keys` and `owners`, in use.
+    used: usize,
 }
 
 /// One verdict per item of the batch, in order.
@@ -64,36 +77,71 @@ struct Leg {
 /// caller, never of a peer.
 pub fn lookup<B: Backend>(backend: B, snapshot: &Snapshot, batch: &Batch, scratch: &mut Scratch, verdicts: &mut [Verdict]) {
     assert_eq!(batch.items().len(), verdicts.len());
-    let view = snapshot.view();
-    if let Some(form) = batch.single_keys() {
-        let mut flat = Flat::new(&view, batch.keys(), form, verdicts);
-        return scratch.probes.wave.run(backend, view.table, batch.keys(), &mut flat);
-    }
-    assert!(!snapshot.reads_texts() || batch.texts().kept(), "Batch::keep_texts, where Snapshot::reads_texts");
-    for (number, (items, verdicts)) in batch.items().chunks(BLOCK).zip(verdicts.chunks_mut(BLOCK)).enumerate() {
-        let mut best = std::mem::take(&mut scratch.best);
-        best.clear();
-        best.resize(items.len(), Weight::NONE);
-        match_block(backend, snapshot, &view, batch, items, scratch, |item, weight| best[item] = best[item].max(weight));
-        if let Some(signatures) = snapshot.signatures() {
-            let first = number * BLOCK;
-            let range = batch.texts().before(first)..batch.texts().before(first + items.len());
-            scratch.admitted.clear();
-            backend.compiled(Sift { signatures, texts: batch.texts(), range, best: &best, first, admitted: &mut scratch.admitted });
-            for index in &scratch.admitted {
-                let text = batch.texts().get(*index as usize);
-                let best = &mut best[text.item - first];
-                *best = (*best).max(search(signatures, &view, &text));
+    backend.run(Lookup { snapshot, batch, scratch, verdicts });
+}
+
+/// One verdict per item, compiled for the backend's instructions.
+struct Lookup<'a> {
+    snapshot: &'a Snapshot,
+    batch: &'a Batch,
+    scratch: &'a mut Scratch,
+    verdicts: &'a mut [Verdict],
+}
+
+impl WithBackend for Lookup<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<B: Backend>(self, backend: B) {
+        let Self { snapshot, batch, scratch, verdicts } = self;
+        let view = snapshot.view();
+        if let Some(form) = batch.single_keys() {
+            let mut flat = Flat::new(&view, batch.keys(), form, verdicts);
+            return scratch.probes.wave.run(backend, view.table, batch.keys(), &mut flat);
+        }
+        assert!(!snapshot.reads_texts() || batch.texts().kept(), "Batch::keep_texts, where Snapshot::reads_texts");
+        let mut heaviest = std::mem::take(&mut scratch.best);
+        heaviest.resize(BLOCK, Weight::NONE);
+        for (number, verdicts) in verdicts.chunks_mut(BLOCK).enumerate() {
+            let block = number * BLOCK..number * BLOCK + verdicts.len();
+            let best = &mut heaviest[..block.len()];
+            best.fill(Weight::NONE);
+            match_block(backend, snapshot, &view, batch, block.clone(), scratch, |item, weight| best[item] = best[item].max(weight));
+            if let Some(signatures) = snapshot.signatures() {
+                match_signatures(backend, signatures, &view, batch, block, &mut scratch.admitted, best);
+            }
+            for (verdict, best) in verdicts.iter_mut().zip(best) {
+                *verdict = view.templates[best.id() as usize];
             }
         }
-        for ((item, verdict), best) in items.iter().zip(verdicts).zip(&best) {
-            *verdict = match item.form {
-                Form::Unparseable => Verdict::of_status(Status::Unparseable),
-                Form::Unsupported => Verdict::of_status(Status::Unsupported),
-                Form::Web | Form::Exact | Form::Hashed { .. } | Form::Address => view.templates[best.id() as usize],
-            };
+        scratch.best = heaviest;
+        for item in batch.unparseable() {
+            verdicts[item] = Verdict::of_status(Status::Unparseable);
         }
-        scratch.best = best;
+        for item in batch.unsupported() {
+            verdicts[item] = Verdict::of_status(Status::Unsupported);
+        }
+    }
+}
+
+/// Signatures, where they could still win and the sieve admits the text.
+#[inline(never)]
+fn match_signatures<B: Backend>(
+    backend: B,
+    signatures: &Signatures,
+    view: &View<'_>,
+    batch: &Batch,
+    block: Range<usize>,
+    admitted: &mut Vec<u32>,
+    best: &mut [Weight],
+) {
+    let (texts, first) = (batch.texts(), block.start);
+    admitted.clear();
+    backend.compiled(Sift { signatures, texts, range: texts.before(first)..texts.before(block.end), best, first, admitted });
+    for index in &*admitted {
+        let text = texts.get(*index as usize);
+        let best = &mut best[text.item - first];
+        *best = (*best).max(search(signatures, view, &text));
     }
 }
 
@@ -102,12 +150,12 @@ pub fn lookup<B: Backend>(backend: B, snapshot: &Snapshot, batch: &Batch, scratc
 /// Panics if there is no such item.
 pub fn matches<B: Backend>(backend: B, snapshot: &Snapshot, batch: &Batch, item: usize, scratch: &mut Scratch) -> Vec<Match> {
     let view = snapshot.view();
-    let items = &batch.items()[item..item + 1];
     let mut weights = Vec::new();
-    match_block(backend, snapshot, &view, batch, items, scratch, |_, weight| weights.push(weight));
+    match_block(backend, snapshot, &view, batch, item..item + 1, scratch, |_, weight| weights.push(weight));
     weights.sort_unstable();
     weights.dedup();
-    let mut found: Vec<(Weight, On)> = weights.iter().map(|weight| (*weight, weight.on(&view, &items[0]))).collect();
+    let some = weights.iter().filter(|weight| **weight != Weight::NONE);
+    let mut found: Vec<(Weight, On)> = some.map(|weight| (*weight, weight.on(&view, &batch.items()[item]))).collect();
     if let (Some(signatures), Some(text)) = (snapshot.signatures(), batch.texts().iter().find(|text| text.item == item)) {
         let mut places: Vec<Place> = Vec::new();
         signatures.search(view.signatures, &text, |place| places.push(place));
@@ -237,90 +285,97 @@ pub enum On {
     },
 }
 
-/// Finds all matches of the items and hands them to `found` with the item's place.
+/// Finds all matches of the items and hands them to `found` with the item's place; what matches nothing in the end is handed over as `Weight::NONE`.
+#[inline(always)]
 fn match_block<B: Backend>(
     backend: B,
     snapshot: &Snapshot,
     view: &View<'_>,
     batch: &Batch,
-    items: &[Item],
+    block: Range<usize>,
     scratch: &mut Scratch,
     mut found: impl FnMut(usize, Weight),
 ) {
-    let Scratch { probes, addresses, legs, keys, .. } = scratch;
+    let Scratch { probes, addresses, legs, .. } = scratch;
+    let items = &batch.items()[block.clone()];
     addresses.run(backend, view, items, |item, id| found(item, Weight::new(view, id, Rank::Address, 0, 0)));
-    let first_wave = key_range(items);
-    probes.run(backend, view, &batch.keys()[first_wave.clone()]);
-    legs.clear();
-    keys.clear();
-    let mut hits = probes.found.iter().peekable();
-    for (index, item) in items.iter().enumerate() {
-        // Keys of this item, within the wave. An item without keys ends where it begins, before any hit that is left.
-        let from = (item.hosts.at as usize).saturating_sub(first_wave.start);
-        let end = if item.hosts.len == 0 { 0 } else { from + item.hosts.len as usize };
-        while let Some(hit) = hits.next_if(|hit| (hit.key as usize) < end) {
-            let host = hit.key as usize - from;
-            if let Some(weight) = first_wave_weight(view, item, host, hit.reference) {
-                found(index, weight);
-            }
-            let paths = paths_to_ask(item, host, hit.reference);
-            if paths != 0 {
-                legs.push(Leg { item: index as u32, host: host as u32, first: keys.len() as u32 });
-                let at = item.paths.at as usize;
-                let first = keys.len();
-                keys.resize(first + paths, Key128::default());
-                backend.pair(
-                    snapshot.schedule(),
-                    batch.hosts()[item.hosts.at as usize + host],
-                    &batch.paths()[at..at + paths],
-                    &mut keys[first..],
-                );
-            }
-        }
+    let wave = key_range(items);
+    probes.run(backend, view, &batch.keys()[wave.clone()]);
+    let owners = &batch.owners()[wave.clone()];
+    legs.legs.clear();
+    legs.legs.resize(probes.found.len(), Leg::default());
+    let mut count = 0;
+    for hit in &probes.found {
+        let index = owners[hit.key as usize] as usize - block.start;
+        let item = &items[index];
+        let host = hit.key as usize + wave.start - item.hosts.at as usize;
+        found(index, first_wave_weight(view, item, host, hit.reference));
+        let paths = paths_to_ask(item, host, hit.reference);
+        // Written whether it is one or not: which it is nobody can predict.
+        legs.legs[count] = Leg { item: index as u32, host: host as u32, first: 0, paths: paths as u32 };
+        count += usize::from(paths != 0);
     }
-    if legs.is_empty() {
+    legs.legs.truncate(count);
+    if count == 0 {
         return;
     }
-    probes.run(backend, view, keys);
-    let mut leg = 0;
+    legs.pair(backend, snapshot.schedule(), batch, items);
+    probes.run(backend, view, &legs.keys[..legs.used]);
     for hit in &probes.found {
-        while legs.get(leg + 1).is_some_and(|next| next.first <= hit.key) {
-            leg += 1;
+        let Leg { item, host, first, .. } = legs.legs[legs.owners[hit.key as usize] as usize];
+        found(item as usize, second_wave_weight(view, &items[item as usize], host as usize, (hit.key - first) as usize, hit.reference));
+    }
+}
+
+impl Legs {
+    /// The keys of all legs, one leg after the other.
+    #[inline(always)]
+    fn pair<B: Backend>(&mut self, backend: B, schedule: &HashSchedule, batch: &Batch, items: &[Item]) {
+        let Self { legs, keys, owners, used } = self;
+        let (hosts, paths) = (batch.hosts(), batch.paths());
+        let mut first = 0;
+        for leg in &mut *legs {
+            leg.first = first;
+            first += leg.paths;
         }
-        let Leg { item, host, first } = legs[leg];
-        if let Some(weight) = second_wave_weight(view, &items[item as usize], host as usize, (hit.key - first) as usize, hit.reference) {
-            found(item as usize, weight);
+        // They only grow, so that nothing is filled with zeros first.
+        if keys.len() < first as usize {
+            keys.resize(first as usize, Key128::default());
+            owners.resize(first as usize, 0);
+        }
+        *used = first as usize;
+        for (number, leg) in legs.iter().enumerate() {
+            let item = &items[leg.item as usize];
+            let (at, range) = (item.paths.at as usize, leg.first as usize..(leg.first + leg.paths) as usize);
+            owners[range.clone()].fill(number as u32);
+            let host = hosts[(item.hosts.at + leg.host) as usize];
+            backend.pair(schedule, host, &paths[at..at + leg.paths as usize], &mut keys[range]);
         }
     }
 }
 
-/// First-wave keys of a block: spans of items abut and ascend, so they are one range.
+/// First-wave keys of a block: `Batch` lays out the keys of its items in order, without gaps, so they are one range.
+#[inline(always)]
 fn key_range(items: &[Item]) -> Range<usize> {
-    let mut spans = items.iter().map(|item| item.hosts).filter(|span| span.len != 0);
-    let Some(first) = spans.next() else {
-        return 0..0;
-    };
-    let mut end = first.at + first.len;
-    for span in spans {
-        assert_eq!(span.at, end, "Batch lays out the keys of its items in order, without gaps");
-        end += span.len;
-    }
-    first.at as usize..end as usize
+    let has_keys = |item: &&Item| item.hosts.len != 0;
+    let Some(first) = items.iter().find(has_keys) else { return 0..0 };
+    let end = items.iter().rev().find(has_keys).map_or(0, |last| last.hosts.range().end);
+    first.hosts.range().start..end
 }
 
 /// What a slot of the first wave says about the item itself.
 #[inline]
-fn first_wave_weight(view: &View<'_>, item: &Item, host: usize, reference: u32) -> Option<Weight> {
+fn first_wave_weight(view: &View<'_>, item: &Item, host: usize, reference: u32) -> Weight {
     if item.form != Form::Web {
         return single_weight(view, item.form, reference);
     }
     let applies = reference & slot::LEAF == 0 && (host == 0 || reference & slot::SELF == 0);
-    (applies && reference & slot::ID != 0).then(|| Weight::new(view, reference, Rank::Host, 0, host))
+    Weight::new(view, reference, Rank::Host, 0, host).only_if(applies && reference & slot::ID != 0)
 }
 
 /// What a slot says about an item of one key.
 #[inline]
-pub(crate) fn single_weight(view: &View<'_>, form: Form, reference: u32) -> Option<Weight> {
+pub(crate) fn single_weight(view: &View<'_>, form: Form, reference: u32) -> Weight {
     let own = reference & slot::SELF != 0;
     let leaf = reference & slot::LEAF != 0;
     let applies = match form {
@@ -329,7 +384,7 @@ pub(crate) fn single_weight(view: &View<'_>, form: Form, reference: u32) -> Opti
         Form::Web | Form::Address | Form::Unparseable | Form::Unsupported => false,
     };
     let rank = if leaf { Rank::KeyLeaf } else { Rank::Key };
-    (applies && reference & slot::ID != 0).then(|| Weight::new(view, reference, rank, 0, 0))
+    Weight::new(view, reference, rank, 0, 0).only_if(applies && reference & slot::ID != 0)
 }
 
 /// How many of the item's paths may have entries under this host.
@@ -347,7 +402,7 @@ fn paths_to_ask(item: &Item, host: usize, reference: u32) -> usize {
 
 /// What a slot of the second wave says about the item.
 #[inline]
-fn second_wave_weight(view: &View<'_>, item: &Item, host: usize, path: usize, reference: u32) -> Option<Weight> {
+fn second_wave_weight(view: &View<'_>, item: &Item, host: usize, path: usize, reference: u32) -> Weight {
     let own = reference & slot::SELF != 0;
     let leaf = reference & slot::LEAF != 0;
     let full = path < item.full_paths as usize;
@@ -358,7 +413,7 @@ fn second_wave_weight(view: &View<'_>, item: &Item, host: usize, path: usize, re
     };
     // A path entry carries no PATHS: a host entry found here would be a collision of domains, and is passed over.
     let applies = (host == 0 || !own) && (full || !leaf) && reference & slot::PATHS == 0;
-    (applies && reference & slot::ID != 0).then(|| Weight::new(view, reference, rank, path, host))
+    Weight::new(view, reference, rank, path, host).only_if(applies && reference & slot::ID != 0)
 }
 
 /// How specific a match is, within one class.
@@ -390,6 +445,12 @@ impl Weight {
         // At most 17 hosts and 18 paths.
         let (path, host) = (255 - path.min(255) as u64, 255 - host.min(255) as u64);
         Self(u64::from(rank) << 56 | (form as u64) << 48 | path << 40 | host << 32 | u64::from(own) << 31 | u64::from(id))
+    }
+
+    /// A selection, not a branch.
+    #[inline]
+    const fn only_if(self, applies: bool) -> Self {
+        Self(if applies { self.0 } else { 0 })
     }
 
     fn signature(view: &View<'_>, entry: &SignatureEntry) -> Self {
@@ -440,7 +501,7 @@ fn network(view: &View<'_>, address: Address) -> On {
 }
 
 /// A slot that answers to one of the keys of a wave.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Found {
     key: u32,
     reference: u32,
@@ -471,12 +532,41 @@ struct List<'a, 'b> {
 impl Sink for List<'_, '_> {
     #[inline(always)]
     fn take(&mut self, first: usize, refs: &[u32]) {
-        for (key, reference) in (first..).zip(refs).filter(|(_, reference)| **reference != 0) {
+        if refs.iter().fold(0, |all, reference| all | reference) != 0 {
+            self.take_some(first, refs);
+        }
+    }
+}
+
+impl List<'_, '_> {
+    /// Each is written behind the last one that counts, whether it counts or not: no branch asks which keys are listed.
+    #[inline(always)]
+    fn take_some(&mut self, first: usize, refs: &[u32]) {
+        let mut found = [Found::default(); CHUNK];
+        let (mut count, mut several) = (0, 0);
+        for (key, reference) in (first as u32..).zip(refs) {
+            found[count % CHUNK] = Found { key, reference: *reference };
+            count += usize::from(*reference != 0);
+            several |= *reference;
+        }
+        if Wave::is_several(several) {
+            return self.take_each(first, refs);
+        }
+        let found = &found[..count.min(CHUNK)];
+        self.found.extend_from_slice(found);
+        for hit in found {
+            prefetch(self.view.templates, (hit.reference & slot::ID) as usize);
+        }
+    }
+
+    /// The same where a key has several refs.
+    #[cold]
+    fn take_each(&mut self, first: usize, refs: &[u32]) {
+        for (key, reference) in (first as u32..).zip(refs).filter(|(_, reference)| **reference != 0) {
             if Wave::is_several(*reference) {
-                self.view.table.each(self.keys[key], |reference| self.found.push(Found { key: key as u32, reference }));
+                self.view.table.each(self.keys[key as usize], |reference| self.found.push(Found { key, reference }));
             } else {
-                prefetch(self.view.templates, (reference & slot::ID) as usize);
-                self.found.push(Found { key: key as u32, reference: *reference });
+                self.found.push(Found { key, reference: *reference });
             }
         }
     }

@@ -18,7 +18,7 @@ use verdict_simd::{Backend, Bucket, Key128, WithBackend, prefetch};
 use crate::table::{Geometry, Table, away_bits};
 
 /// Keys between asking for a line and needing it. More than the line-fill buffers of any core, few enough to stay in L1; a bit each in a `u64`.
-const CHUNK: usize = 64;
+pub(crate) const CHUNK: usize = 64;
 /// Instead of a ref: not at home, but perhaps in the other bucket.
 const AWAY: u32 = 1 << 31;
 /// Instead of a ref: more than one slot, or an empty one, has this tag.

@@ -41,7 +41,6 @@ fn lookups_allocate_nothing_once_warm() {
                     _ => push(&mut batch, Kind::Sha1, &[number as u8; 20]),
                 }
             }
-            batch.finish();
             batch
         })
         .collect();

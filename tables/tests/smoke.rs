@@ -79,7 +79,6 @@ fn every_kind_of_question_gets_its_answer() {
     }
     batch.push(Portable::new(), snapshot.schedule(), snapshot.profile(), Kind::Sha1, b"short");
     batch.push_unsupported();
-    batch.finish();
     let mut verdicts = vec![Verdict::default(); batch.items().len()];
     lookup(Portable::new(), &snapshot, &batch, &mut Scratch::default(), &mut verdicts);
     for ((kind, bytes, class), verdict) in questions.iter().zip(&verdicts) {
@@ -97,7 +96,6 @@ fn an_answer_is_explained_by_its_matches_and_its_description() {
     let snapshot = Snapshot::from_bytes(&sample().build(Portable::new()).unwrap().bytes).unwrap();
     let mut batch = Batch::with_capacity(1);
     batch.push(Portable::new(), snapshot.schedule(), snapshot.profile(), Kind::Host, b"good.evil.test");
-    batch.finish();
     let found = matches(Portable::new(), &snapshot, &batch, 0, &mut Scratch::default());
     let on: Vec<On> = found.iter().map(|one| one.on).collect();
     assert_eq!(on, [On::Host { host: 0, own: true }, On::Host { host: 1, own: false }]);

@@ -32,7 +32,6 @@ pub fn snapshot(question: &Question, path: &Path) -> Result<Reading, Failure> {
     let (mut batch, mut scratch) = (Batch::with_capacity(1), Scratch::default());
     batch.keep_texts(snapshot.reads_texts());
     batch.push(backend, snapshot.schedule(), snapshot.profile(), question.kind, &question.key);
-    batch.finish();
     let asked = verdict_tables::asked(backend, &snapshot, &batch, 0, &mut scratch);
     reading.expressions = expressions(&reading, &asked);
     let found = verdict_tables::matches(backend, &snapshot, &batch, 0, &mut scratch);

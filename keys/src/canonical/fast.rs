@@ -4,7 +4,7 @@
 //! ```text
 //!   http://www.example.com:80/a/b.html?q=1#f
 //!   slash      .....11..............1.1........       authority ends at the first slash or delimiter
-//!   dot        ..........1.......1......1......       adjacent dots, "//" and "/." are a shift and an and
+//!   dot        ..........1.......1......1......       adjacent dots, "//" and "/." are a shift and an and; "/." is then looked at
 //!   delimiter  ....1.............1.............       : @ [ ]
 //!   question, hash, percent                           the query, the fragment, escapes: each must be the canonical one
 //! ```
@@ -29,8 +29,6 @@ pub(crate) struct Fast<'r> {
     pub dots: u64,
     /// Bit `i`: `path_query[i]` is a slash of the path. Of its first 64 bytes.
     pub slashes: u64,
-    /// `dots` has all dots of the host.
-    pub host_is_near: bool,
 }
 
 /// Ones below bit `end`.
@@ -39,30 +37,45 @@ fn below(end: usize) -> u64 {
     if end < BLOCK { (1 << end) - 1 } else { u64::MAX }
 }
 
+/// A URL whose host ends in the first block, as most do: all of it is arithmetic on masks, and the result stays in registers.
 #[inline(always)]
 pub(crate) fn url<B: Backend>(backend: B, raw: &[u8]) -> Option<Fast<'_>> {
+    let first = backend.classify_block(raw, 0);
     if raw.len() <= BLOCK {
-        return find(backend, raw, &backend.classify_block(raw, 0), &[]);
+        return find(raw, &first, &[]);
     }
+    let mut blocks = [UrlBlock::default(); BLOCKS_MAX - 1];
+    let rest = blocks.get_mut(..raw.len().div_ceil(BLOCK) - 1)?;
+    for (index, block) in rest.iter_mut().enumerate() {
+        *block = backend.classify_block(raw, (index + 1) * BLOCK);
+    }
+    find(raw, &first, rest)
+}
+
+/// A URL whose host ends in a later block.
+#[inline(never)]
+pub(crate) fn far_url<B: Backend>(backend: B, raw: &[u8]) -> Option<Parts<'_>> {
     let mut blocks = [UrlBlock::default(); BLOCKS_MAX];
-    let blocks = blocks.get_mut(..raw.len().div_ceil(BLOCK))?;
+    let blocks = blocks.get_mut(..raw.len().div_ceil(BLOCK)).filter(|blocks| blocks.len() > 1)?;
     for (index, block) in blocks.iter_mut().enumerate() {
         *block = backend.classify_block(raw, index * BLOCK);
     }
     let (first, rest) = blocks.split_first()?;
-    find(backend, raw, first, rest)
+    let start = scheme_bytes(raw);
+    let is_far = stops(first) & !below(start) == 0 && first.odd == 0 && rest.iter().all(|block| block.odd == 0);
+    if is_far { far_host(backend, raw, start, first, rest) } else { None }
 }
 
 /// Everything but the first block is a loop that short URLs are compiled without.
 #[inline(always)]
-fn find<'r, B: Backend>(backend: B, raw: &'r [u8], first: &UrlBlock, rest: &[UrlBlock]) -> Option<Fast<'r>> {
+fn find<'r>(raw: &'r [u8], first: &UrlBlock, rest: &[UrlBlock]) -> Option<Fast<'r>> {
     if rest.iter().fold(first.odd, |odd, block| odd | block.odd) != 0 {
         return None;
     }
     let start = scheme_bytes(raw);
-    let stops = stops(first) & !below(start);
+    let stops = stops(first) & u64::MAX << start; // 8 at most
     if !rest.is_empty() && stops == 0 {
-        return far_host(backend, raw, start, first, rest);
+        return None;
     }
     let stop = (stops.trailing_zeros() as usize).min(raw.len());
     if start == 0 && raw.get(stop) == Some(&b':') && !raw[0].is_ascii_digit() {
@@ -75,7 +88,7 @@ fn find<'r, B: Backend>(backend: B, raw: &'r [u8], first: &UrlBlock, rest: &[Url
     }
     let (path_query, path_bytes, slashes) = tail(raw, path_at, first, rest)?;
     let parts = Parts { host: &raw[start..stop], address, path_query, path_bytes };
-    Some(Fast { parts, dots, slashes, host_is_near: true })
+    Some(Fast { parts, dots, slashes })
 }
 
 /// What ends an authority, or divides it.
@@ -96,7 +109,7 @@ fn tail<'r>(raw: &'r [u8], path_at: usize, first: &UrlBlock, rest: &[UrlBlock]) 
     }
     let path_bytes = path_end - path_at;
     let slashes = first.slash & !below(path_at);
-    if has_empty_or_dotted_segment(slashes, first.dot, rest, path_end) {
+    if has_empty_or_dotted_segment(slashes, first.dot, rest, path_end) && !is_resolved(&raw[path_at..path_end]) {
         return None;
     }
     if (first.percent & !below(path_at)) != 0 || rest.iter().any(|block| block.percent != 0) {
@@ -113,8 +126,7 @@ fn tail<'r>(raw: &'r [u8], path_at: usize, first: &UrlBlock, rest: &[UrlBlock]) 
 }
 
 /// A host that begins in the first block and ends in a later one; what follows it is classified anew, so that it begins a block.
-#[inline(never)]
-fn far_host<'r, B: Backend>(backend: B, raw: &'r [u8], start: usize, first: &UrlBlock, rest: &[UrlBlock]) -> Option<Fast<'r>> {
+fn far_host<'r, B: Backend>(backend: B, raw: &'r [u8], start: usize, first: &UrlBlock, rest: &[UrlBlock]) -> Option<Parts<'r>> {
     let stop = position(0, rest.iter().map(stops)).min(raw.len());
     let unfit = |block: &UrlBlock| block.upper | block.percent;
     let unfit_after =
@@ -139,9 +151,8 @@ fn far_host<'r, B: Backend>(backend: B, raw: &'r [u8], start: usize, first: &Url
         *block = backend.classify_block(tail_raw, index * BLOCK);
     }
     let (first, rest) = blocks.split_first()?;
-    let (path_query, path_bytes, slashes) = tail(tail_raw, path_at, first, rest)?;
-    let parts = Parts { host, address: None, path_query, path_bytes };
-    Some(Fast { parts, dots: 0, slashes, host_is_near: false })
+    let (path_query, path_bytes, _) = tail(tail_raw, path_at, first, rest)?;
+    Some(Parts { host, address: None, path_query, path_bytes })
 }
 
 /// A host question that is its own canonical form.
@@ -155,7 +166,7 @@ pub(crate) fn host_alone<B: Backend>(backend: B, raw: &[u8]) -> Option<Fast<'_>>
         return None;
     }
     let (address, dots) = host(&block, raw, 0, raw.len())?;
-    Some(Fast { parts: Parts { host: raw, address, path_query: &[], path_bytes: 0 }, dots, slashes: 0, host_is_near: true })
+    Some(Fast { parts: Parts { host: raw, address, path_query: &[], path_bytes: 0 }, dots, slashes: 0 })
 }
 
 /// 8, 7 or 0, without a branch: which of the two it is nobody can predict.
@@ -196,10 +207,23 @@ fn has_empty_or_dotted_segment(slashes: u64, dots: u64, rest: &[UrlBlock], end: 
     found != 0
 }
 
+/// No segment is empty, `.` or `..`, nor may it become that by unescaping: `/.well-known/` stays what it is.
+#[cold]
+fn is_resolved(path: &[u8]) -> bool {
+    let mut segments = path[1..].split(|byte| *byte == b'/').peekable();
+    while let Some(segment) = segments.next() {
+        let is_last = segments.peek().is_none();
+        if segment.is_empty() && !is_last || matches!(segment, b"." | b"..") || segment.starts_with(b".") && segment.contains(&b'%') {
+            return false;
+        }
+    }
+    true
+}
+
 /// Lower case, single dots, none at either end; not a number at the end unless four plain decimal parts.
 #[inline(always)]
 fn host(first: &UrlBlock, raw: &[u8], start: usize, stop: usize) -> Option<(Option<IpAddr>, u64)> {
-    let within = below(stop) & !below(start);
+    let within = below(stop) & u64::MAX << start;
     if start >= stop || (first.upper | first.percent) & within != 0 {
         return None;
     }

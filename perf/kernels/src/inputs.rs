@@ -77,7 +77,6 @@ impl Inputs {
             let mut batch = Batch::with_capacity(BATCH);
             batch.keep_texts(keep);
             questions.for_each(|(kind, bytes)| batch.push(backend, snapshot.schedule(), snapshot.profile(), kind, &bytes));
-            batch.finish();
             batch
         };
         let mut state = 99;
@@ -88,7 +87,6 @@ impl Inputs {
             let unknown = Key128 { lo: random(&mut state), hi: random(&mut state) };
             hashed.push_hashed(key.ok().filter(|_| number % 2 == 0).unwrap_or(unknown), false, false);
         }
-        hashed.finish();
         let address4 = |number: u64| (Kind::Ipv4, net4(number * 7 % (2 * PREFIXES)).0.octets().to_vec());
         let address6 = |number: u64| (Kind::Ipv6, net6(number * 7 % (2 * PREFIXES)).0.octets().to_vec());
         let buckets = (0..256).map(|i| Bucket { tags: std::array::from_fn(|slot| i * 5 + slot as u64), refs: [1; 5], away: 0 });

@@ -126,10 +126,8 @@ in_loop!(probe, Probe, |backend, inputs| {
 #[inline(never)]
 fn keys<B: Backend>(backend: B, inputs: &mut Inputs) -> usize {
     inputs.batch.clear();
-    for url in &inputs.urls {
-        inputs.batch.push(backend, inputs.snapshot.schedule(), inputs.snapshot.profile(), Kind::Url, url);
-    }
-    inputs.batch.finish();
+    let questions = inputs.urls.iter().map(|url| (Some(Kind::Url), &url[..]));
+    inputs.batch.push_all(backend, inputs.snapshot.schedule(), inputs.snapshot.profile(), questions);
     inputs.batch.items().len()
 }
 

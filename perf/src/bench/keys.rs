@@ -103,10 +103,7 @@ fn all_keys(backend: Selected, urls: &[Box<str>]) -> Counts {
             let mut counts = Counts { parseable: 0, keys: 0, fast: 0 };
             for some in self.0.chunks(BATCH) {
                 batch.clear();
-                for url in some {
-                    batch.push(backend, &schedule, &profile, Kind::Url, url.as_bytes());
-                }
-                batch.finish();
+                batch.push_all(backend, &schedule, &profile, some.iter().map(|url| (Some(Kind::Url), url.as_bytes())));
                 black_box(&batch.keys());
                 counts.parseable += batch.items().iter().filter(|item| item.form == Form::Web).count();
                 counts.fast += batch.fast_count();

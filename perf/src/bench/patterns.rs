@@ -121,7 +121,6 @@ fn batches(backend: impl Backend, snapshot: &Snapshot, urls: &[Box<str>], texts:
         for url in some {
             batch.push(backend, snapshot.schedule(), snapshot.profile(), Kind::Url, url.as_bytes());
         }
-        batch.finish();
         take(&batch);
     }
 }

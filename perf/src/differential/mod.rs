@@ -125,7 +125,6 @@ impl<B: Backend> Run<B> {
         for raw in raws {
             self.batch.push(self.backend, &schedule, &profile, Kind::Url, raw);
         }
-        self.batch.finish();
         self.report.fast += self.batch.fast_count();
         for (index, raw) in raws.iter().enumerate() {
             if !self.is_as_spelled(&schedule, &profile, index, raw) {

@@ -58,7 +58,7 @@ impl Pool {
     }
 
     /// One request as it is sent, and how many keys it holds.
-    pub(super) fn request(&self, index: usize) -> (&[u8], u32) {
+    pub fn request(&self, index: usize) -> (&[u8], u32) {
         let request = self.requests[index];
         (&self.bytes[request.at..request.at + request.bytes], request.keys)
     }

@@ -13,7 +13,7 @@
 
 use super::{
     avx2::{self, element, into_hash},
-    lines,
+    lines, sealed,
 };
 use crate::{
     BLOCK_BYTES, Backend, Bucket, Domain, HASHES, Hash128, HashSchedule, Kernel, Key128, UrlBlock, WithBackend, door,
@@ -126,6 +126,25 @@ impl Backend for Avx512 {
     }
 
     #[inline]
+    fn seal_all(self, hashes: &[Hash128], keys: &mut [Key128]) {
+        door::pair(hashes.len(), keys.len());
+        // SAFETY: `self` exists, so `Avx512::detect` has seen every feature that the kernel enables.
+        unsafe { sealed::seal_all(hashes, keys) }
+    }
+
+    #[inline(always)]
+    fn lowest(self, mask: u64, most: u32) -> u64 {
+        // SAFETY: `self` exists, so `Avx512::detect` has seen BMI2. Cores with AVX-512 have a fast `pdep`.
+        unsafe { lowest(mask, most) }
+    }
+
+    #[inline(always)]
+    fn highest(self, mask: u64, most: u32) -> u64 {
+        // SAFETY: as above.
+        unsafe { highest(mask, most) }
+    }
+
+    #[inline]
     fn probe(self, buckets: &[Bucket], at: &[u32], tags: &[u64], hits: &mut [u8]) {
         // SAFETY: `self` exists, so `Avx512::detect` has seen every feature that the kernel enables.
         unsafe { lines::probe(buckets, at, tags, hits) }
@@ -135,6 +154,19 @@ impl Backend for Avx512 {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,vpclmulqdq,avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
 fn run<B: Backend, W: WithBackend>(backend: B, work: W) -> W::Output {
     work.run(backend)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,vpclmulqdq,avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
+fn lowest(mask: u64, most: u32) -> u64 {
+    _pdep_u64(_bzhi_u64(u64::MAX, most), mask)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,vpclmulqdq,avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
+fn highest(mask: u64, most: u32) -> u64 {
+    // 64 and more that are too many: nothing is wanted.
+    _pdep_u64(u64::MAX.checked_shl(mask.count_ones().saturating_sub(most)).unwrap_or(0), mask)
 }
 
 // ---- hash ----
@@ -219,13 +251,11 @@ fn message_and_states<O: Order>(schedule: &HashSchedule, domain: Domain, bytes: 
     let (message, start, h) = (load::<O>(bytes), element(schedule.start(domain)), powers_of_h(schedule));
     let dot_h = |x| _mm512_castsi512_si128(Product::of(_mm512_zextsi128_si512(x), h).reduce());
     let first = dot_h(_mm_xor_si128(start, _mm512_castsi512_si128(message)));
-    let mut states = _mm512_inserti32x4::<1>(_mm512_zextsi128_si512(start), first);
-    if bytes.len() >= 2 * BLOCK_BYTES {
-        let second = dot_h(_mm_xor_si128(first, _mm512_extracti32x4_epi32::<1>(message)));
-        let third = dot_h(_mm_xor_si128(second, _mm512_extracti32x4_epi32::<2>(message)));
-        states = _mm512_inserti32x4::<3>(_mm512_inserti32x4::<2>(states, second), third);
-    }
-    (message, states)
+    let states = _mm512_inserti32x4::<1>(_mm512_zextsi128_si512(start), first);
+    // Whether they are wanted or not: a text of 32 bytes and more is what nobody can predict.
+    let second = dot_h(_mm_xor_si128(first, _mm512_extracti32x4_epi32::<1>(message)));
+    let third = dot_h(_mm_xor_si128(second, _mm512_extracti32x4_epi32::<2>(message)));
+    (message, _mm512_inserti32x4::<3>(_mm512_inserti32x4::<2>(states, second), third))
 }
 
 /// Four hashes of one message, lane k that of the length that fills lane k of `lengths`.

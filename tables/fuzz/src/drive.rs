@@ -193,5 +193,4 @@ fn questions(snapshot: &Snapshot, batch: &mut Batch) {
         batch.push_hashed(Key128 { lo: 0, hi }, false, false);
         batch.push_hashed(Key128 { lo: u64::MAX, hi }, true, true);
     }
-    batch.finish();
 }

@@ -47,6 +47,7 @@ impl<A> Gathered<A> {
 
 impl Addresses {
     /// Hands `found` the place and the verdict id of every item whose address some prefix covers.
+    #[inline(always)]
     pub(crate) fn run<B: Backend>(&mut self, backend: B, view: &View<'_>, items: &[Item], mut found: impl FnMut(usize, u32)) {
         self.v4.clear();
         self.v6.clear();

@@ -131,7 +131,6 @@ pub fn ask<Q: AsRef<[u8]>>(snapshot: &Snapshot, questions: &[(Kind, Q)]) -> Vec<
         for (kind, bytes) in &questions[from..to] {
             batch.push(backend(), snapshot.schedule(), snapshot.profile(), *kind, bytes.as_ref());
         }
-        batch.finish();
         lookup(backend(), snapshot, &batch, &mut scratch, &mut verdicts[from..to]);
         from = to;
     }
