@@ -12,6 +12,7 @@ use crate::background::Background;
 use crate::limits::TICK_MS;
 use crate::mailbox::{Mailbox, ToShard};
 use crate::metrics::Metrics;
+use crate::pages;
 use glommio::io::PollableFd;
 use rustix::event::EventfdFlags;
 use std::cell::Cell;
@@ -32,7 +33,10 @@ const RELOAD: u32 = 1;
 const DRAIN: u32 = 2;
 
 /// When it was asked for, and what came of it.
-type Loaded = (Instant, Result<Snapshot, verdict_tables::Error>);
+type Loaded = (Instant, Result<InMemory, verdict_tables::Error>);
+
+/// A snapshot, and how many of its bytes lie in huge pages: the kernel walks page tables to say so, which is no work for beside a shard either.
+type InMemory = (Snapshot, u64);
 
 /// A handle that any thread may keep.
 #[derive(Clone, Debug)]
@@ -118,7 +122,7 @@ pub struct Control {
 impl Control {
     /// Runs until every shard has ended.
     pub async fn run(mut self, signals: bool) {
-        self.note_served();
+        self.note_served(huge_bytes(&self.snapshot));
         if signals {
             glommio::spawn_local(forward_signals(self.requests.clone())).detach();
         }
@@ -164,7 +168,11 @@ impl Control {
         let (path, requests, began) = (self.path.clone(), self.requests.clone(), Instant::now());
         let without_thread = done.clone();
         let started = self.background.start(
-            move || Snapshot::load(&path),
+            move || {
+                let next = Snapshot::load(&path)?;
+                let huge = huge_bytes(&next);
+                Ok((next, huge))
+            },
             move |loaded| {
                 let _ = done.send((began, loaded.map_err(Into::into).flatten()));
                 requests.ask(0);
@@ -176,20 +184,20 @@ impl Control {
         }
     }
 
-    async fn judge(&mut self, began: Instant, loaded: Result<Snapshot, verdict_tables::Error>) {
+    async fn judge(&mut self, began: Instant, loaded: Result<InMemory, verdict_tables::Error>) {
         match loaded {
             Err(error) => {
                 self.state.metrics.control.loads_refused.add(1);
                 tracing::error!(path = %self.path.display(), serving = %format_args!("{:016x}", self.snapshot.generation()), "snapshot refused, the last good one keeps serving: {error}");
             }
-            Ok(next) if next.generation() == self.snapshot.generation() => {
+            Ok((next, _)) if next.generation() == self.snapshot.generation() => {
                 tracing::info!(generation = %format_args!("{:016x}", next.generation()), "snapshot is the one already served");
             }
-            Ok(next) => self.adopt(Arc::new(next), began).await,
+            Ok((next, huge)) => self.adopt(Arc::new(next), huge, began).await,
         }
     }
 
-    async fn adopt(&mut self, next: Arc<Snapshot>, began: Instant) {
+    async fn adopt(&mut self, next: Arc<Snapshot>, huge: u64, began: Instant) {
         let generation = next.generation();
         for shard in &self.shards {
             shard.send(ToShard::Adopt(next.clone()));
@@ -207,20 +215,27 @@ impl Control {
             }
             glommio::timer::sleep(Duration::from_micros(500)).await;
         }
-        self.note_served();
+        self.note_served(huge);
         tracing::info!(generation = %format_args!("{generation:016x}"), ms = began.elapsed().as_millis() as u64, "snapshot adopted");
         // Without a thread the closure is dropped here, and the old snapshot with it.
         let _ = self.background.start(move || drop(old), |_| ());
     }
 
-    fn note_served(&self) {
+    fn note_served(&self, huge: u64) {
         let numbers = &self.state.metrics.control;
         let stats = self.snapshot.stats();
         numbers.entries.set(stats.rules_total());
         numbers.snapshot_bytes.set(stats.file_bytes);
+        numbers.huge_bytes.set(huge);
+        let page = pages::huge_page_bytes().unwrap_or(0);
+        tracing::info!(bytes = stats.file_bytes, huge_page_bytes = huge, huge_page_size = page, "snapshot in memory");
         numbers.as_of_s.set(self.snapshot.as_of_s());
         numbers.loaded_timestamp_s.set(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()));
     }
+}
+
+fn huge_bytes(snapshot: &Snapshot) -> u64 {
+    pages::huge_bytes(snapshot.as_bytes().as_ptr() as usize).unwrap_or(0)
 }
 
 /// SIGHUP reloads, SIGTERM and SIGINT drain. The signals were blocked before any thread was made.

@@ -21,6 +21,7 @@ pub mod limits;
 pub mod listener;
 pub mod mailbox;
 pub mod metrics;
+pub mod pages;
 pub mod pipeline;
 pub mod preflight;
 pub mod shard;

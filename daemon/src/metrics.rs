@@ -186,6 +186,8 @@ pub struct ControlMetrics {
     pub entries: Count,
     /// Bytes of the served snapshot.
     pub snapshot_bytes: Count,
+    /// Of these, bytes that the kernel keeps in huge pages.
+    pub huge_bytes: Count,
     /// 1 while draining.
     pub draining: Count,
 }
@@ -252,6 +254,7 @@ const CONTROL_HELP: &[(&str, &str)] = &[
     ("verdictd_snapshot_as_of_timestamp_seconds", "The time that the served data describes; 0 where its feeds carry no dates"),
     ("verdictd_snapshot_entries", "Entries of the served snapshot"),
     ("verdictd_snapshot_bytes", "Bytes of the served snapshot"),
+    ("verdictd_snapshot_huge_page_bytes", "Bytes of the served snapshot's memory that the kernel keeps in huge pages, as of its adoption"),
     ("verdictd_draining", "1 while draining"),
     ("verdictd_build_info", "Version, vector backend and socket driver (ring, streams or epoll), as labels; always 1"),
 ];
@@ -309,6 +312,7 @@ impl Scrape {
             ("verdictd_snapshot_as_of_timestamp", Some(Unit::Seconds), control.as_of_s.get()),
             ("verdictd_snapshot_entries", None, control.entries.get()),
             ("verdictd_snapshot", Some(Unit::Bytes), control.snapshot_bytes.get()),
+            ("verdictd_snapshot_huge_page", Some(Unit::Bytes), control.huge_bytes.get()),
             ("verdictd_draining", None, control.draining.get()),
         ] {
             let gauge = ConstGauge::new(value);

@@ -206,6 +206,15 @@ mod tests {
     }
 
     #[test]
+    fn a_driver_that_is_not_to_be_had_is_named_with_another_that_is() {
+        let error = std::io::Error::new(std::io::ErrorKind::Unsupported, "no multishot receive");
+        assert_eq!(
+            explain_driver(Choice::Ring, &error).to_string(),
+            "shards.driver = ring is not to be had on this kernel: no multishot receive; set shards.driver to \"auto\" or \"epoll\", or run Linux 6.1 or later"
+        );
+    }
+
+    #[test]
     fn honours_the_affinity_mask() {
         assert_eq!(choose_cpus(0, &[], &[2, 5]).unwrap(), vec![2, 5]);
         assert_eq!(choose_cpus(1, &[], &[2, 5]).unwrap(), vec![2]);
