@@ -116,7 +116,14 @@ fn finish<T>(
     let mut collector = config.snapshot.ipv6_aggregate.map(Collector::new);
     let suffixes = &config.snapshot.suffixes;
     for (number, feed) in feeds.into_iter().enumerate() {
-        let into = Into { builder: &mut builder, origins: origins.as_mut(), suffixes, collector: collector.as_mut(), number };
+        let into = Into {
+            builder: &mut builder,
+            origins: origins.as_mut(),
+            suffixes,
+            collector: collector.as_mut(),
+            number,
+            as_of_s: config.snapshot.as_of_s,
+        };
         let told = read_feed(feed, into, sink);
         report.counts.add(&told.counts);
         errors.extend(told.error.as_ref().map(|error| format!("{}: {error}", told.file)));
@@ -188,10 +195,12 @@ struct Into<'a> {
     collector: Option<&'a mut Collector>,
     /// Place of the feed in the order of reading.
     number: usize,
+    /// The moment that the data describes, 0 if that is not said.
+    as_of_s: u64,
 }
 
 fn read_opened(feed: &Feed, opened: Opened, into: Into<'_>, report: &mut FeedReport, sink: &mut dyn Sink) -> Result<(), String> {
-    let Into { builder, mut origins, suffixes, collector, number } = into;
+    let Into { builder, mut origins, suffixes, collector, number, as_of_s } = into;
     (report.gzip, report.file_bytes) = (opened.gzip, opened.total_bytes);
     sink.begin(&feed.name, &report.file, opened.total_bytes);
     let (format, because) = match feed.format {
@@ -218,6 +227,7 @@ fn read_opened(feed: &Feed, opened: Opened, into: Into<'_>, report: &mut FeedRep
         origins: origins.as_deref_mut(),
         collector,
         number,
+        as_of_s,
         sink,
         telling,
         meter,
@@ -291,6 +301,7 @@ struct Adding<'a> {
     origins: Option<&'a mut Origins>,
     collector: Option<&'a mut Collector>,
     number: usize,
+    as_of_s: u64,
     sink: &'a mut dyn Sink,
     telling: Telling<'a>,
     meter: Meter,
@@ -301,6 +312,12 @@ struct Adding<'a> {
 
 impl Visitor for Adding<'_> {
     fn rule(&mut self, line: u64, rule: Rule<'_>, said: &Said) -> Result<(), Reason> {
+        if said.revoked {
+            return Err(Reason::Revoked);
+        }
+        if said.valid_until_s != 0 && said.valid_until_s <= self.as_of_s {
+            return Err(Reason::Expired);
+        }
         let vote = vote(self.feed, self.format, self.source, said);
         match self.builder.add(rule, vote) {
             Ok(()) => {

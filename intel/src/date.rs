@@ -19,14 +19,19 @@ pub fn day(text: &[u8]) -> Option<u16> {
     u16::try_from(days_from_civil(year, month, day)).ok().filter(|&days| days > 0)
 }
 
-/// Unix seconds of `2026-06-01`, `2026-06-01T12:30:00Z` or `2026-06-01 12:30:00`: UTC only.
+/// Unix seconds of `2026-06-01`, `2026-06-01T12:30:00.123Z`, `2026-06-01 12:30:00` or `2026-06-01T12:30:00+00:00`: UTC only.
 pub fn unix_seconds(text: &str) -> Option<u64> {
     let days = u64::from(day(text.as_bytes())?);
     let clock = text.as_bytes().get(10..).unwrap_or_default();
     if clock.is_empty() {
         return Some(days * 86_400);
     }
-    let clock = clock[1..].strip_suffix(b"Z").unwrap_or(&clock[1..]);
+    let clock = [&b"Z"[..], b"+00:00", b"+0000", b" UTC"].iter().find_map(|zone| clock[1..].strip_suffix(*zone)).unwrap_or(&clock[1..]);
+    let fraction = clock.iter().position(|&byte| byte == b'.').unwrap_or(clock.len());
+    if !clock[fraction..].iter().skip(1).all(u8::is_ascii_digit) {
+        return None;
+    }
+    let clock = &clock[..fraction];
     if clock.len() != 8 || clock[2] != b':' || clock[5] != b':' {
         return None;
     }
@@ -35,6 +40,11 @@ pub fn unix_seconds(text: &str) -> Option<u64> {
         return None;
     }
     Some(days * 86_400 + (hour * 3600 + minute * 60 + second) as u64)
+}
+
+/// The day of a moment in unix seconds, 0 where it has none.
+pub fn day_of(seconds: u64) -> u16 {
+    u16::try_from(seconds / 86_400).unwrap_or(0)
 }
 
 fn number(digits: &[u8]) -> Option<i64> {
@@ -98,6 +108,9 @@ mod tests {
         assert_eq!(unix_seconds("2026-06-01"), Some(1_780_272_000));
         assert_eq!(unix_seconds("2026-06-01T01:02:03Z"), Some(1_780_272_000 + 3723));
         assert_eq!(unix_seconds("2026-06-01 01:02:03"), Some(1_780_272_000 + 3723));
+        assert_eq!(unix_seconds("2026-06-01T01:02:03.999999Z"), Some(1_780_272_000 + 3723));
+        assert_eq!(unix_seconds("2026-06-01T01:02:03+00:00"), Some(1_780_272_000 + 3723));
+        assert_eq!(unix_seconds("2026-06-01T01:02:03.9x9Z"), None);
         assert_eq!(unix_seconds("2026-06-01T25:00:00Z"), None);
         assert_eq!(unix_seconds("2026-06-01T01:02:03+02:00"), None);
     }

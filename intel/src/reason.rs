@@ -83,6 +83,52 @@ pub enum Reason {
     SignatureTooGeneral,
     /// A signature that no canonical text can hold, or whose meaning depends on where it stands.
     SignatureNotCanonical,
+    /// The source has taken it back.
+    Revoked,
+    /// Its time was over at the moment that the data describes.
+    Expired,
+    /// The source itself says that it is harmless.
+    Benign,
+    /// Context, and not meant for detection.
+    NotForDetection,
+    /// An exception in a list of blocks.
+    Exception,
+    /// A block in a list that is read for its exceptions.
+    NotAnException,
+    /// An option of a filter rule that no key can say.
+    FilterOption,
+    /// Rules about what pages look like.
+    CosmeticRule,
+    /// A line that the format does not have.
+    ListFormat,
+    /// A DNS record or policy that is no block.
+    DnsAction,
+    /// A trigger of a response policy zone that is about somebody else.
+    RpzTrigger,
+    /// A rule that does not alert.
+    RuleAction,
+    /// Conditions beside what a key can say.
+    RuleCondition,
+    /// Several contents at once.
+    RuleSeveral,
+    /// A pattern that does not parse.
+    PatternSyntax,
+    /// AND.
+    PatternAnd,
+    /// FOLLOWEDBY.
+    PatternFollowedBy,
+    /// A qualifier.
+    PatternQualifier,
+    /// An operator that names no value.
+    PatternOperator,
+    /// A path that is no key.
+    PatternPath,
+    /// `pattern_type` is not stix.
+    PatternLanguage,
+    /// A field is missing or of another type.
+    MissingField,
+    /// A JSON object beyond `limits::OBJECT_BYTES_MAX`.
+    TooLarge,
 }
 
 impl Reason {
@@ -128,6 +174,29 @@ impl Reason {
             Reason::SignatureTooLong => "signature-too-long",
             Reason::SignatureTooGeneral => "signature-too-general",
             Reason::SignatureNotCanonical => "signature-not-canonical",
+            Reason::Revoked => "revoked",
+            Reason::Expired => "expired",
+            Reason::Benign => "benign",
+            Reason::NotForDetection => "not-for-detection",
+            Reason::Exception => "exception",
+            Reason::NotAnException => "not-an-exception",
+            Reason::FilterOption => "filter-option",
+            Reason::CosmeticRule => "cosmetic-rule",
+            Reason::ListFormat => "list-format",
+            Reason::DnsAction => "dns-action",
+            Reason::RpzTrigger => "rpz-trigger",
+            Reason::RuleAction => "rule-action",
+            Reason::RuleCondition => "rule-condition",
+            Reason::RuleSeveral => "rule-several",
+            Reason::PatternSyntax => "pattern-syntax",
+            Reason::PatternAnd => "pattern-and",
+            Reason::PatternFollowedBy => "pattern-followedby",
+            Reason::PatternQualifier => "pattern-qualifier",
+            Reason::PatternOperator => "pattern-operator",
+            Reason::PatternPath => "pattern-path",
+            Reason::PatternLanguage => "pattern-language",
+            Reason::MissingField => "missing-field",
+            Reason::TooLarge => "too-large",
         }
     }
 }
@@ -170,6 +239,29 @@ impl std::fmt::Display for Reason {
             Reason::PrivateAddress => "private and link-local addresses are other machines at every site",
             Reason::RefusedByTables => "the table does not take this rule",
             Reason::Unreachable => "the profile never asks for this rule",
+            Reason::Revoked => "its source has taken it back",
+            Reason::Expired => "its time is over (valid_until)",
+            Reason::Benign => "its source says that it is harmless",
+            Reason::NotForDetection => "its source does not mean it for detection (to_ids is not true)",
+            Reason::Exception => "an exception of a filter list (with action = \"allow\" exceptions are what is read)",
+            Reason::NotAnException => "not an exception: with action = \"allow\" only exceptions of a filter list are read",
+            Reason::FilterOption => "an option narrows the rule to some pages, requests or parties",
+            Reason::CosmeticRule => "a rule about elements and scripts of pages",
+            Reason::ListFormat => "a line that this format does not have",
+            Reason::DnsAction => "a record or action that neither blocks nor allows a name",
+            Reason::RpzTrigger => "a trigger by client, name server or answer is about who asks, not about a name",
+            Reason::RuleAction => "a rule that raises no alarm and drops nothing",
+            Reason::RuleCondition => "the rule asks for more than a host, URL, address or digest",
+            Reason::RuleSeveral => "the rule asks for several things at once",
+            Reason::PatternSyntax => "the pattern does not follow the grammar",
+            Reason::PatternAnd => "AND asks for several things at once",
+            Reason::PatternFollowedBy => "FOLLOWEDBY asks for several things, one after another",
+            Reason::PatternQualifier => "WITHIN, REPEATS or START asks for a number or a time",
+            Reason::PatternOperator => "LIKE, MATCHES, NOT, EXISTS and comparisons other than = and IN are no keys",
+            Reason::PatternPath => "the pattern asks for something that is no URL, host, address or digest",
+            Reason::PatternLanguage => "a pattern of another language (pattern_type)",
+            Reason::MissingField => "a field that makes it an indicator is missing or of another type",
+            Reason::TooLarge => "larger than OBJECT_BYTES_MAX (1048576 bytes)",
             Reason::SignatureTooShort => "a signature of fewer than 5 bytes stands in half of all URLs",
             Reason::SignatureTooLong => "a signature of more than 255 bytes: list the URL itself",
             Reason::SignatureTooGeneral => "ordinary URLs hold this text",

@@ -34,7 +34,7 @@ fn every_reason_code_is_listed() {
     assert!(REASONS.iter().all(|reason| !reason.to_string().is_empty()));
 }
 
-const REASONS: [Reason; 39] = [
+const REASONS: [Reason; 62] = [
     Reason::SignatureTooShort,
     Reason::SignatureTooLong,
     Reason::SignatureTooGeneral,
@@ -74,4 +74,27 @@ const REASONS: [Reason; 39] = [
     Reason::PrivateAddress,
     Reason::RefusedByTables,
     Reason::Unreachable,
+    Reason::Revoked,
+    Reason::Expired,
+    Reason::Benign,
+    Reason::NotForDetection,
+    Reason::Exception,
+    Reason::NotAnException,
+    Reason::FilterOption,
+    Reason::CosmeticRule,
+    Reason::ListFormat,
+    Reason::DnsAction,
+    Reason::RpzTrigger,
+    Reason::RuleAction,
+    Reason::RuleCondition,
+    Reason::RuleSeveral,
+    Reason::PatternSyntax,
+    Reason::PatternAnd,
+    Reason::PatternFollowedBy,
+    Reason::PatternQualifier,
+    Reason::PatternOperator,
+    Reason::PatternPath,
+    Reason::PatternLanguage,
+    Reason::MissingField,
+    Reason::TooLarge,
 ];

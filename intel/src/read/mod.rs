@@ -17,6 +17,7 @@ pub mod maltrail;
 pub mod netset;
 pub mod openphish;
 pub mod phishtank;
+mod said;
 pub mod table;
 pub mod threatfox;
 pub mod urlhaus;
@@ -26,7 +27,8 @@ use crate::format::Format;
 use crate::judge::Expect;
 use crate::reason::Reason;
 use std::borrow::Cow;
-use verdict_tables::Class;
+
+pub use said::{Said, Tlp};
 
 /// What a line is.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,25 +61,6 @@ pub struct Part<'l> {
     pub text: Cow<'l, [u8]>,
     /// What its place promises, or why it is none.
     pub expect: Result<Expect, Reason>,
-}
-
-/// What a row says beside its indicators; `None` and 0 where it says nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Said {
-    /// Class of the row.
-    pub class: Option<Class>,
-    /// 0-100
-    pub score: Option<u8>,
-    /// 0-100
-    pub confidence: Option<u8>,
-    /// Categories that its words name.
-    pub categories: u16,
-    /// Days since 1970-01-01.
-    pub first_seen_day: u16,
-    /// Days since 1970-01-01.
-    pub last_seen_day: u16,
-    /// Date columns that hold something else than a date.
-    pub dates_unread: u8,
 }
 
 /// Reads lines of one format.
