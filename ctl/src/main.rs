@@ -16,10 +16,13 @@ mod exit;
 mod explain;
 mod hello;
 mod inspect;
+mod keygen;
 mod lookup;
 mod ping;
 mod progress;
+mod publish;
 mod question;
+mod rollback;
 mod snapshot;
 mod store;
 mod text;
@@ -49,6 +52,9 @@ enum Command {
     Compile(compile::Arguments),
     Inspect(inspect::Arguments),
     Verify(verify::Arguments),
+    Keygen(keygen::Arguments),
+    Publish(publish::Arguments),
+    Rollback(rollback::Arguments),
     Explain(explain::Arguments),
     Completions(completions::Arguments),
 }
@@ -64,6 +70,9 @@ impl Command {
             Self::Compile(arguments) => compile::run(arguments, out),
             Self::Inspect(arguments) => inspect::run(arguments, out),
             Self::Verify(arguments) => verify::run(arguments, out),
+            Self::Keygen(arguments) => keygen::run(arguments, out),
+            Self::Publish(arguments) => publish::run(arguments, out),
+            Self::Rollback(arguments) => rollback::run(arguments, out),
             Self::Explain(arguments) => explain::run(arguments, out),
             Self::Completions(arguments) => completions::run(arguments, out),
         }

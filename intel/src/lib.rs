@@ -29,6 +29,7 @@ pub mod limits;
 mod lines;
 mod look;
 pub mod open;
+pub mod publish;
 pub mod read;
 mod reason;
 mod refang;

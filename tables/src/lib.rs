@@ -8,6 +8,8 @@
 //! One file is the whole interface between those who compile intelligence and those who answer from it. The same rules give the
 //! same bytes on every machine. Nothing of a file is used before `verify` has seen all of it; after that no lookup can fail.
 //!
+//! [`manifest`] is what a snapshot is signed, cut and sent by.
+//!
 //! Not here: parsing feeds (intel), spelling keys (keys), instructions (simd), the wire.
 
 #![forbid(unsafe_code)]
@@ -20,6 +22,7 @@ mod inspect;
 pub mod layout;
 mod lookup;
 mod lpm;
+pub mod manifest;
 mod rule;
 mod signatures;
 mod snapshot;

@@ -64,6 +64,13 @@ impl Snapshot {
         Self::of_memory(memory)
     }
 
+    /// Memory of its own, filled by somebody else and then verified like a file.
+    pub(crate) fn filled<E: From<Error>>(bytes: usize, fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Self, E> {
+        let mut memory = memory(bytes)?;
+        fill(&mut memory)?;
+        Ok(Self::of_memory(memory)?)
+    }
+
     fn of_memory(memory: MmapMut) -> Result<Self, Error> {
         let memory = memory.make_read_only()?;
         let verified = verify(&memory)?;
