@@ -13,7 +13,8 @@ use crate::look::{self, Look, look};
 use crate::read::fields::split;
 use crate::read::table::{Preset, is_header, names};
 use crate::read::{
-    feodo, hash_table, is_list_comment, maltrail, openphish, phishtank, threatfox, urlhaus, urlhaus_filter, without_trailing_comment,
+    feodo, hash_table, iprep, is_list_comment, maltrail, malwarebazaar, openphish, phishtank, sslbl, threatfox, urlhaus, urlhaus_filter,
+    without_trailing_comment,
 };
 use crate::refang::refang;
 use std::collections::BTreeMap;
@@ -44,7 +45,7 @@ pub enum Undecided {
     Unclear(String),
 }
 
-const PRESETS: [(Format, &Preset); 8] = [
+const PRESETS: [(Format, &Preset); 10] = [
     (Format::UrlhausCsv, &urlhaus::PRESET),
     (Format::ThreatfoxCsv, &threatfox::PRESET),
     (Format::FeodoCsv, &feodo::PRESET),
@@ -52,6 +53,8 @@ const PRESETS: [(Format, &Preset); 8] = [
     (Format::OpenphishTsv, &openphish::PRESET),
     (Format::MaltrailTsv, &maltrail::PRESET),
     (Format::UrlhausFilterTsv, &urlhaus_filter::PRESET),
+    (Format::MalwarebazaarCsv, &malwarebazaar::PRESET),
+    (Format::SslblCsv, &sslbl::PRESET),
     (Format::HashTable, &hash_table::PRESET),
 ];
 
@@ -67,8 +70,11 @@ pub fn detect(name: &str, head: &[u8], whole: bool) -> Result<Detected, Undecide
         return Ok(detected);
     }
     let rows: Vec<&[u8]> = lines.iter().copied().filter(|line| !is_list_comment(line)).take(DETECT_ROWS).collect();
-    if let Some(foreign) = foreign(&lines, &rows) {
+    if let Some(foreign) = foreign(&rows) {
         return Err(Undecided::Foreign(foreign));
+    }
+    if let Some(detected) = by_language(&lines, &rows) {
+        return Ok(detected);
     }
     let Some(first) = rows.first() else { return Err(Undecided::NoRows) };
     if let Some(detected) = by_shape(&rows) {
@@ -102,44 +108,65 @@ fn container(head: &[u8]) -> Option<&'static str> {
     (nul_bytes * 16 > start.len()).then_some("a binary file")
 }
 
-/// Languages of filters and rules, and documents, by how their lines begin.
-fn foreign(lines: &[&[u8]], rows: &[&[u8]]) -> Option<&'static str> {
+/// Documents, by how they begin.
+fn foreign(rows: &[&[u8]]) -> Option<&'static str> {
     let first = rows.first()?;
     if first.starts_with(b"<") {
         return Some("HTML or XML (an error page?)");
     }
-    if first.starts_with(b"{") || (first.starts_with(b"[") && (first.len() == 1 || matches!(first[1], b'{' | b'"' | b'[' | b' '))) {
-        return Some("JSON");
+    let is_array = first.starts_with(b"[") && (first.len() == 1 || matches!(first[1], b'{' | b'"' | b'[' | b' '));
+    (first.starts_with(b"{") || is_array).then_some("JSON")
+}
+
+/// Languages of filters, resolvers and detection rules, by how their lines begin.
+fn by_language(lines: &[&[u8]], rows: &[&[u8]]) -> Option<Detected> {
+    let first = rows.first()?;
+    let told = |format: Format, because: &str| Some(Detected { format, because: because.to_owned() });
+    if lines.iter().take(8).any(|line| contains(line, b"Maltrail developers")) {
+        return told(Format::MaltrailList, "its head names Maltrail's developers");
     }
-    if lines.iter().any(|line| line.starts_with(b"[Adblock")) {
-        return Some("an adblock list");
+    if lines.iter().any(|line| line.starts_with(b"[Adblock") || line.starts_with(b"[uBlock")) {
+        return told(Format::Adblock, "a line names Adblock");
     }
-    let many = |begins: &[&[u8]]| {
-        let count = rows.iter().filter(|row| begins.iter().any(|begin| row.starts_with(begin))).count();
-        count * 2 > rows.len()
-    };
-    let contain = |what: &[u8]| {
-        rows.iter().filter(|row| row.windows(what.len()).any(|window| window.eq_ignore_ascii_case(what))).count() * 2 > rows.len()
-    };
-    if many(&[b"||", b"@@"]) || (contain(b"^") && contain(b"|")) || contain(b"$all") || contain(b"##") {
-        return Some("an adblock list");
+    let counted = |count: usize, what: &str| (count * 2 > rows.len()).then(|| format!("{count} of the first {} rows {what}", rows.len()));
+    let begin = |begins: &[&[u8]]| rows.iter().filter(|row| begins.iter().any(|begin| row.starts_with(begin))).count();
+    let hold = |what: &[u8]| rows.iter().filter(|row| contains(row, what)).count();
+    let filters = rows.iter().filter(|row| is_filter(row)).count();
+    let candidates = [
+        (Format::Adblock, counted(filters, "are filter rules")),
+        (Format::Dnsmasq, counted(begin(&[b"address=/", b"server=/", b"local=/"]), "begin with address=/, server=/ or local=/")),
+        (Format::Unbound, counted(begin(&[b"local-zone:", b"local-data:"]), "begin with local-zone: or local-data:")),
+        (Format::BindZones, counted(begin(&[b"zone \""]), "begin with zone")),
+        (Format::Rpz, counted(hold(b" CNAME ").max(hold(b"\tCNAME\t")), "are CNAME records")),
+        (Format::IdsRules, counted(begin(&[b"alert ", b"drop ", b"reject ", b"block "]), "begin as detection rules do")),
+        (Format::IpReputation, counted(rows.iter().filter(|row| is_reputation(row)).count(), "are address,category,reputation")),
+    ];
+    if let Some((format, because)) = candidates.into_iter().find_map(|(format, because)| Some((format, because?))) {
+        return Some(Detected { format, because });
     }
-    if many(&[b"address=/", b"server=/", b"local=/"]) {
-        return Some("a dnsmasq configuration");
+    if first.starts_with(b"$TTL") || first.starts_with(b"$ORIGIN") {
+        return told(Format::Rpz, "it begins as a zone file does");
     }
-    if many(&[b"local-zone:", b"local-data:"]) {
-        return Some("an unbound configuration");
+    // Mixed lists of uBlock Origin: hosts by themselves, and filters that may come late.
+    if lines.first().is_some_and(|line| line.starts_with(b"! Title:")) {
+        return told(Format::Adblock, "it begins with ! Title: as filter lists do");
     }
-    if many(&[b"zone \""]) {
-        return Some("a BIND configuration");
-    }
-    if first.starts_with(b"$TTL") || first.starts_with(b"$ORIGIN") || contain(b" CNAME ") || contain(b"\tCNAME\t") {
-        return Some("a response policy zone");
-    }
-    if many(&[b"alert ", b"drop ", b"reject "]) {
-        return Some("Snort or Suricata rules");
-    }
-    (many(&[b"-d ", b"+d "]) || *first == b"msFilterList").then_some("an Internet Explorer protection list")
+    (*first == b"msFilterList").then(|| Detected { format: Format::ProtectionList, because: "it begins with msFilterList".to_owned() })
+}
+
+fn contains(line: &[u8], what: &[u8]) -> bool {
+    line.windows(what.len()).any(|window| window.eq_ignore_ascii_case(what))
+}
+
+/// `||host^`, `@@…`, `…##…`, `…$third-party`.
+fn is_filter(row: &[u8]) -> bool {
+    row.starts_with(b"||")
+        || row.starts_with(b"@@")
+        || [&b"##"[..], b"#@#", b"#?#", b"$all", b"$script", b"$third-party", b"$domain="].iter().any(|mark| contains(row, mark))
+}
+
+fn is_reputation(row: &[u8]) -> bool {
+    iprep::split(row).is_some_and(|(address, _, _)| matches!(look(address), Look::Address | Look::Prefix))
 }
 
 /// The header of a known table: a `#` line, or the first row.
@@ -347,18 +374,25 @@ mod tests {
     }
 
     #[test]
+    fn tells_languages_by_how_their_lines_begin() {
+        check("[Adblock Plus 2.0]\n||a.example^\n", Format::Adblock);
+        check("! Title: x\n||a.example^\n", Format::Adblock);
+        check("! Title: x\na.example\nb.example\nc.example\n", Format::Adblock);
+        check("address=/a.example/0.0.0.0\n", Format::Dnsmasq);
+        check("local-zone: \"a.example\" always_nxdomain\n", Format::Unbound);
+        check("zone \"a.example\" { type master; };\n", Format::BindZones);
+        check("$TTL 30\n@ SOA x\na.example CNAME .\n", Format::Rpz);
+        check("alert tcp any any -> any any (msg:\"x\";)\n", Format::IdsRules);
+        check("msFilterList\n: Expires=1\n-d a.example\n", Format::ProtectionList);
+        check("192.0.2.1,5,127\n2001:db8::/32,5,100\n", Format::IpReputation);
+        check("# Copyright (c) Maltrail developers\n\na.example\n192.0.2.1:80\n", Format::MaltrailList);
+    }
+
+    #[test]
     fn says_what_it_does_not_read() {
         check_foreign("<!doctype html>\n", "HTML or XML (an error page?)");
         check_foreign("{\"a\": 1}\n", "JSON");
         check_foreign("[\n{\n", "JSON");
-        check_foreign("[Adblock Plus 2.0]\n||a.example^\n", "an adblock list");
-        check_foreign("! Title: x\n||a.example^\n", "an adblock list");
-        check_foreign("address=/a.example/0.0.0.0\n", "a dnsmasq configuration");
-        check_foreign("local-zone: \"a.example\" always_nxdomain\n", "an unbound configuration");
-        check_foreign("zone \"a.example\" { type master; };\n", "a BIND configuration");
-        check_foreign("$TTL 30\n@ SOA x\na.example CNAME .\n", "a response policy zone");
-        check_foreign("alert tcp any any -> any any (msg:\"x\";)\n", "Snort or Suricata rules");
-        check_foreign("msFilterList\n: Expires=1\n-d a.example\n", "an Internet Explorer protection list");
         check_foreign("PK\u{3}\u{4}", "a zip archive");
         assert_eq!(detect("x", b"\xff\xfea\0", true), Err(Undecided::Foreign("UTF-16 text (convert it to UTF-8)")));
         assert_eq!(detect("x", &[0; 100], true), Err(Undecided::Foreign("a binary file")));

@@ -47,6 +47,28 @@ pub enum Format {
     HostTokenList,
     /// One word a line, looked for in URLs.
     UrlTokenList,
+    /// abuse.ch MalwareBazaar CSV.
+    MalwarebazaarCsv,
+    /// abuse.ch SSLBL, the list of addresses.
+    SslblCsv,
+    /// Maltrail's trails as published, a family a file.
+    MaltrailList,
+    /// Network rules of ad blockers.
+    Adblock,
+    /// A response policy zone.
+    Rpz,
+    /// `address=/name/0.0.0.0`
+    Dnsmasq,
+    /// `local-zone: "name" always_nxdomain`
+    Unbound,
+    /// `zone "name" { type master; … };`
+    BindZones,
+    /// Internet Explorer's `-d name`.
+    ProtectionList,
+    /// Rules of Suricata and Snort.
+    IdsRules,
+    /// Suricata's `address,category,reputation`.
+    IpReputation,
     /// Columns as declared in `[feed.columns]`.
     Csv,
 }
@@ -80,7 +102,7 @@ const DAY_S: u32 = 24 * HOUR_S;
 
 impl Format {
     /// All of them, in the order of the manual.
-    pub const ALL: [Format; 21] = [
+    pub const ALL: [Format; 32] = [
         Format::List,
         Format::UrlList,
         Format::HostList,
@@ -101,6 +123,17 @@ impl Format {
         Format::UrlSubstringList,
         Format::HostTokenList,
         Format::UrlTokenList,
+        Format::MalwarebazaarCsv,
+        Format::SslblCsv,
+        Format::MaltrailList,
+        Format::Adblock,
+        Format::Rpz,
+        Format::Dnsmasq,
+        Format::Unbound,
+        Format::BindZones,
+        Format::ProtectionList,
+        Format::IdsRules,
+        Format::IpReputation,
         Format::Csv,
     ];
 
@@ -127,6 +160,17 @@ impl Format {
             Format::UrlSubstringList => "url-substring-list",
             Format::HostTokenList => "host-token-list",
             Format::UrlTokenList => "url-token-list",
+            Format::MalwarebazaarCsv => "malwarebazaar-csv",
+            Format::SslblCsv => "sslbl-csv",
+            Format::MaltrailList => "maltrail-list",
+            Format::Adblock => "adblock",
+            Format::Rpz => "rpz",
+            Format::Dnsmasq => "dnsmasq",
+            Format::Unbound => "unbound",
+            Format::BindZones => "bind-zones",
+            Format::ProtectionList => "protection-list",
+            Format::IdsRules => "ids-rules",
+            Format::IpReputation => "ip-reputation",
             Format::Csv => "csv",
         }
     }
@@ -140,7 +184,7 @@ impl Format {
     ///
     /// Subdomains: a list of hosts is a list of names that are bad with everything below them, as resolvers and filters take it.
     /// A hosts file lists exactly the names in it (hosts(5) has no other meaning), and in a mixed list nothing says what a name
-    /// stands for, so that there, too, a rule covers the name alone.
+    /// stands for, so that there, too, a rule covers the name alone. Zones, unbound and detection rules say it themselves, row by row.
     pub fn defaults(self) -> Defaults {
         let (categories, confidence, ttl_s) = match self {
             Format::List | Format::UrlList | Format::HostList | Format::Csv | Format::Hosts => (0, 50, HOUR_S),
@@ -151,10 +195,14 @@ impl Format {
             Format::ThreatfoxCsv => (categories::MALWARE, 75, HOUR_S),
             Format::FeodoCsv => (categories::C2, 90, HOUR_S),
             Format::PhishtankCsv | Format::OpenphishTsv => (categories::PHISHING, 85, HOUR_S),
-            Format::MaltrailTsv => (0, 60, HOUR_S),
+            Format::MaltrailTsv | Format::MaltrailList => (0, 60, HOUR_S),
+            Format::MalwarebazaarCsv => (categories::MALWARE, 90, DAY_S),
+            Format::SslblCsv => (categories::C2, 90, HOUR_S),
+            Format::Adblock | Format::Rpz | Format::Dnsmasq | Format::Unbound | Format::BindZones => (0, 50, HOUR_S),
+            Format::ProtectionList | Format::IdsRules | Format::IpReputation => (0, 50, HOUR_S),
             Format::UrlhausFilterTsv => (categories::MALWARE, 70, HOUR_S),
         };
-        let subdomains = !matches!(self, Format::List | Format::Hosts);
+        let subdomains = !matches!(self, Format::List | Format::Hosts | Format::Rpz | Format::Unbound | Format::IdsRules);
         Defaults { class: Class::Malicious, categories, confidence, ttl_s, subdomains }
     }
 }

@@ -24,6 +24,7 @@ pub mod config;
 pub mod date;
 pub mod detect;
 mod format;
+pub mod json;
 pub mod judge;
 pub mod limits;
 mod lines;

@@ -32,6 +32,28 @@ pub const EXCERPT_BYTES: usize = 96;
 /// Indicators on one line of a hosts file. The usual writers put nine; a line of more than this is broken or hostile.
 pub const NAMES_PER_LINE_MAX: usize = 64;
 
+/// One object of a JSON document: a STIX indicator or a MISP attribute has below 10 KiB, with a long description or list of values 100 KiB.
+pub const OBJECT_BYTES_MAX: usize = 1024 * 1024;
+
+/// Containers within containers of a JSON document. MISP events nest 7 deep, STIX bundles 6.
+pub const DEPTH_MAX: usize = 64;
+
+/// One key of a JSON object.
+pub const KEY_BYTES_MAX: usize = 4096;
+
+/// Rows of a JSON document that may come before what tells their meaning: a MISP event's tags mostly stand behind its attributes, the type of a
+/// warninglist behind its entries. Each costs some hundred bytes until then.
+pub const PENDING_ROWS_MAX: usize = 1 << 20;
+
+/// Alternatives of one STIX pattern.
+pub const PATTERN_VALUES_MAX: usize = 4096;
+
+/// Brackets within brackets of a STIX pattern.
+pub const PATTERN_DEPTH_MAX: usize = 32;
+
+/// Marking definitions of one STIX document that are remembered by their identifiers.
+pub const MARKINGS_MAX: usize = 4096;
+
 /// Size of a feeds.toml.
 pub const CONFIG_BYTES_MAX: u64 = 4 * 1024 * 1024;
 

@@ -112,7 +112,12 @@ pub enum Reason {
     /// Several contents at once.
     RuleSeveral,
     /// A pattern that does not parse.
-    PatternSyntax,
+    PatternSyntax {
+        /// Character, from 1.
+        at: u32,
+        /// What the grammar has there.
+        expected: &'static str,
+    },
     /// AND.
     PatternAnd,
     /// FOLLOWEDBY.
@@ -188,7 +193,7 @@ impl Reason {
             Reason::RuleAction => "rule-action",
             Reason::RuleCondition => "rule-condition",
             Reason::RuleSeveral => "rule-several",
-            Reason::PatternSyntax => "pattern-syntax",
+            Reason::PatternSyntax { .. } => "pattern-syntax",
             Reason::PatternAnd => "pattern-and",
             Reason::PatternFollowedBy => "pattern-followedby",
             Reason::PatternQualifier => "pattern-qualifier",
@@ -253,7 +258,9 @@ impl std::fmt::Display for Reason {
             Reason::RuleAction => "a rule that raises no alarm and drops nothing",
             Reason::RuleCondition => "the rule asks for more than a host, URL, address or digest",
             Reason::RuleSeveral => "the rule asks for several things at once",
-            Reason::PatternSyntax => "the pattern does not follow the grammar",
+            Reason::PatternSyntax { at, expected } => {
+                return write!(f, "the pattern does not parse: at character {at} the grammar has {expected}");
+            }
             Reason::PatternAnd => "AND asks for several things at once",
             Reason::PatternFollowedBy => "FOLLOWEDBY asks for several things, one after another",
             Reason::PatternQualifier => "WITHIN, REPEATS or START asks for a number or a time",

@@ -185,7 +185,7 @@ struct Scan {
 
 impl Scan {
     fn run(&mut self, plan: Plan<'_>, input: impl Read, visitor: &mut dyn Visitor) -> Result<(), Unreadable> {
-        let mut reader = reader(plan.format, plan.columns).map_err(Unreadable::Plan)?;
+        let mut reader = reader(plan.format, plan.columns, plan.terms.allow).map_err(Unreadable::Plan)?;
         let mut lines = Lines::new(input);
         loop {
             let line = lines.number() + 1;

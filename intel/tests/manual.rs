@@ -88,7 +88,7 @@ const REASONS: [Reason; 62] = [
     Reason::RuleAction,
     Reason::RuleCondition,
     Reason::RuleSeveral,
-    Reason::PatternSyntax,
+    Reason::PatternSyntax { at: 1, expected: "[" },
     Reason::PatternAnd,
     Reason::PatternFollowedBy,
     Reason::PatternQualifier,

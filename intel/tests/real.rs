@@ -3,6 +3,9 @@
 //! The files are not part of this repository. They are looked for in `$VERDICT_DATA`, then in `../shared/data` beside the workspace;
 //! without them these tests say so and pass. Where the machine is not x86-64 it is mostly emulated, and only `$VERDICT_DATA` counts. `cargo test -p verdict-intel --test real -- --nocapture` prints the tables.
 
+mod common;
+
+use common::data;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -15,17 +18,6 @@ use verdict_intel::read::table::{Column, Columns, Header, Role};
 use verdict_intel::scan::{Visitor, scan};
 use verdict_intel::{Config, Counts, Format, Reason, compile, plan};
 use verdict_tables::{Rule, Snapshot};
-
-fn data() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
-    let beside = cfg!(target_arch = "x86_64").then_some(beside);
-    let found = std::env::var_os("VERDICT_DATA").map(PathBuf::from).or(beside).filter(|found| found.is_dir());
-    if found.is_some() {
-        return found;
-    }
-    println!("SKIPPED: the real feeds are not here (set VERDICT_DATA)");
-    None
-}
 
 /// Files below `directory`, sorted.
 fn files(directory: &Path, into: &mut Vec<PathBuf>) {
@@ -55,9 +47,10 @@ const EXPECTED: &[(&str, Result<Format, &str>)] = &[
     ("urlhaus-filter-domains", Ok(Format::HostList)),
     ("urlhaus-filter-dnscrypt-blocked-ips", Ok(Format::AddressList)),
     ("urlhaus-filter-dnscrypt-blocked-names", Ok(Format::HostList)),
-    ("20220314/urlhaus-filter-online.txt", Ok(Format::HostList)),
-    ("20220314/urlhaus-filter.txt", Ok(Format::HostList)),
-    ("consecutive_202106", Ok(Format::HostList)),
+    ("20220314/urlhaus-filter-online.txt", Ok(Format::Adblock)),
+    ("20220314/urlhaus-filter.txt", Ok(Format::Adblock)),
+    ("adblock/urlhaus-filter-online", Ok(Format::Adblock)),
+    ("consecutive_202106", Ok(Format::Adblock)),
     ("tranco100k_202605_as_urls", Err("unknown columns (url, label, source)")),
     ("others_dga", Err("could not be told")),
     ("cloudflare_top100k", Ok(Format::HostList)),
@@ -70,18 +63,20 @@ const EXPECTED: &[(&str, Result<Format, &str>)] = &[
     ("conficker", Ok(Format::HostList)),
     ("cisco_top20k_history", Err("unknown columns (first_seen, last_seen, snapshots, host)")),
     ("prefixes_v4_asn", Err("unknown columns")),
-    ("urlhaus-filter-ag-", Err("adblock")),
-    ("urlhaus-filter-agh", Err("adblock")),
-    ("urlhaus-filter-vivaldi", Err("adblock")),
-    ("easylist", Err("adblock")),
-    ("easyprivacy", Err("adblock")),
-    ("dnsmasq", Err("dnsmasq")),
-    ("unbound", Err("unbound")),
-    ("urlhaus-filter-bind", Err("BIND")),
-    ("urlhaus-filter-rpz", Err("response policy zone")),
-    ("snort", Err("Snort")),
-    ("suricata", Err("Snort or Suricata")),
-    (".tpl", Err("Internet Explorer")),
+    ("urlhaus-filter-ag-", Ok(Format::Adblock)),
+    ("urlhaus-filter-agh", Ok(Format::Adblock)),
+    ("urlhaus-filter-vivaldi", Ok(Format::Adblock)),
+    ("easylist", Ok(Format::Adblock)),
+    ("easyprivacy", Ok(Format::Adblock)),
+    ("adblock/filters", Ok(Format::Adblock)),
+    ("adblock/badware", Ok(Format::Adblock)),
+    ("dnsmasq", Ok(Format::Dnsmasq)),
+    ("unbound", Ok(Format::Unbound)),
+    ("urlhaus-filter-bind", Ok(Format::BindZones)),
+    ("urlhaus-filter-rpz", Ok(Format::Rpz)),
+    ("urlhaus-filter-snort", Ok(Format::IdsRules)),
+    ("suricata", Ok(Format::IdsRules)),
+    (".tpl", Ok(Format::ProtectionList)),
     (".tar.gz", Err("tar archive")),
     (".json", Err("JSON")),
 ];

@@ -141,6 +141,20 @@ fn row(format: Format, token: &str) -> (String, String) {
         Format::UrlhausFilterTsv => {
             (header("first_seen\tlast_seen\tsnapshots\ttype\tindicator\n"), format!("2026-05-01\t2026-05-01\t1\thost\t{token}"))
         }
+        Format::MalwarebazaarCsv => (
+            header("# \"first_seen_utc\",\"sha256_hash\",\"md5_hash\",\"sha1_hash\"\n"),
+            format!("\"2026-05-01\",\"{quoted}\",\"{quoted}\",\"{quoted}\""),
+        ),
+        Format::SslblCsv => (header("# Firstseen,DstIP,DstPort\n"), format!("2026-05-01,\"{quoted}\",443")),
+        Format::MaltrailList => (header("# Maltrail developers\n"), token.to_owned()),
+        Format::Adblock => (header("[Adblock Plus 2.0]\n"), format!("||{token}^")),
+        Format::Rpz => (header("$TTL 30\n"), format!("{token} CNAME .")),
+        Format::Dnsmasq => (String::new(), format!("address=/{token}/0.0.0.0")),
+        Format::Unbound => (String::new(), format!("local-zone: \"{token}\" always_nxdomain")),
+        Format::BindZones => (String::new(), format!("zone \"{token}\" {{ type master; }};")),
+        Format::ProtectionList => (header("msFilterList\n"), format!("-d {token}")),
+        Format::IdsRules => (String::new(), format!("alert dns any any -> any any (dns.query; content:\"{quoted}\"; sid:1;)")),
+        Format::IpReputation => (String::new(), format!("{token},5,127")),
         Format::Csv => (header("what\n"), format!("\"{quoted}\"")),
     }
 }

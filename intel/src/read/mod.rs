@@ -7,19 +7,31 @@
 //! unclosed quote spoils one row and not the rest of the feed. Delimited formats share one engine ([`table`]) and differ in a
 //! [`table::Preset`]: the column names that tell the format, and what each column means.
 
+pub mod adblock;
+pub mod blocked_names;
+pub mod dnsmasq;
 pub mod feodo;
 pub mod fields;
 pub mod hash_comment;
 pub mod hash_table;
 pub mod hosts;
+pub mod iprep;
+mod lexer;
 pub mod list;
 pub mod maltrail;
+pub mod malwarebazaar;
 pub mod netset;
 pub mod openphish;
+pub mod options;
+pub mod pattern;
 pub mod phishtank;
+pub mod rpz;
+pub mod rules;
 mod said;
+pub mod sslbl;
 pub mod table;
 pub mod threatfox;
+pub mod unbound;
 pub mod urlhaus;
 pub mod urlhaus_filter;
 
@@ -69,8 +81,9 @@ pub trait Reader {
     fn read<'l>(&mut self, line: &'l [u8]) -> Line<'l>;
 }
 
-/// The reader of a format. `columns` is for [`Format::Csv`], which has none of its own.
-pub fn reader(format: Format, columns: Option<&table::Columns>) -> Result<Box<dyn Reader>, String> {
+/// The reader of a format. `columns` is for [`Format::Csv`], which has none of its own; with `exceptions`, lists that know both are read
+/// for what they let through and not for what they block.
+pub fn reader(format: Format, columns: Option<&table::Columns>, exceptions: bool) -> Result<Box<dyn Reader>, String> {
     Ok(match format {
         Format::List => Box::new(list::List::new(Expect::Any)),
         Format::UrlList => Box::new(list::List::new(Expect::Url)),
@@ -92,6 +105,17 @@ pub fn reader(format: Format, columns: Option<&table::Columns>) -> Result<Box<dy
         Format::OpenphishTsv => Box::new(table::Table::preset(&openphish::PRESET)),
         Format::MaltrailTsv => Box::new(table::Table::preset(&maltrail::PRESET)),
         Format::UrlhausFilterTsv => Box::new(table::Table::preset(&urlhaus_filter::PRESET)),
+        Format::MalwarebazaarCsv => Box::new(table::Table::preset(&malwarebazaar::PRESET)),
+        Format::SslblCsv => Box::new(table::Table::preset(&sslbl::PRESET)),
+        Format::MaltrailList => Box::new(list::List::new(Expect::Any)),
+        Format::Adblock => Box::new(adblock::Adblock::new(exceptions)),
+        Format::Rpz => Box::new(rpz::Rpz::new(exceptions)),
+        Format::Dnsmasq => Box::new(dnsmasq::Dnsmasq::new(exceptions)),
+        Format::Unbound => Box::new(unbound::Unbound::new(exceptions)),
+        Format::BindZones => Box::new(blocked_names::BindZones),
+        Format::ProtectionList => Box::new(blocked_names::ProtectionList::new(exceptions)),
+        Format::IdsRules => Box::new(rules::Rules),
+        Format::IpReputation => Box::new(iprep::IpReputation),
         Format::Csv => Box::new(table::Table::declared(columns.ok_or("the format csv needs [feed.columns]")?)),
     })
 }
