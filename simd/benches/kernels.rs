@@ -2,9 +2,9 @@
 //!
 //! Peers are not equals: xxh3 and rapidhash have no proof of collisions and no checkpoints. They say what speed is to be had.
 
-use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
-use verdict_simd::{Backend, Bucket, Domain, HASHES, Hash128, HashKey, HashSchedule, Key128, Selected, available, seal};
+use verdict_simd::{Backend, Bucket, CHUNK, Domain, HASHES, Hash128, HashKey, HashSchedule, Key128, Selected, available, seal};
 
 /// Host 16 bytes, path and query 33: `https://` is no part of any key.
 const HOST: &[u8] = b"login.example.co";
@@ -75,17 +75,21 @@ fn pair(c: &mut Criterion) {
 fn probe(c: &mut Criterion) {
     let buckets: Vec<Bucket> =
         (0..256).map(|i| Bucket { tags: std::array::from_fn(|slot| i * 5 + slot as u64), refs: [1; 5], away: 0 }).collect();
-    let at: Vec<u32> = (0..64).map(|i| i * 97 % 256).collect();
-    let tags: Vec<u64> = at.iter().enumerate().map(|(i, &at)| u64::from(at) * 5 + i as u64 % 9).collect();
+    let places: Vec<u64> = (0..64).map(|i| i * 97 % 256).collect();
+    let at: Vec<u64> = places.iter().map(|at| at * 64).collect();
+    let tags: Vec<u64> = places.iter().zip(0..).map(|(at, i)| at * 5 + i % 9).collect();
     let mut group = c.benchmark_group("probe");
     group.throughput(Throughput::Elements(at.len() as u64));
     for backend in available() {
         group.bench_function(backend.name(), |b| {
-            b.iter_batched_ref(
-                || vec![0; at.len()],
-                |hits| backend.probe(black_box(&buckets), black_box(&at), black_box(&tags), hits),
-                BatchSize::SmallInput,
-            );
+            b.iter(|| {
+                let (mut hits, mut words) = ([0; CHUNK], [0; CHUNK]);
+                let groups = black_box(&at).as_chunks().0.iter().zip(black_box(&tags).as_chunks().0);
+                for ((at, tags), (hits, words)) in groups.zip(hits.as_chunks_mut().0.iter_mut().zip(words.as_chunks_mut().0)) {
+                    backend.probe(black_box(&buckets), at, tags, hits, words);
+                }
+                (backend.settle(black_box(&tags), &hits, &mut words), words)
+            });
         });
     }
     group.finish();

@@ -18,6 +18,7 @@ mod kernel;
 mod places;
 mod portable;
 mod prefetch;
+mod probe;
 mod select;
 mod short;
 
@@ -38,7 +39,8 @@ pub use aarch64::neon::Neon;
 pub use hash::{BLOCK_BYTES, Domain, Hash128, HashKey, HashSchedule, Key128, seal};
 pub use kernel::Kernel;
 pub use portable::Portable;
-pub use prefetch::prefetch;
+pub use prefetch::{prefetch, prefetch_bucket};
+pub use probe::{CHUNK, GROUP, SEVERAL, away_bits};
 pub use select::{BackendUnavailable, Selected, WithBackend, available, detect};
 #[cfg(target_arch = "x86_64")]
 pub use x86_64::{avx2::Avx2, avx512::Avx512};
@@ -169,13 +171,39 @@ pub trait Backend: Copy + Send + Sync + 'static {
     fn highest(self, mask: u64, most: u32) -> u64 {
         bits::highest(mask, most)
     }
-    /// Bit `s` of `hits[i]` is set where `buckets[at[i]].tags[s] == tags[i]`. An empty slot may match: its ref is 0. Bits 5..8 are zero.
-    fn probe(self, buckets: &[Bucket], at: &[u32], tags: &[u64], hits: &mut [u8]);
+    /// The lower and the upper halves of the keys.
+    #[inline]
+    fn halves(self, keys: &[Key128; GROUP]) -> [[u64; GROUP]; 2] {
+        [keys.map(|key| key.lo), keys.map(|key| key.hi)]
+    }
+    /// Bit `s` of `hits[i]` is set where slot `s` of the bucket at byte offset `at[i]` has the tag `tags[i]`; bits 5..8 are anything. An empty slot
+    /// may match: its ref is 0. `words[i]` is the ref of the lowest such slot, the bucket's `away` where there is none. An offset
+    /// that is not that of a bucket panics.
+    fn probe(self, buckets: &[Bucket], at: &[u64; GROUP], tags: &[u64; GROUP], hits: &mut [u8; GROUP], words: &mut [u32; GROUP]);
+    /// Makes of what `probe` found the ref of each key: 0 where no slot has it, `SEVERAL` where more than one or an empty one has it. Bit `i` is set
+    /// where key `i` is absent and both of its `away_bits` are set. Whole sixteens of keys, as many of each, at most 64.
+    #[inline]
+    fn settle(self, tags: &[u64], hits: &[u8], words: &mut [u32]) -> u64 {
+        door::settle(tags.len(), hits.len(), words.len());
+        probe::settle(tags, hits, words)
+    }
+    /// `to[i] = from[at[i]]`, of elements of eight bytes. An index out of range panics.
+    #[inline]
+    fn pick<T: Pod>(self, from: &[T], at: &[u32; CHUNK], to: &mut [T; CHUNK]) {
+        for (at, to) in at.iter().zip(to) {
+            *to = from[*at as usize];
+        }
+    }
+    /// The places of the set bits, lowest first, and the lowest again (0 where there is none) in all the rest.
+    #[inline]
+    fn places(self, bits: u64) -> [u8; CHUNK] {
+        probe::places(bits)
+    }
 }
 
 /// The contracts that every backend asserts at its door, in one place.
 pub(crate) mod door {
-    use crate::{Domain, HASHES};
+    use crate::{CHUNK, Domain, HASHES};
 
     /// Not for hosts; slashes before the last byte of the exact text, as many as there is room for.
     #[inline]
@@ -197,15 +225,15 @@ pub(crate) mod door {
         assert!(lengths <= HASHES, "no question has so many expressions");
     }
 
+    /// Whole sixteens, a bit each.
+    #[inline]
+    pub fn settle(tags: usize, hits: usize, words: usize) {
+        assert!(tags == hits && tags == words && tags.is_multiple_of(16) && tags <= CHUNK, "settle: sixteens of keys, at most 64");
+    }
+
     /// One key per path.
     #[inline]
     pub fn pair(paths: usize, keys: usize) {
         assert!(paths == keys, "pair: one key per path");
-    }
-
-    /// One bucket, one tag and one mask of hits per probe.
-    #[inline]
-    pub fn probe(at: usize, tags: usize, hits: usize) {
-        assert!(at == tags && tags == hits, "probe: one bucket, one tag, one mask each");
     }
 }

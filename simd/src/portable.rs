@@ -3,9 +3,10 @@
 //! Per block of the hash: one Karatsuba product (96 integer multiplications) and one reduction.
 
 use crate::{
-    BLOCK_BYTES, Backend, Bucket, Domain, HASHES, Hash128, HashSchedule, Key128, UrlBlock, WithBackend, door,
+    BLOCK_BYTES, Backend, Bucket, Domain, GROUP, HASHES, Hash128, HashSchedule, Key128, UrlBlock, WithBackend, door,
     field::{dot, reduce, wide},
     hash::PAD,
+    probe::{bucket, word},
     seal,
 };
 
@@ -73,11 +74,11 @@ impl Backend for Portable {
         }
     }
 
-    fn probe(self, buckets: &[Bucket], at: &[u32], tags: &[u64], hits: &mut [u8]) {
-        door::probe(at.len(), tags.len(), hits.len());
-        for ((&at, &tag), hits) in at.iter().zip(tags).zip(hits) {
-            let slots = &buckets[at as usize].tags;
-            *hits = (0..slots.len()).fold(0, |hits, slot| hits | ((slots[slot] == tag) as u8) << slot);
+    fn probe(self, buckets: &[Bucket], at: &[u64; GROUP], tags: &[u64; GROUP], hits: &mut [u8; GROUP], words: &mut [u32; GROUP]) {
+        for lane in 0..GROUP {
+            let bucket = bucket(buckets, at[lane]);
+            hits[lane] = (0..bucket.tags.len()).fold(0, |hits, slot| hits | ((bucket.tags[slot] == tags[lane]) as u8) << slot);
+            words[lane] = word(bucket, hits[lane]);
         }
     }
 }

@@ -4,7 +4,7 @@
 use crate::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::{Avx2, Avx512};
-use crate::{Backend, Bucket, Domain, HASHES, Hash128, HashSchedule, Key128, Portable, UrlBlock};
+use crate::{Backend, Bucket, CHUNK, Domain, GROUP, HASHES, Hash128, HashSchedule, Key128, Portable, UrlBlock};
 
 /// The backend chosen at start: one branch per coarse kernel call. [`detect`] makes it.
 #[derive(Clone, Copy, Debug)]
@@ -110,8 +110,28 @@ impl Backend for Selected {
     }
 
     #[inline]
-    fn probe(self, buckets: &[Bucket], at: &[u32], tags: &[u64], hits: &mut [u8]) {
-        each!(self, backend => backend.probe(buckets, at, tags, hits))
+    fn halves(self, keys: &[Key128; GROUP]) -> [[u64; GROUP]; 2] {
+        each!(self, backend => backend.halves(keys))
+    }
+
+    #[inline]
+    fn probe(self, buckets: &[Bucket], at: &[u64; GROUP], tags: &[u64; GROUP], hits: &mut [u8; GROUP], words: &mut [u32; GROUP]) {
+        each!(self, backend => backend.probe(buckets, at, tags, hits, words))
+    }
+
+    #[inline]
+    fn settle(self, tags: &[u64], hits: &[u8], words: &mut [u32]) -> u64 {
+        each!(self, backend => backend.settle(tags, hits, words))
+    }
+
+    #[inline]
+    fn pick<T: bytemuck::Pod>(self, from: &[T], at: &[u32; CHUNK], to: &mut [T; CHUNK]) {
+        each!(self, backend => backend.pick(from, at, to))
+    }
+
+    #[inline]
+    fn places(self, bits: u64) -> [u8; CHUNK] {
+        each!(self, backend => backend.places(bits))
     }
 }
 

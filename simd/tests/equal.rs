@@ -8,7 +8,8 @@ mod reference;
 
 use std::io::Write;
 use verdict_simd::{
-    Backend, Bucket, Domain, HASHES, Hash128, HashKey, HashSchedule, Key128, Selected, UrlBlock, WithBackend, available, prefetch, seal,
+    Backend, Bucket, CHUNK, Domain, GROUP, HASHES, Hash128, HashKey, HashSchedule, Key128, Selected, UrlBlock, WithBackend, available,
+    away_bits, prefetch, prefetch_bucket, seal,
 };
 
 /// How much was compared, or the first difference.
@@ -401,19 +402,65 @@ fn probe_everywhere<B: Backend>(backend: B) -> Outcome {
     };
     let buckets: Vec<Bucket> = (0..64).map(|_| bucket(&mut random)).collect();
     let mut compared = 0;
-    for count in 0..130 {
-        let at: Vec<u32> = (0..count).map(|_| random.below(buckets.len()) as u32).collect();
-        let tag = |&at: &u32| match random.below(4) {
+    for _ in 0..400 {
+        let places: [usize; GROUP] = std::array::from_fn(|_| random.below(buckets.len()));
+        let tags = places.map(|at| match random.below(4) {
             0 => random.next(),
             1 => 0,
-            2 => buckets[at as usize].tags[random.below(5)],
-            _ => buckets[at as usize].tags[random.below(5)] ^ 1 << random.below(64),
+            2 => buckets[at].tags[random.below(5)],
+            _ => buckets[at].tags[random.below(5)] ^ 1 << random.below(64),
+        });
+        let (mut hits, mut words) = ([0xff; GROUP], [!0; GROUP]);
+        backend.probe(&buckets, &places.map(|at| 64 * at as u64), &tags, &mut hits, &mut words);
+        let expected: [u8; GROUP] = std::array::from_fn(|lane| reference::probe(&buckets[places[lane]], tags[lane]));
+        compared += same(|| "hits of a probe".to_owned(), hits.map(|hits| hits & 31), expected)?;
+        let expected: [u32; GROUP] = std::array::from_fn(|lane| reference::word(&buckets[places[lane]], expected[lane]));
+        compared += same(|| "words of a probe".to_owned(), words, expected)?;
+        let keys: [Key128; GROUP] = std::array::from_fn(|_| Key128 { lo: random.next(), hi: random.next() });
+        compared += same(|| "halves".to_owned(), backend.halves(&keys), [keys.map(|key| key.lo), keys.map(|key| key.hi)])?;
+    }
+    Ok(compared + settle_everywhere(backend)? + pick_and_places(backend)?)
+}
+
+/// All hits, with and without a ref; all of a filter's bits but one; upper bits of hits that mean nothing.
+fn settle_everywhere<B: Backend>(backend: B) -> Outcome {
+    let mut random = Random(15);
+    let mut compared = 0;
+    for turn in 0..400 {
+        let lanes = 16 * (turn % 5);
+        let tags: Vec<u64> = (0..lanes).map(|_| random.next()).collect();
+        let hits: Vec<u8> = (0..lanes).map(|_| if random.below(3) == 0 { random.next() as u8 } else { 1 << random.below(8) }).collect();
+        let word = |tag: &u64| match random.below(4) {
+            0 => 0,
+            1 => random.next() as u32 & !(3 << 30),
+            2 => away_bits(*tag),
+            _ => !(1 << (tag >> [0, 5][random.below(2)] & 31)),
         };
-        let tags: Vec<u64> = at.iter().map(tag).collect();
-        let mut hits = vec![0xff; count];
-        backend.probe(&buckets, &at, &tags, &mut hits);
-        let expected: Vec<u8> = at.iter().zip(&tags).map(|(&at, &tag)| reference::probe(&buckets[at as usize], tag)).collect();
-        compared += same(|| format!("probe of {count}"), hits, expected)?;
+        let words: Vec<u32> = tags.iter().map(word).collect();
+        let settled: Vec<(u32, bool)> = (0..lanes).map(|lane| reference::settled(tags[lane], hits[lane], words[lane])).collect();
+        let mut refs = words.clone();
+        let open = backend.settle(&tags, &hits, &mut refs);
+        compared += same(|| format!("refs of {lanes}"), refs, settled.iter().map(|(reference, _)| *reference).collect())?;
+        let expected = settled.iter().enumerate().fold(0, |bits, (lane, (_, away))| bits | u64::from(*away) << lane);
+        compared += same(|| format!("those of {lanes} that are perhaps away"), open, expected)?;
+    }
+    Ok(compared)
+}
+
+fn pick_and_places<B: Backend>(backend: B) -> Outcome {
+    let mut random = Random(16);
+    let mut compared = 0;
+    for turn in 0..200 {
+        let bits = [0, 1, !0, 1 << 63, random.next(), random.next() & random.next() & random.next()][turn % 6];
+        let set: Vec<u8> = (0..64).filter(|bit| bits >> bit & 1 != 0).collect();
+        let mut expected = [set.first().copied().unwrap_or(0); CHUNK];
+        expected[..set.len()].copy_from_slice(&set);
+        compared += same(|| format!("the places of {bits:#x}"), backend.places(bits), expected)?;
+        let from: Vec<u64> = (0..1 + random.below(300)).map(|_| random.next()).collect();
+        let at: [u32; CHUNK] = std::array::from_fn(|_| random.below(from.len()) as u32);
+        let mut to = [0; CHUNK];
+        backend.pick(&from, &at, &mut to);
+        compared += same(|| "picked".to_owned(), to, at.map(|at| from[at as usize]))?;
     }
     Ok(compared)
 }
@@ -445,9 +492,12 @@ fn page_edges<B: Backend>(backend: B) -> Outcome {
     for edge in [Edge::First, Edge::Last] {
         let bucket = Bucket { tags: [1, 2, 3, 4, 5], refs: [9; 5], away: 0 };
         let buckets: &[Bucket] = bytemuck::cast_slice(island.place(bytemuck::bytes_of(&bucket), edge));
-        let mut hits = [0; 5];
-        backend.probe(buckets, &[0; 5], &bucket.tags, &mut hits);
-        compared += same(|| "probe at the edge".to_owned(), hits, [1, 2, 4, 8, 16])?;
+        let (mut hits, mut words) = ([0; GROUP], [0; GROUP]);
+        backend.probe(buckets, &[0; GROUP], &[1, 2, 3, 4, 5, 6, 7, 8], &mut hits, &mut words);
+        compared += same(|| "probe at the edge".to_owned(), hits.map(|hits| hits & 31), [1, 2, 4, 8, 16, 0, 0, 0])?;
+        compared += same(|| "words at the edge".to_owned(), words, [9, 9, 9, 9, 9, 0, 0, 0])?;
+        prefetch_bucket(buckets, 0);
+        prefetch_bucket(buckets, !0);
         prefetch(buckets, 0);
         prefetch(buckets, 1);
     }
@@ -607,8 +657,24 @@ fn a_broken_contract_panics_before_anything_is_answered() {
         refused(|| backend.hash_lengths(&schedule, Domain::Path, b"/a", &[0; HASHES + 1], &mut { GARBAGE }));
         refused(|| backend.pair(&schedule, Hash128::default(), &[Hash128::default()], &mut []));
         refused(|| backend.seal_all(&[Hash128::default()], &mut []));
-        refused(|| backend.probe(&[Bucket::default()], &[1], &[0], &mut [0]));
-        refused(|| backend.probe(&[Bucket::default()], &[0], &[0], &mut []));
+        for at in [1, 63, 64, 1 << 63, !0] {
+            let at = [0, 0, 0, 0, 0, 0, at, 0];
+            refused(|| backend.probe(&[Bucket::default()], &at, &[0; GROUP], &mut [0; GROUP], &mut [0; GROUP]));
+        }
+        refused(|| _ = backend.settle(&[0; 15], &[0; 15], &mut [0; 15]));
+        refused(|| _ = backend.settle(&[0; 16], &[0; 32], &mut [0; 16]));
+        refused(|| _ = backend.settle(&[0; 80], &[0; 80], &mut [0; 80]));
+        refused(|| {
+            backend.pick(
+                &[1u64, 2],
+                &{
+                    let mut at = [0; CHUNK];
+                    at[63] = 2;
+                    at
+                },
+                &mut [0; CHUNK],
+            )
+        });
     }
 }
 
@@ -647,8 +713,12 @@ enum Fault {
     ProbeFifth,
     /// Compares 63 bits.
     ProbeLowBit,
-    /// Sets a bit past the fifth.
-    ProbeHighBits,
+    /// Of several slots the word of the highest.
+    ProbeHighest,
+    /// Takes one bit of the filter for enough.
+    SettleOneBit,
+    /// Fills places up with zeros.
+    PlacesZero,
 }
 
 /// A right backend with one fault.
@@ -743,16 +813,33 @@ impl Backend for Broken {
         }
     }
 
-    fn probe(self, buckets: &[Bucket], at: &[u32], tags: &[u64], hits: &mut [u8]) {
-        self.0.probe(buckets, at, tags, hits);
-        for ((hits, &at), &tag) in hits.iter_mut().zip(at).zip(tags) {
+    fn probe(self, buckets: &[Bucket], at: &[u64; GROUP], tags: &[u64; GROUP], hits: &mut [u8; GROUP], words: &mut [u32; GROUP]) {
+        self.0.probe(buckets, at, tags, hits, words);
+        for lane in 0..GROUP {
+            let bucket = &buckets[at[lane] as usize / 64];
             match self.1 {
-                Fault::ProbeFifth => *hits &= 0xf,
-                Fault::ProbeLowBit => *hits |= reference::probe(&buckets[at as usize], tag ^ 1),
-                Fault::ProbeHighBits if *hits & 4 != 0 => *hits |= 0x20,
+                Fault::ProbeFifth => hits[lane] &= 0xf,
+                Fault::ProbeLowBit => hits[lane] |= reference::probe(bucket, tags[lane] ^ 1),
+                Fault::ProbeHighest if hits[lane] & 31 != 0 => words[lane] = bucket.refs[(hits[lane] & 31).ilog2() as usize],
                 _ => {}
             }
         }
+    }
+
+    fn settle(self, tags: &[u64], hits: &[u8], words: &mut [u32]) -> u64 {
+        if self.1 != Fault::SettleOneBit {
+            return self.0.settle(tags, hits, words);
+        }
+        let tags: Vec<u64> = tags.iter().map(|tag| tag & 31 | (tag & 31) << 5).collect();
+        self.0.settle(&tags, hits, words)
+    }
+
+    fn places(self, bits: u64) -> [u8; CHUNK] {
+        let mut places = self.0.places(bits);
+        if self.1 == Fault::PlacesZero {
+            places[bits.count_ones() as usize..].fill(0);
+        }
+        places
     }
 }
 
@@ -771,7 +858,7 @@ fn each_broken_backend_is_found() {
         (lengths_everywhere, &[LengthOrder]),
         (pair_everywhere, &[Pair]),
         (seal_everywhere, &[Seal]),
-        (probe_everywhere, &[ProbeFifth, ProbeLowBit, ProbeHighBits]),
+        (probe_everywhere, &[ProbeFifth, ProbeLowBit, ProbeHighest, SettleOneBit, PlacesZero]),
     ];
     let right = available()[0];
     for (check, faults) in checks {

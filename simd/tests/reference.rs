@@ -108,6 +108,20 @@ pub fn probe(bucket: &Bucket, tag: u64) -> u8 {
     (0..5).map(|slot| if bucket.tags[slot] == tag { 1 << slot } else { 0 }).sum()
 }
 
+/// The ref of the lowest of these slots; the filter where there is none.
+pub fn word(bucket: &Bucket, hits: u8) -> u32 {
+    (0..5).find(|slot| hits & 1 << slot != 0).map_or(bucket.away, |slot| bucket.refs[slot])
+}
+
+/// The ref that is known of a tag, and whether it may be in the other bucket.
+pub fn settled(tag: u64, hits: u8, word: u32) -> (u32, bool) {
+    match (0..5).filter(|slot| hits & 1 << slot != 0).count() {
+        0 => (0, [tag % 32, tag / 32 % 32].iter().all(|bit| word & 1 << bit != 0)),
+        1 if word != 0 => (word, false),
+        _ => (1 << 30, false),
+    }
+}
+
 fn halves(element: [u8; 16]) -> Hash128 {
     let element = u128::from_le_bytes(element);
     Hash128 { lo: element as u64, hi: (element >> 64) as u64 }

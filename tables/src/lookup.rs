@@ -22,7 +22,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
 use verdict_keys::{Address, Batch, Form, Item, Text, Texts};
-use verdict_simd::{Backend, HashSchedule, Kernel, Key128, WithBackend, prefetch};
+use verdict_simd::{Backend, CHUNK, HashSchedule, Kernel, Key128, WithBackend, prefetch};
 
 use crate::flat::Flat;
 use crate::layout::{SignatureEntry, slot};
@@ -31,7 +31,7 @@ use crate::signatures::{Place, Signatures};
 use crate::snapshot::Snapshot;
 use crate::verdict::{Status, Verdict};
 use crate::view::View;
-use crate::wave::{CHUNK, Sink, Wave};
+use crate::wave::{Sink, Wave};
 
 /// Items whose probes overlap; bounds the second wave's memory: at most BLOCK * 17 hosts * 18 paths.
 const BLOCK: usize = 256;
@@ -531,7 +531,7 @@ struct List<'a, 'b> {
 
 impl Sink for List<'_, '_> {
     #[inline(always)]
-    fn take(&mut self, first: usize, refs: &[u32]) {
+    fn take<B: Backend>(&mut self, _: B, first: usize, refs: &mut [u32]) {
         if refs.iter().fold(0, |all, reference| all | reference) != 0 {
             self.take_some(first, refs);
         }

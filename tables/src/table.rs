@@ -14,12 +14,15 @@
 //! line from the last cache at best, 1.7 ns beside the 4.0 of a line from memory (perf/investigations/probe.md). 48-bit tags (5 / 2^48 a
 //! probe: at 10^11 probes a day one false hit in 560 days, for each site).
 
+pub use verdict_simd::away_bits;
 use verdict_simd::{Bucket, Key128};
 
 /// Entries of one bucket.
 pub const SLOTS: usize = 5;
 /// Shards of one table.
 pub const SHARDS_MAX: u32 = 1 << 16;
+/// Bytes of a bucket.
+const LINE: u64 = size_of::<Bucket>() as u64;
 /// Odd: the golden ratio of 32 bits (Knuth, TAOCP 6.4).
 const OTHER: u32 = 0x9E37_79B1;
 
@@ -48,7 +51,8 @@ impl Geometry {
     /// Where it is kept when there was no room, from the start of its shard.
     #[inline(always)]
     pub const fn other_in_shard(&self, hi: u64) -> u32 {
-        scale((hi as u32).wrapping_mul(OTHER), self.shard_buckets)
+        // In 64 bits: vector units have products of 32 by 32 bits, and the lower half is the wrapped one.
+        scale((hi as u32 as u64 * OTHER as u64) as u32, self.shard_buckets)
     }
 
     /// The bucket of a key; below shards times `shard_buckets`.
@@ -62,12 +66,13 @@ impl Geometry {
     pub const fn other(&self, hi: u64) -> u32 {
         self.shard(hi) * self.shard_buckets + self.other_in_shard(hi)
     }
-}
 
-/// The bits that an entry sets in its home's `away` when it is kept elsewhere.
-#[inline(always)]
-pub const fn away_bits(tag: u64) -> u32 {
-    1 << (tag & 31) | 1 << (tag >> 5 & 31)
+    /// Byte offsets of both. In 64 bits, so that vectors need no other products than those of `scale`.
+    #[inline(always)]
+    pub const fn offsets(&self, hi: u64) -> [u64; 2] {
+        let first = self.shard(hi) as u64 * self.shard_buckets as u64;
+        [(first + self.home_in_shard(hi) as u64) * LINE, (first + self.other_in_shard(hi) as u64) * LINE]
+    }
 }
 
 /// Maps a uniform 32-bit number to 0..n without a division. 32 bits, so that vector units without 64-bit products can do it.
@@ -128,6 +133,7 @@ mod tests {
         assert_eq!(geometry.home(hi), 4 * 1_000_000 + ((0x89AB_CDEFu64 * 1_000_000) >> 32) as u32);
         let product = 0x89AB_CDEFu64 * 2_654_435_761 % (1 << 32);
         assert_eq!(geometry.other(hi), 4 * 1_000_000 + ((product * 1_000_000) >> 32) as u32);
+        assert_eq!(geometry.offsets(hi), [64 * u64::from(geometry.home(hi)), 64 * u64::from(geometry.other(hi))]);
         assert_eq!(away_bits(0), 1);
         assert_eq!(away_bits(31 << 5 | 7), 1 << 31 | 1 << 7);
     }

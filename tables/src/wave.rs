@@ -1,70 +1,42 @@
-//! One wave: every key to its bucket, every bucket compared; a chunk of keys at a time, each step a loop of its own.
+//! One wave: every key to its bucket, every bucket compared; a chunk of 64 keys at a time.
 //!
 //! ```text
-//! step      1            2                  3                          4
-//! chunk 0   ask for      compare, select;   compare the other
-//!           its lines    ask for the other  lines; hand over
-//!                        line of a few
-//! chunk 1                ask for its lines  compare, select ...        ...
+//! step      1              2                   3                 4                   5              6
+//! chunk 0   ask for its    compare             settle: refs;     compare             take over      hand over
+//!           lines   \     │                   ask for the other those               what was
+//!                    eight by eight            line of a few                         found
+//! chunk 1                  ask for its lines   compare           settle ...
 //! ```
-//! A step asks for 64 lines in a row, because a prefetch holds its place in the core until its address is translated: with 60
-//! instructions between two of them six fit in the window, and a line costs 14 to 27 ns instead of 4 (perf/investigations/probe.md). Everything
-//! else is arithmetic on small arrays that stay in L1, without a branch that depends on a key; it is compiled once per backend.
+//! Asking and comparing alternate every eight keys, about 30 instructions a key in all. A prefetch holds its place in the core until its line
+//! is on its way, so a core overlaps as many lines as fit into its window (448 instructions on Zen 5): every instruction a key costs 0.2 ns
+//! (perf/investigations/probe.md). Hence arithmetic on small arrays that stay in L1, no branch that depends on one key, one compilation per backend.
+//!
+//! Hence, too, the six steps: a vector that is loaded over narrow stores waits until these have left the core, behind all prefetches before
+//! them. What one step stores as scalars the next one loads as vectors.
 
+use std::hint::black_box;
 use std::ops::Range;
 
-use verdict_simd::{Backend, Bucket, Key128, WithBackend, prefetch};
+use verdict_simd::{Backend, Bucket, CHUNK, GROUP, Key128, SEVERAL, WithBackend, prefetch, prefetch_bucket};
 
-use crate::table::{Geometry, Table, away_bits};
+use crate::table::Table;
 
-/// Keys between asking for a line and needing it. More than the line-fill buffers of any core, few enough to stay in L1; a bit each in a `u64`.
-pub(crate) const CHUNK: usize = 64;
-/// Instead of a ref: not at home, but perhaps in the other bucket.
-const AWAY: u32 = 1 << 31;
-/// Instead of a ref: more than one slot, or an empty one, has this tag.
-const SEVERAL: u32 = 1 << 30;
+/// Keys between asking for the keys themselves and needing them.
+const KEYS_AHEAD: usize = 4 * CHUNK;
+/// Chunks on their way.
+const RING: usize = 8;
 
 /// Who wants what a wave finds.
 pub(crate) trait Sink {
-    /// What is known of keys `first..first + refs.len()`: the ref of their slot, or 0; `Wave::is_several` says where it is more than that.
-    fn take(&mut self, first: usize, refs: &[u32]);
+    /// What is known of keys `first..first + refs.len()`, at most 64: the ref of their slot, or 0; `Wave::is_several` says where it is more than
+    /// that. Nobody reads them afterwards.
+    fn take<B: Backend>(&mut self, backend: B, first: usize, refs: &mut [u32]);
 }
 
 /// Working space of a wave.
 #[derive(Default)]
 pub(crate) struct Wave {
-    /// Of which the lines come; of which the other lines of a few come; which is handed over.
-    chunks: [Chunk; 3],
-    pending: Pending,
-}
-
-/// Some keys, and what is known of them.
-#[derive(Clone, Copy)]
-struct Chunk {
-    at: [u32; CHUNK],
-    tags: [u64; CHUNK],
-    refs: [u32; CHUNK],
-}
-
-impl Default for Chunk {
-    fn default() -> Self {
-        Self { at: [0; CHUNK], tags: [0; CHUNK], refs: [0; CHUNK] }
-    }
-}
-
-/// Keys whose other line is on its way.
-struct Pending {
-    count: usize,
-    /// Within their chunk.
-    of: [u8; CHUNK],
-    at: [u32; CHUNK],
-    tags: [u64; CHUNK],
-}
-
-impl Default for Pending {
-    fn default() -> Self {
-        Self { count: 0, of: [0; CHUNK], at: [0; CHUNK], tags: [0; CHUNK] }
-    }
+    chunks: [Chunk; RING],
 }
 
 impl Wave {
@@ -93,140 +65,192 @@ impl<S: Sink> WithBackend for Work<'_, '_, S> {
 
     #[inline(always)]
     fn run<B: Backend>(self, backend: B) {
-        let Work { wave: Wave { chunks, pending }, table, keys, sink } = self;
+        let Work { wave: Wave { chunks }, table, keys, sink } = self;
         let count = keys.len().div_ceil(CHUNK);
-        let range = |chunk: usize| chunk * CHUNK..keys.len().min((chunk + 1) * CHUNK);
-        pending.count = 0;
-        for step in 0..count + 2 {
-            if step < count {
-                chunks[step % 3].ask(&table, &keys[range(step)]);
+        let range = |chunk: usize| (chunk * CHUNK).min(keys.len())..((chunk + 1) * CHUNK).min(keys.len());
+        for step in 0..if count == 0 { 0 } else { count + 5 } {
+            // The chunk of so many steps ago, and its keys.
+            let aged = |steps: usize| step.checked_sub(steps).filter(|step| *step < count).map(|step| (step % RING, range(step)));
+            let Ok([asked, compared]) = chunks.get_disjoint_mut([step % RING, (step + RING - 1) % RING]) else { return }; // two of eight
+            ask_and_compare(backend, &table, keys, range(step), asked, compared, aged(1).map_or(0, |(_, range)| range.len()));
+            if let Some((at, _)) = aged(3) {
+                chunks[at].pending.compare(backend, table.buckets);
             }
-            if step >= 2 {
-                let Range { start, end } = range(step - 2);
-                let refs = &mut chunks[(step - 2) % 3].refs[..end - start];
-                pending.finish(backend, table.buckets, refs);
-                sink.take(start, refs);
+            if let Some((at, range)) = aged(2) {
+                chunks[at].settle(backend, table.buckets, range.len());
             }
-            if (1..=count).contains(&step) {
-                let keys = &keys[range(step - 1)];
-                let open = chunks[(step - 1) % 3].settle(backend, table.buckets, keys.len());
-                pending.ask(&table, keys, open);
+            if let Some((at, range)) = aged(5) {
+                sink.take(backend, range.start, &mut chunks[at].words[..range.len()]);
+            }
+            if let Some((at, _)) = aged(4) {
+                chunks[at].finish(backend);
             }
         }
     }
 }
 
+/// Asks for the lines of the keys in `range`, and compares those of the `count` keys that were asked for a step ago.
+#[inline(always)]
+fn ask_and_compare<B: Backend>(
+    backend: B,
+    table: &Table<'_>,
+    keys: &[Key128],
+    range: Range<usize>,
+    asked: &mut Chunk,
+    compared: &mut Chunk,
+    count: usize,
+) {
+    let ahead = keys.get(range.start + KEYS_AHEAD..).and_then(|keys| keys.first_chunk());
+    if let (Ok(keys), CHUNK) = (<&[Key128; CHUNK]>::try_from(&keys[range.clone()]), count) {
+        let ahead = ahead.unwrap_or(keys);
+        for (number, (keys, ahead)) in keys.as_chunks().0.iter().zip(ahead.as_chunks::<GROUP>().0).enumerate() {
+            // Eight keys are two lines.
+            prefetch(ahead, 0);
+            prefetch(ahead, GROUP / 2);
+            asked.ask(backend, table, keys, number);
+            compared.compare(backend, table.buckets, number);
+        }
+        return;
+    }
+    let (whole, rest) = keys[range].as_chunks();
+    for (number, keys) in whole.iter().enumerate() {
+        asked.ask(backend, table, keys, number);
+    }
+    if !rest.is_empty() {
+        let mut some = [Key128::default(); GROUP];
+        some.iter_mut().zip(rest).for_each(|(some, key)| *some = *key);
+        asked.ask(backend, table, &some, whole.len());
+    }
+    for number in 0..count.div_ceil(GROUP) {
+        compared.compare(backend, table.buckets, number);
+    }
+}
+
+/// Some keys, and what is known of them.
+#[repr(C, align(64))]
+#[derive(Clone, Copy)]
+struct Chunk {
+    /// Where they are at home, and where else they may be.
+    at: [u64; CHUNK],
+    others: [u64; CHUNK],
+    tags: [u64; CHUNK],
+    /// What the buckets say; in the end refs.
+    words: [u32; CHUNK],
+    hits: [u8; CHUNK],
+    pending: Pending,
+}
+
+/// Keys whose other line is on its way.
+#[derive(Clone, Copy)]
+struct Pending {
+    /// Whole groups of them: the last is filled up with the first key, which does no harm.
+    groups: usize,
+    /// Within their chunk.
+    of: [u8; CHUNK],
+    at: [u64; CHUNK],
+    tags: [u64; CHUNK],
+    words: [u32; CHUNK],
+    hits: [u8; CHUNK],
+}
+
+impl Default for Chunk {
+    fn default() -> Self {
+        let pending = Pending { groups: 0, of: [0; CHUNK], at: [0; CHUNK], tags: [0; CHUNK], words: [0; CHUNK], hits: [0; CHUNK] };
+        Self { at: [0; CHUNK], others: [0; CHUNK], tags: [0; CHUNK], words: [0; CHUNK], hits: [0; CHUNK], pending }
+    }
+}
+
+/// The elements of a group.
+#[inline(always)]
+const fn group<T>(of: &mut [T; CHUNK], number: usize) -> &mut [T; GROUP] {
+    &mut of.as_chunks_mut().0[number]
+}
+
 impl Chunk {
-    /// Where the keys are at home; asks for those lines.
+    /// Asks for the home lines of eight keys; they are group `number`.
     #[inline(always)]
-    fn ask(&mut self, table: &Table<'_>, keys: &[Key128]) {
-        // Nearly all chunks are whole: a length that is known makes whole vectors of the loop.
-        match keys.first_chunk::<CHUNK>() {
-            Some(keys) => self.locate(table.geometry, keys),
-            None => self.locate(table.geometry, keys),
+    fn ask<B: Backend>(&mut self, backend: B, table: &Table<'_>, keys: &[Key128; GROUP], number: usize) {
+        let [tags, places] = backend.halves(keys);
+        let (at, others) = (group(&mut self.at, number), group(&mut self.others, number));
+        for lane in 0..GROUP {
+            [at[lane], others[lane]] = table.geometry.offsets(places[lane]);
         }
-        for at in &self.at[..keys.len()] {
-            prefetch(table.buckets, *at as usize);
-        }
-    }
-
-    #[inline(always)]
-    fn locate(&mut self, geometry: Geometry, keys: &[Key128]) {
-        for ((key, at), tag) in keys.iter().zip(&mut self.at).zip(&mut self.tags) {
-            *at = geometry.home(key.hi);
-            *tag = key.lo;
+        *group(&mut self.tags, number) = tags;
+        // From memory again: taken out of a vector register each offset would be three instructions more.
+        for at in black_box(at) {
+            prefetch_bucket(table.buckets, *at);
         }
     }
 
-    /// Compares the lines of the first `count` keys. A bit for each key that is not at home and perhaps away.
     #[inline(always)]
-    fn settle<B: Backend>(&mut self, backend: B, buckets: &[Bucket], count: usize) -> u64 {
-        let Self { at, tags, refs } = self;
-        select(backend, buckets, &at[..count], &tags[..count], &mut refs[..count]);
+    fn compare<B: Backend>(&mut self, backend: B, buckets: &[Bucket], number: usize) {
+        let Self { at, tags, words, hits, .. } = self;
+        backend.probe(buckets, group(at, number), group(tags, number), group(hits, number), group(words, number));
+    }
+
+    /// Makes refs of what the buckets of the first `count` keys say. Asks for the other lines of those that are not at home and perhaps away.
+    #[inline(always)]
+    fn settle<B: Backend>(&mut self, backend: B, buckets: &[Bucket], count: usize) {
+        let Self { others, tags, words, hits, pending, .. } = self;
         // Of a short chunk the rest is what the last one left.
-        refs[count..].fill(0);
-        if refs.iter().fold(0, |all, reference| all | reference) < AWAY {
-            return 0;
+        let open = match count {
+            CHUNK => backend.settle(tags, hits, words),
+            _ => {
+                let lanes = count.next_multiple_of(16).min(CHUNK);
+                backend.settle(&tags[..lanes], &hits[..lanes], &mut words[..lanes])
+            }
+        };
+        let open = open & !0 >> (CHUNK - count);
+        let groups = (open.count_ones() as usize).div_ceil(GROUP);
+        pending.groups = groups;
+        if groups == 0 {
+            return;
         }
-        let mut open = 0;
-        for (index, reference) in refs.iter_mut().enumerate() {
-            open |= u64::from(*reference >> 31) << index;
-            *reference &= !AWAY;
+        pending.of = backend.places(open);
+        let slots = pending.of.iter().zip(&mut pending.at).zip(&mut pending.tags);
+        for ((of, at), tag) in slots.take(groups * GROUP) {
+            let of = usize::from(*of) % CHUNK;
+            (*at, *tag) = (others[of], tags[of]);
+            prefetch_bucket(buckets, *at);
         }
-        open
+    }
+
+    /// Takes over what was found in other lines. What is not there either is nowhere.
+    #[inline(always)]
+    fn finish<B: Backend>(&mut self, backend: B) {
+        let Pending { groups, of, tags, words, hits, .. } = &mut self.pending;
+        if *groups == 0 {
+            return;
+        }
+        // Of a half the rest is what the last one left.
+        let lanes = (*groups * GROUP).next_multiple_of(16).min(CHUNK);
+        backend.settle(&tags[..lanes], &hits[..lanes], &mut words[..lanes]);
+        for (of, word) in of.iter().zip(words).take(*groups * GROUP) {
+            self.words[usize::from(*of) % CHUNK] = *word;
+        }
     }
 }
 
 impl Pending {
-    /// Asks for the other lines of the keys whose bits are set.
     #[inline(always)]
-    fn ask(&mut self, table: &Table<'_>, keys: &[Key128], mut open: u64) {
-        self.count = 0;
-        while open != 0 {
-            let of = open.trailing_zeros();
-            open &= open - 1;
-            let Some(key) = keys.get(of as usize) else { return }; // a bit is that of a key
-            let at = table.geometry.other(key.hi);
-            prefetch(table.buckets, at as usize);
-            let slot = self.count % CHUNK;
-            (self.of[slot], self.at[slot], self.tags[slot]) = (of as u8, at, key.lo);
-            self.count += 1;
+    fn compare<B: Backend>(&mut self, backend: B, buckets: &[Bucket]) {
+        let Self { groups, at, tags, words, hits, .. } = self;
+        for number in 0..*groups {
+            backend.probe(buckets, group(at, number), group(tags, number), group(hits, number), group(words, number));
         }
     }
-
-    /// Compares them. What is not in its other bucket either is nowhere.
-    #[inline(always)]
-    fn finish<B: Backend>(&mut self, backend: B, buckets: &[Bucket], refs: &mut [u32]) {
-        if self.count == 0 {
-            return;
-        }
-        let count = std::mem::take(&mut self.count).min(CHUNK);
-        let mut found = [0; CHUNK];
-        select(backend, buckets, &self.at[..count], &self.tags[..count], &mut found[..count]);
-        for (of, found) in self.of[..count].iter().zip(found) {
-            // `AWAY` again would be about others that are at home there.
-            refs[usize::from(*of)] = if found & AWAY == 0 { found } else { 0 };
-        }
-    }
-}
-
-/// The ref of the slot with this tag; `AWAY`, `SEVERAL` or 0 where it is not one.
-#[inline(always)]
-fn select<B: Backend>(backend: B, buckets: &[Bucket], at: &[u32], tags: &[u64], refs: &mut [u32]) {
-    let mut hits = [0u8; CHUNK];
-    let hits = &mut hits[..at.len()];
-    backend.probe(buckets, at, tags, hits);
-    // Slot 5 stands for none, and its word is what went away: the words behind the tags are one array.
-    for ((at, hits), reference) in at.iter().zip(&*hits).zip(&mut *refs) {
-        let words: &[u32; 16] = bytemuck::cast_ref(&buckets[*at as usize]);
-        let slot = (u32::from(*hits) | 1 << 5).trailing_zeros() as usize;
-        *reference = words[10 + slot];
-    }
-    for ((tag, hits), reference) in tags.iter().zip(&*hits).zip(refs) {
-        *reference = outcome(u32::from(*hits), *reference, away_bits(*tag));
-    }
-}
-
-const _: () = assert!(std::mem::offset_of!(Bucket, refs) == 40 && std::mem::offset_of!(Bucket, away) == 60);
-
-/// Selections, not branches: all three are usual.
-#[inline(always)]
-const fn outcome(hits: u32, word: u32, bits: u32) -> u32 {
-    let absent = if word & bits == bits { AWAY } else { 0 };
-    let odd = hits & hits.wrapping_sub(1) != 0 || word == 0;
-    let present = if odd { SEVERAL } else { word };
-    if hits == 0 { absent } else { present }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use verdict_simd::available;
+    use crate::table::Geometry;
+    use verdict_simd::{available, away_bits};
 
     struct All(Vec<u32>);
 
     impl Sink for All {
-        fn take(&mut self, first: usize, refs: &[u32]) {
+        fn take<B: Backend>(&mut self, _: B, first: usize, refs: &mut [u32]) {
             assert_eq!(first, self.0.len());
             self.0.extend_from_slice(refs);
         }

@@ -15,7 +15,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path as FilePath;
 
 use verdict_keys::{Batch, Canonicalizer, Digest, Kind, Scheme};
-use verdict_simd::{Bucket, HASHES, Hash128, HashKey, HashSchedule, Key128, Selected, seal};
+use verdict_simd::{Bucket, CHUNK, HASHES, Hash128, HashKey, HashSchedule, Key128, Selected, seal};
 use verdict_tables::{Builder, Class, Part, Rule, Scratch, Snapshot, Source, Verdict, Vote};
 
 /// How much of it.
@@ -51,9 +51,10 @@ pub struct Inputs {
     pub schedule: HashSchedule,
     pub hashes: [Hash128; HASHES],
     pub buckets: Vec<Bucket>,
-    pub at: Vec<u32>,
-    pub tags: Vec<u64>,
-    pub hits: Vec<u8>,
+    pub at: [u64; CHUNK],
+    pub tags: [u64; CHUNK],
+    pub hits: [u8; CHUNK],
+    pub words: [u32; CHUNK],
     pub snapshot: Snapshot,
     pub signed: Snapshot,
     pub batch: Batch,
@@ -90,8 +91,7 @@ impl Inputs {
         let address4 = |number: u64| (Kind::Ipv4, net4(number * 7 % (2 * PREFIXES)).0.octets().to_vec());
         let address6 = |number: u64| (Kind::Ipv6, net6(number * 7 % (2 * PREFIXES)).0.octets().to_vec());
         let buckets = (0..256).map(|i| Bucket { tags: std::array::from_fn(|slot| i * 5 + slot as u64), refs: [1; 5], away: 0 });
-        let at: Vec<u32> = (0..64).map(|i| i * 97 % 256).collect();
-        let tag = |(i, at): (usize, &u32)| u64::from(*at) * 5 + if i % 2 == 0 { i as u64 % 5 } else { 5000 };
+        let places: [u64; CHUNK] = std::array::from_fn(|i| i as u64 * 97 % 256);
         Inputs {
             stream: urls.concat(),
             hosts: urls.iter().map(|url| host_of(url)).collect(),
@@ -100,9 +100,10 @@ impl Inputs {
             keys: vec![Key128::default(); 6],
             hashes: [Hash128::default(); HASHES],
             buckets: buckets.collect(),
-            tags: at.iter().enumerate().map(tag).collect(),
-            hits: vec![0; at.len()],
-            at,
+            tags: std::array::from_fn(|i| places[i] * 5 + if i % 2 == 0 { i as u64 % 5 } else { 5000 }),
+            at: places.map(|at| at * size_of::<Bucket>() as u64),
+            hits: [0; CHUNK],
+            words: [0; CHUNK],
             batch: Batch::with_capacity(BATCH),
             web: filled(&mut urls.iter().map(|url| (Kind::Url, url.clone())), false),
             addresses4: filled(&mut (0..BATCH as u64).map(address4), false),

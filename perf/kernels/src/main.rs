@@ -117,8 +117,12 @@ in_loop!(pair, Pair, |backend, inputs| {
 });
 
 in_loop!(probe, Probe, |backend, inputs| {
-    backend.probe(&inputs.buckets, &inputs.at, &inputs.tags, &mut inputs.hits);
-    black_box(&inputs.hits);
+    let asked = inputs.at.as_chunks().0.iter().zip(inputs.tags.as_chunks().0);
+    for ((at, tags), (hits, words)) in asked.zip(inputs.hits.as_chunks_mut().0.iter_mut().zip(inputs.words.as_chunks_mut().0)) {
+        backend.probe(&inputs.buckets, at, tags, hits, words);
+    }
+    black_box(backend.settle(&inputs.tags, &inputs.hits, &mut inputs.words));
+    black_box(&inputs.words);
     inputs.at.len()
 });
 

@@ -16,9 +16,10 @@
 //! slices below 16 bytes go through `short`.
 
 use crate::{
-    BLOCK_BYTES, Backend, Bucket, Domain, HASHES, Hash128, HashSchedule, Key128, UrlBlock, WithBackend, door,
+    BLOCK_BYTES, Backend, Bucket, Domain, GROUP, HASHES, Hash128, HashSchedule, Key128, UrlBlock, WithBackend, door,
     hash::{PAD, POWERS},
     portable::CLASS,
+    probe::{bucket, word},
     seal,
     short::short,
 };
@@ -80,9 +81,9 @@ impl Backend for Neon {
     }
 
     #[inline]
-    fn probe(self, buckets: &[Bucket], at: &[u32], tags: &[u64], hits: &mut [u8]) {
+    fn probe(self, buckets: &[Bucket], at: &[u64; GROUP], tags: &[u64; GROUP], hits: &mut [u8; GROUP], words: &mut [u32; GROUP]) {
         // SAFETY: `self` exists, so `Neon::detect` has seen every feature that the kernel enables.
-        unsafe { probe(buckets, at, tags, hits) }
+        unsafe { probe(buckets, at, tags, hits, words) }
     }
 }
 
@@ -362,16 +363,16 @@ fn pair(schedule: &HashSchedule, host: Hash128, paths: &[Hash128], keys: &mut [K
 
 #[inline]
 #[target_feature(enable = "neon,aes")]
-fn probe(buckets: &[Bucket], at: &[u32], tags: &[u64], hits: &mut [u8]) {
-    door::probe(at.len(), tags.len(), hits.len());
+fn probe(buckets: &[Bucket], at: &[u64; GROUP], tags: &[u64; GROUP], hits: &mut [u8; GROUP], words: &mut [u32; GROUP]) {
     let weights = |first, second| vcombine_u64(vcreate_u64(first), vcreate_u64(second));
-    for ((&at, &tag), hits) in at.iter().zip(tags).zip(hits) {
-        let slots = &buckets[at as usize].tags;
-        let equal = |first: usize| vceqq_u64(load2(slots, first), vdupq_n_u64(tag));
+    for lane in 0..GROUP {
+        let bucket = bucket(buckets, at[lane]);
+        let equal = |first: usize| vceqq_u64(load2(&bucket.tags, first), vdupq_n_u64(tags[lane]));
         let low = vandq_u64(equal(0), weights(1, 2));
         let middle = vandq_u64(equal(2), weights(4, 8));
         let last = vandq_u64(equal(3), weights(0, 16));
-        *hits = vaddvq_u64(vorrq_u64(vorrq_u64(low, middle), last)) as u8;
+        hits[lane] = vaddvq_u64(vorrq_u64(vorrq_u64(low, middle), last)) as u8;
+        words[lane] = word(bucket, hits[lane]);
     }
 }
 

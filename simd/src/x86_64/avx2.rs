@@ -14,8 +14,9 @@
 //! a short end is loaded as the 16 bytes that end (or begin) there and shuffled into place, and slices below 16 bytes go through `short`.
 
 use crate::{
-    BLOCK_BYTES, Backend, Bucket, Domain, HASHES, Hash128, HashSchedule, Kernel, Key128, UrlBlock, WithBackend, door,
+    BLOCK_BYTES, Backend, Bucket, Domain, GROUP, HASHES, Hash128, HashSchedule, Kernel, Key128, UrlBlock, WithBackend, door,
     hash::{PAD, POWERS},
+    probe::{bucket, word},
     seal,
     short::short,
 };
@@ -85,9 +86,9 @@ impl Backend for Avx2 {
     }
 
     #[inline]
-    fn probe(self, buckets: &[Bucket], at: &[u32], tags: &[u64], hits: &mut [u8]) {
+    fn probe(self, buckets: &[Bucket], at: &[u64; GROUP], tags: &[u64; GROUP], hits: &mut [u8; GROUP], words: &mut [u32; GROUP]) {
         // SAFETY: `self` exists, so `Avx2::detect` has seen every feature that the kernel enables.
-        unsafe { probe(buckets, at, tags, hits) }
+        unsafe { probe(buckets, at, tags, hits, words) }
     }
 }
 
@@ -366,16 +367,17 @@ pub(super) fn pair(schedule: &HashSchedule, host: Hash128, paths: &[Hash128], ke
 
 #[inline]
 #[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
-pub(super) fn probe(buckets: &[Bucket], at: &[u32], tags: &[u64], hits: &mut [u8]) {
-    door::probe(at.len(), tags.len(), hits.len());
-    for ((&at, &tag), hits) in at.iter().zip(tags).zip(hits) {
-        let slots: &[u8; 40] = bytemuck::cast_ref(&buckets[at as usize].tags);
-        let tag = _mm256_set1_epi64x(tag as i64);
+fn probe(buckets: &[Bucket], at: &[u64; GROUP], tags: &[u64; GROUP], hits: &mut [u8; GROUP], words: &mut [u32; GROUP]) {
+    for lane in 0..GROUP {
+        let bucket = bucket(buckets, at[lane]);
+        let slots: &[u8; 40] = bytemuck::cast_ref(&bucket.tags);
+        let tag = _mm256_set1_epi64x(tags[lane] as i64);
         let [first, last] = [slots.first_chunk(), slots.last_chunk()].map(|slots: Option<&[u8; 32]>| match slots {
             Some(slots) => _mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpeq_epi64(load32(slots), tag))),
             None => 0, // 40 > 32: not compiled
         });
-        *hits = (first | last << 1) as u8; // the overlap, slots 1..4, is in both at the same bits
+        hits[lane] = (first | last << 1) as u8; // the overlap, slots 1..4, is in both at the same bits
+        words[lane] = word(bucket, hits[lane]);
     }
 }
 

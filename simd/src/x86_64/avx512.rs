@@ -5,7 +5,7 @@
 //!   suffixes,  a text up to 63 bytes is one register, the states before its four blocks another; vpcompressb makes lengths of the mask;
 //!   prefixes   a lane is a checkpoint: its block and its state by vpermb, times H: 5 vpclmulqdq for four
 //!   classify   one vpermi2b looks the classes of 64 bytes up in 128 entries, one vptestmb a mask
-//!   probe      a bucket is a register: one compare (lines.rs)
+//!   probe      a bucket is a register: one compare; what follows from it sixteen keys at a time (lines.rs)
 //! ```
 //! Departures from portable.rs: nothing is done block after block. A message of n blocks takes the powers that begin at `8 - n` of
 //! `H^8 .. H, 0 ..`, so absent blocks meet a zero and lengths cost the same: what the other hashes lose at real URLs is not their multiplications but
@@ -145,9 +145,41 @@ impl Backend for Avx512 {
     }
 
     #[inline]
-    fn probe(self, buckets: &[Bucket], at: &[u32], tags: &[u64], hits: &mut [u8]) {
+    fn halves(self, keys: &[Key128; crate::GROUP]) -> [[u64; crate::GROUP]; 2] {
         // SAFETY: `self` exists, so `Avx512::detect` has seen every feature that the kernel enables.
-        unsafe { lines::probe(buckets, at, tags, hits) }
+        unsafe { lines::halves(keys) }
+    }
+
+    #[inline]
+    fn probe(
+        self,
+        buckets: &[Bucket],
+        at: &[u64; crate::GROUP],
+        tags: &[u64; crate::GROUP],
+        hits: &mut [u8; crate::GROUP],
+        words: &mut [u32; crate::GROUP],
+    ) {
+        // SAFETY: `self` exists, so `Avx512::detect` has seen every feature that the kernel enables.
+        unsafe { lines::probe(buckets, at, tags, hits, words) }
+    }
+
+    #[inline]
+    fn settle(self, tags: &[u64], hits: &[u8], words: &mut [u32]) -> u64 {
+        door::settle(tags.len(), hits.len(), words.len());
+        // SAFETY: `self` exists, so `Avx512::detect` has seen every feature that the kernel enables.
+        unsafe { lines::settle(tags, hits, words) }
+    }
+
+    #[inline]
+    fn pick<T: bytemuck::Pod>(self, from: &[T], at: &[u32; crate::CHUNK], to: &mut [T; crate::CHUNK]) {
+        // SAFETY: `self` exists, so `Avx512::detect` has seen every feature that the kernel enables.
+        unsafe { lines::pick(from, at, to) }
+    }
+
+    #[inline]
+    fn places(self, bits: u64) -> [u8; crate::CHUNK] {
+        // SAFETY: `self` exists, so `Avx512::detect` has seen every feature that the kernel enables.
+        unsafe { lines::places(bits) }
     }
 }
 
