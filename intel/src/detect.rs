@@ -8,13 +8,14 @@
 //! real lists have stray lines, and each of those is rejected with its own reason when the list is read.
 
 use crate::format::Format;
+use crate::json_shape;
 use crate::limits::DETECT_ROWS;
 use crate::look::{self, Look, look};
 use crate::read::fields::split;
 use crate::read::table::{Preset, is_header, names};
 use crate::read::{
-    feodo, hash_table, iprep, is_list_comment, maltrail, malwarebazaar, openphish, phishtank, sslbl, threatfox, urlhaus, urlhaus_filter,
-    without_trailing_comment,
+    feodo, hash_table, iprep, is_list_comment, maltrail, malwarebazaar, misp_csv, openphish, phishtank, sslbl, threatfox, urlhaus,
+    urlhaus_filter, without_trailing_comment,
 };
 use crate::refang::refang;
 use std::collections::BTreeMap;
@@ -70,8 +71,11 @@ pub fn detect(name: &str, head: &[u8], whole: bool) -> Result<Detected, Undecide
         return Ok(detected);
     }
     let rows: Vec<&[u8]> = lines.iter().copied().filter(|line| !is_list_comment(line)).take(DETECT_ROWS).collect();
-    if let Some(foreign) = foreign(&rows) {
-        return Err(Undecided::Foreign(foreign));
+    if head.trim_ascii_start().starts_with(b"<") {
+        return Err(Undecided::Foreign(markup(head)));
+    }
+    if let Some(told) = json_shape::tell(head) {
+        return told;
     }
     if let Some(detected) = by_language(&lines, &rows) {
         return Ok(detected);
@@ -108,14 +112,13 @@ fn container(head: &[u8]) -> Option<&'static str> {
     (nul_bytes * 16 > start.len()).then_some("a binary file")
 }
 
-/// Documents, by how they begin.
-fn foreign(rows: &[&[u8]]) -> Option<&'static str> {
-    let first = rows.first()?;
-    if first.starts_with(b"<") {
-        return Some("HTML or XML (an error page?)");
+fn markup(head: &[u8]) -> &'static str {
+    let holds = |mark: &[u8]| contains(head, mark);
+    match () {
+        () if holds(b"stix:STIX_Package") || holds(b"STIX_Package") => "STIX 1.x in XML",
+        () if holds(b"openioc") || holds(b"<ioc ") => "OpenIOC",
+        () => "HTML or XML (an error page?)",
     }
-    let is_array = first.starts_with(b"[") && (first.len() == 1 || matches!(first[1], b'{' | b'"' | b'[' | b' '));
-    (first.starts_with(b"{") || is_array).then_some("JSON")
 }
 
 /// Languages of filters, resolvers and detection rules, by how their lines begin.
@@ -171,6 +174,11 @@ fn is_reputation(row: &[u8]) -> bool {
 
 /// The header of a known table: a `#` line, or the first row.
 fn by_header(lines: &[&[u8]]) -> Option<Detected> {
+    let mut fields = Vec::new();
+    let first = lines.first().filter(|line| split(line, b',', true, &mut fields).is_ok());
+    if first.is_some() && misp_csv::HEADER.iter().all(|name| fields.iter().any(|field| field.eq_ignore_ascii_case(name.as_bytes()))) {
+        return Some(Detected { format: Format::MispCsv, because: format!("the header names {}", names(&fields)) });
+    }
     let first_row = lines.iter().position(|line| !line.starts_with(b"#")).unwrap_or(lines.len());
     let candidates = lines.iter().take(first_row + 1);
     for line in candidates {
@@ -391,8 +399,8 @@ mod tests {
     #[test]
     fn says_what_it_does_not_read() {
         check_foreign("<!doctype html>\n", "HTML or XML (an error page?)");
-        check_foreign("{\"a\": 1}\n", "JSON");
-        check_foreign("[\n{\n", "JSON");
+        check_foreign("<?xml version=\"1.0\"?>\n<stix:STIX_Package id=\"x\">\n", "STIX 1.x in XML");
+        check_foreign("<?xml version=\"1.0\"?>\n<ioc xmlns=\"x\">\n", "OpenIOC");
         check_foreign("PK\u{3}\u{4}", "a zip archive");
         assert_eq!(detect("x", b"\xff\xfea\0", true), Err(Undecided::Foreign("UTF-16 text (convert it to UTF-8)")));
         assert_eq!(detect("x", &[0; 100], true), Err(Undecided::Foreign("a binary file")));

@@ -69,6 +69,28 @@ pub enum Format {
     IdsRules,
     /// Suricata's `address,category,reputation`.
     IpReputation,
+    /// STIX 2.0 and 2.1, TAXII envelopes.
+    Stix,
+    /// MISP events.
+    Misp,
+    /// MISP's CSV export.
+    MispCsv,
+    /// What is well known and mostly harmless, for allow feeds.
+    MispWarninglist,
+    /// abuse.ch URLhaus JSON.
+    UrlhausJson,
+    /// abuse.ch ThreatFox JSON.
+    ThreatfoxJson,
+    /// abuse.ch Feodo Tracker JSON.
+    FeodoJson,
+    /// abuse.ch MalwareBazaar JSON.
+    MalwarebazaarJson,
+    /// PhishTank JSON.
+    PhishtankJson,
+    /// OpenPhish JSON.
+    OpenphishJson,
+    /// Our own: one object a line.
+    Ndjson,
     /// Columns as declared in `[feed.columns]`.
     Csv,
 }
@@ -102,7 +124,7 @@ const DAY_S: u32 = 24 * HOUR_S;
 
 impl Format {
     /// All of them, in the order of the manual.
-    pub const ALL: [Format; 32] = [
+    pub const ALL: [Format; 43] = [
         Format::List,
         Format::UrlList,
         Format::HostList,
@@ -134,6 +156,17 @@ impl Format {
         Format::ProtectionList,
         Format::IdsRules,
         Format::IpReputation,
+        Format::Stix,
+        Format::Misp,
+        Format::MispCsv,
+        Format::MispWarninglist,
+        Format::UrlhausJson,
+        Format::ThreatfoxJson,
+        Format::FeodoJson,
+        Format::MalwarebazaarJson,
+        Format::PhishtankJson,
+        Format::OpenphishJson,
+        Format::Ndjson,
         Format::Csv,
     ];
 
@@ -171,8 +204,24 @@ impl Format {
             Format::ProtectionList => "protection-list",
             Format::IdsRules => "ids-rules",
             Format::IpReputation => "ip-reputation",
+            Format::Stix => "stix",
+            Format::Misp => "misp",
+            Format::MispCsv => "misp-csv",
+            Format::MispWarninglist => "misp-warninglist",
+            Format::UrlhausJson => "urlhaus-json",
+            Format::ThreatfoxJson => "threatfox-json",
+            Format::FeodoJson => "feodo-json",
+            Format::MalwarebazaarJson => "malwarebazaar-json",
+            Format::PhishtankJson => "phishtank-json",
+            Format::OpenphishJson => "openphish-json",
+            Format::Ndjson => "ndjson",
             Format::Csv => "csv",
         }
+    }
+
+    /// Is it read as one document, whose rows are objects, and not line by line?
+    pub fn is_document(self) -> bool {
+        crate::read::document(self, false).is_some()
     }
 
     /// The format of a name.
@@ -184,25 +233,42 @@ impl Format {
     ///
     /// Subdomains: a list of hosts is a list of names that are bad with everything below them, as resolvers and filters take it.
     /// A hosts file lists exactly the names in it (hosts(5) has no other meaning), and in a mixed list nothing says what a name
-    /// stands for, so that there, too, a rule covers the name alone. Zones, unbound and detection rules say it themselves, row by row.
+    /// stands for, so that there, too, a rule covers the name alone. Zones, unbound, detection rules and
+    /// our own format say it themselves, row by row. STIX and MISP name what was seen, which is that name.
     pub fn defaults(self) -> Defaults {
         let (categories, confidence, ttl_s) = match self {
             Format::List | Format::UrlList | Format::HostList | Format::Csv | Format::Hosts => (0, 50, HOUR_S),
             Format::AddressList | Format::Netset => (0, 50, HOUR_S),
             Format::HostSubstringList | Format::UrlSubstringList | Format::HostTokenList | Format::UrlTokenList => (0, 50, HOUR_S),
             Format::HashList | Format::HashComment | Format::HashTable => (categories::MALWARE, 70, DAY_S),
-            Format::UrlhausCsv => (categories::MALWARE, 90, HOUR_S),
-            Format::ThreatfoxCsv => (categories::MALWARE, 75, HOUR_S),
-            Format::FeodoCsv => (categories::C2, 90, HOUR_S),
-            Format::PhishtankCsv | Format::OpenphishTsv => (categories::PHISHING, 85, HOUR_S),
+            Format::UrlhausCsv | Format::UrlhausJson => (categories::MALWARE, 90, HOUR_S),
+            Format::ThreatfoxCsv | Format::ThreatfoxJson => (categories::MALWARE, 75, HOUR_S),
+            Format::FeodoCsv | Format::FeodoJson => (categories::C2, 90, HOUR_S),
+            Format::PhishtankCsv | Format::PhishtankJson | Format::OpenphishTsv | Format::OpenphishJson => {
+                (categories::PHISHING, 85, HOUR_S)
+            }
             Format::MaltrailTsv | Format::MaltrailList => (0, 60, HOUR_S),
-            Format::MalwarebazaarCsv => (categories::MALWARE, 90, DAY_S),
+            Format::MalwarebazaarCsv | Format::MalwarebazaarJson => (categories::MALWARE, 90, DAY_S),
+            Format::Stix | Format::Misp | Format::MispCsv => (0, 60, HOUR_S),
+            Format::MispWarninglist | Format::Ndjson => (0, 50, HOUR_S),
             Format::SslblCsv => (categories::C2, 90, HOUR_S),
             Format::Adblock | Format::Rpz | Format::Dnsmasq | Format::Unbound | Format::BindZones => (0, 50, HOUR_S),
             Format::ProtectionList | Format::IdsRules | Format::IpReputation => (0, 50, HOUR_S),
             Format::UrlhausFilterTsv => (categories::MALWARE, 70, HOUR_S),
         };
-        let subdomains = !matches!(self, Format::List | Format::Hosts | Format::Rpz | Format::Unbound | Format::IdsRules);
+        let exact = [
+            Format::List,
+            Format::Hosts,
+            Format::Rpz,
+            Format::Unbound,
+            Format::IdsRules,
+            Format::Stix,
+            Format::Misp,
+            Format::MispCsv,
+            Format::MispWarninglist,
+            Format::Ndjson,
+        ];
+        let subdomains = !exact.contains(&self);
         Defaults { class: Class::Malicious, categories, confidence, ttl_s, subdomains }
     }
 }

@@ -25,6 +25,7 @@ pub mod date;
 pub mod detect;
 mod format;
 pub mod json;
+mod json_shape;
 pub mod judge;
 pub mod limits;
 mod lines;

@@ -132,6 +132,10 @@ pub enum Reason {
     PatternLanguage,
     /// A field is missing or of another type.
     MissingField,
+    /// A line that is not one JSON object.
+    BadJson,
+    /// A field of our own format that it does not have.
+    UnknownField,
     /// A JSON object beyond `limits::OBJECT_BYTES_MAX`.
     TooLarge,
 }
@@ -201,6 +205,8 @@ impl Reason {
             Reason::PatternPath => "pattern-path",
             Reason::PatternLanguage => "pattern-language",
             Reason::MissingField => "missing-field",
+            Reason::BadJson => "bad-json",
+            Reason::UnknownField => "unknown-field",
             Reason::TooLarge => "too-large",
         }
     }
@@ -268,6 +274,8 @@ impl std::fmt::Display for Reason {
             Reason::PatternPath => "the pattern asks for something that is no URL, host, address or digest",
             Reason::PatternLanguage => "a pattern of another language (pattern_type)",
             Reason::MissingField => "a field that makes it an indicator is missing or of another type",
+            Reason::BadJson => "not one JSON object",
+            Reason::UnknownField => "a field that the format does not have (docs/feeds.md lists them)",
             Reason::TooLarge => "larger than OBJECT_BYTES_MAX (1048576 bytes)",
             Reason::SignatureTooShort => "a signature of fewer than 5 bytes stands in half of all URLs",
             Reason::SignatureTooLong => "a signature of more than 255 bytes: list the URL itself",

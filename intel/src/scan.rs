@@ -7,11 +7,13 @@
 //! and counted apart. Nothing of the feed is held but the line being read.
 
 use crate::format::Format;
+use crate::json::{Cursor, Fault};
 use crate::judge::{Judge, Terms};
 use crate::limits::EXCERPT_BYTES;
 use crate::lines::{Line as Input, Lines};
+use crate::read::document::Rows;
 use crate::read::table::Columns;
-use crate::read::{Line, Row, Said, reader};
+use crate::read::{Line, Row, Said, document, reader};
 use crate::reason::Reason;
 use crate::suffixes::Suffixes;
 use serde::Serialize;
@@ -184,7 +186,16 @@ struct Scan {
 }
 
 impl Scan {
-    fn run(&mut self, plan: Plan<'_>, input: impl Read, visitor: &mut dyn Visitor) -> Result<(), Unreadable> {
+    fn run(&mut self, plan: Plan<'_>, mut input: impl Read, visitor: &mut dyn Visitor) -> Result<(), Unreadable> {
+        if let Some(mut document) = document(plan.format, plan.terms.allow) {
+            let mut cursor = Cursor::new(&mut input as &mut dyn Read);
+            let outcome = document.read(&mut cursor, &mut Objects { scan: self, visitor });
+            visitor.progress();
+            return outcome.map_err(|fault| match fault {
+                Fault::Io(line, error) => Unreadable::Io { line, error },
+                Fault::Malformed { line, column, why } => Unreadable::Declared { line, why: format!("column {column}: {why}") },
+            });
+        }
         let mut reader = reader(plan.format, plan.columns, plan.terms.allow).map_err(Unreadable::Plan)?;
         let mut lines = Lines::new(input);
         loop {
@@ -204,15 +215,8 @@ impl Scan {
                 self.reject(line, Reason::NulByte, text, visitor);
                 continue;
             }
-            match reader.read(text) {
-                Line::Blank => self.counts.blank += 1,
-                Line::Comment => self.counts.comments += 1,
-                Line::Refused(reason) => self.reject(line, reason, text, visitor),
-                Line::Row(row) => self.row(line, row, text, visitor),
-                Line::Broken(why) => {
-                    self.counts.comments += 1;
-                    return Err(Unreadable::Declared { line, why });
-                }
+            if let Some(why) = self.take(line, reader.read(text), text, visitor) {
+                return Err(Unreadable::Declared { line, why });
             }
             if line.is_multiple_of(LINES_PER_PROGRESS) {
                 visitor.progress();
@@ -220,6 +224,21 @@ impl Scan {
         }
         visitor.progress();
         Ok(())
+    }
+
+    /// Counts a line, and says so where it breaks the whole feed.
+    fn take(&mut self, line: u64, what: Line<'_>, text: &[u8], visitor: &mut dyn Visitor) -> Option<String> {
+        match what {
+            Line::Blank => self.counts.blank += 1,
+            Line::Comment => self.counts.comments += 1,
+            Line::Refused(reason) => self.reject(line, reason, text, visitor),
+            Line::Row(row) => self.row(line, row, text, visitor),
+            Line::Broken(why) => {
+                self.counts.comments += 1;
+                return Some(why);
+            }
+        }
+        None
     }
 
     fn row(&mut self, line: u64, row: Row<'_>, text: &[u8], visitor: &mut dyn Visitor) {
@@ -252,6 +271,22 @@ impl Scan {
     fn reject(&mut self, line: u64, reason: Reason, text: &[u8], visitor: &mut dyn Visitor) {
         *self.counts.rejected.entry(reason.code()).or_default() += 1;
         visitor.rejected(line, reason, false, excerpt(text));
+    }
+}
+
+/// Rows of a document go where lines go.
+struct Objects<'s, 'v> {
+    scan: &'s mut Scan,
+    visitor: &'v mut dyn Visitor,
+}
+
+impl Rows for Objects<'_, '_> {
+    fn row(&mut self, line: u64, what: Line<'_>, about: &[u8]) {
+        self.scan.counts.rows += 1;
+        self.scan.take(line, what, about, self.visitor);
+        if self.scan.counts.rows.is_multiple_of(LINES_PER_PROGRESS) {
+            self.visitor.progress();
+        }
     }
 }
 

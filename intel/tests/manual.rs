@@ -34,7 +34,9 @@ fn every_reason_code_is_listed() {
     assert!(REASONS.iter().all(|reason| !reason.to_string().is_empty()));
 }
 
-const REASONS: [Reason; 62] = [
+const REASONS: [Reason; 64] = [
+    Reason::BadJson,
+    Reason::UnknownField,
     Reason::SignatureTooShort,
     Reason::SignatureTooLong,
     Reason::SignatureTooGeneral,

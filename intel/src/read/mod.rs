@@ -10,6 +10,7 @@
 pub mod adblock;
 pub mod blocked_names;
 pub mod dnsmasq;
+pub mod document;
 pub mod feodo;
 pub mod fields;
 pub mod hash_comment;
@@ -20,20 +21,27 @@ mod lexer;
 pub mod list;
 pub mod maltrail;
 pub mod malwarebazaar;
+pub mod misp;
+pub mod misp_csv;
+mod misp_types;
+pub mod ndjson;
 pub mod netset;
 pub mod openphish;
 pub mod options;
 pub mod pattern;
 pub mod phishtank;
+pub mod records;
 pub mod rpz;
 pub mod rules;
 mod said;
 pub mod sslbl;
+pub mod stix;
 pub mod table;
 pub mod threatfox;
 pub mod unbound;
 pub mod urlhaus;
 pub mod urlhaus_filter;
+pub mod warninglist;
 
 use crate::format::Format;
 use crate::judge::Expect;
@@ -85,6 +93,8 @@ pub trait Reader {
 /// for what they let through and not for what they block.
 pub fn reader(format: Format, columns: Option<&table::Columns>, exceptions: bool) -> Result<Box<dyn Reader>, String> {
     Ok(match format {
+        Format::MispCsv => Box::new(misp_csv::MispCsv::default()),
+        Format::Ndjson => Box::new(ndjson::Ndjson),
         Format::List => Box::new(list::List::new(Expect::Any)),
         Format::UrlList => Box::new(list::List::new(Expect::Url)),
         Format::HostList => Box::new(list::List::new(Expect::Host)),
@@ -117,6 +127,23 @@ pub fn reader(format: Format, columns: Option<&table::Columns>, exceptions: bool
         Format::IdsRules => Box::new(rules::Rules),
         Format::IpReputation => Box::new(iprep::IpReputation),
         Format::Csv => Box::new(table::Table::declared(columns.ok_or("the format csv needs [feed.columns]")?)),
+        _ => return Err(format!("{format} is a document and has no lines")),
+    })
+}
+
+/// The reader of a format whose files are documents and not lines.
+pub fn document(format: Format, allow: bool) -> Option<Box<dyn document::Document>> {
+    Some(match format {
+        Format::Stix => Box::new(stix::Stix::new(allow)),
+        Format::Misp => Box::new(misp::Misp::default()),
+        Format::MispWarninglist => Box::new(warninglist::Warninglist::new(allow)),
+        Format::UrlhausJson => Box::new(records::Records::new(&records::URLHAUS)),
+        Format::ThreatfoxJson => Box::new(records::Records::new(&records::THREATFOX)),
+        Format::FeodoJson => Box::new(records::Records::new(&records::FEODO)),
+        Format::MalwarebazaarJson => Box::new(records::Records::new(&records::MALWAREBAZAAR)),
+        Format::PhishtankJson => Box::new(records::Records::new(&records::PHISHTANK)),
+        Format::OpenphishJson => Box::new(records::Records::new(&records::OPENPHISH)),
+        _ => return None,
     })
 }
 

@@ -123,6 +123,14 @@ const TYPES: [(&str, Expect); 26] = [
     ("url-token", Expect::URL_TOKEN),
 ];
 
+/// For records without a class of their own.
+pub const NO_CLASSES: &[(&str, Class)] = &[];
+
+/// What a word of a type column means.
+pub fn type_by_word(word: &[u8]) -> Option<Expect> {
+    by_word(&TYPES, word)
+}
+
 /// Words of a declared class column.
 const CLASSES: [(&str, Class); 4] =
     [("malicious", Class::Malicious), ("malware", Class::Malicious), ("phishing", Class::Malicious), ("suspicious", Class::Suspicious)];
@@ -240,52 +248,61 @@ impl Table {
         if roles.exact && roles.by_column.len() != fields.len() {
             return Line::Refused(Reason::MissingColumn);
         }
-        let mut said = Said::default();
-        let mut indicators = Vec::new();
-        let mut kind = None;
-        let mut missing = true;
-        for (field, role) in fields.into_iter().zip(&roles.by_column) {
-            let Some(role) = role else { continue };
-            let is_none = field.is_empty() || field.eq_ignore_ascii_case(b"none") || *field == *b"\\N";
-            if let Role::Indicator(expect) = role {
-                missing = false;
-                if !is_none {
-                    indicators.push(Part { text: field, expect: Ok(*expect) });
-                }
-                continue;
-            }
-            if is_none {
-                continue;
-            }
-            match role {
-                Role::Indicator(_) => {}
-                Role::Type => match by_word(self.types, &field) {
-                    Some(expect) => kind = Some(expect),
-                    None => return Line::Refused(Reason::UnknownType),
-                },
-                Role::Class => match by_word(self.classes, &field) {
-                    Some(class) => said.class = Some(class),
-                    None => return Line::Refused(Reason::UnknownClass),
-                },
-                Role::FirstSeen => said.first_seen_day = day(&field, &mut said.dates_unread),
-                Role::LastSeen => said.last_seen_day = day(&field, &mut said.dates_unread),
-                Role::Confidence => said.confidence = percent(&field),
-                Role::Score => said.score = percent(&field),
-                Role::Tags => said.categories |= categories::of_words(&field),
-                Role::Compromised if is_yes(&field) => said.categories |= categories::COMPROMISED,
-                Role::Compromised => {}
-                Role::Verified if is_yes(&field) => {}
-                Role::Verified => said.class = Some(Class::Suspicious),
-            }
-        }
-        if indicators.is_empty() {
-            return Line::Refused(if missing { Reason::MissingColumn } else { Reason::EmptyIndicator });
-        }
-        if let Some(kind) = kind {
-            indicators.iter_mut().for_each(|part| part.expect = Ok(kind));
-        }
-        Line::Row(Row { parts: indicators, said })
+        let fields = fields.into_iter().zip(&roles.by_column).filter_map(|(field, role)| role.map(|role| (role, field)));
+        assemble(fields, self.types, self.classes)
     }
+}
+
+/// What the fields of a row come to, each with what it means.
+pub fn assemble<'l>(
+    fields: impl Iterator<Item = (Role, Cow<'l, [u8]>)>,
+    types: &[(&'static str, Expect)],
+    classes: &[(&'static str, Class)],
+) -> Line<'l> {
+    let mut said = Said::default();
+    let mut indicators = Vec::new();
+    let mut kind = None;
+    let mut missing = true;
+    for (role, field) in fields {
+        let is_none = field.is_empty() || field.eq_ignore_ascii_case(b"none") || *field == *b"\\N";
+        if let Role::Indicator(expect) = role {
+            missing = false;
+            if !is_none {
+                indicators.push(Part { text: field, expect: Ok(expect) });
+            }
+            continue;
+        }
+        if is_none {
+            continue;
+        }
+        match role {
+            Role::Indicator(_) => {}
+            Role::Type => match by_word(types, &field) {
+                Some(expect) => kind = Some(expect),
+                None => return Line::Refused(Reason::UnknownType),
+            },
+            Role::Class => match by_word(classes, &field) {
+                Some(class) => said.class = Some(class),
+                None => return Line::Refused(Reason::UnknownClass),
+            },
+            Role::FirstSeen => said.first_seen_day = day(&field, &mut said.dates_unread),
+            Role::LastSeen => said.last_seen_day = day(&field, &mut said.dates_unread),
+            Role::Confidence => said.confidence = percent(&field),
+            Role::Score => said.score = percent(&field),
+            Role::Tags => said.categories |= categories::of_words(&field),
+            Role::Compromised if is_yes(&field) => said.categories |= categories::COMPROMISED,
+            Role::Compromised => {}
+            Role::Verified if is_yes(&field) => {}
+            Role::Verified => said.class = Some(Class::Suspicious),
+        }
+    }
+    if indicators.is_empty() {
+        return Line::Refused(if missing { Reason::MissingColumn } else { Reason::EmptyIndicator });
+    }
+    if let Some(kind) = kind {
+        indicators.iter_mut().for_each(|part| part.expect = Ok(kind));
+    }
+    Line::Row(Row { parts: indicators, said })
 }
 
 impl Reader for Table {
