@@ -10,7 +10,7 @@ use crate::release::{self, Programs};
 use crate::workspace::{Workspace, create};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use xtask::server::Server;
+use xtask::server::{AUTO, Server};
 
 /// Build, compile the sample intelligence, serve it, ask, stop
 #[derive(Debug, clap::Args)]
@@ -43,7 +43,7 @@ pub fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), String> {
     ));
     release::openly(compile(workspace, &programs, &snapshot).args(&arguments.feeds))?;
 
-    let server = Server::start(&programs.verdictd, &directory, &snapshot, arguments.shards)?;
+    let server = Server::start(&programs.verdictd, &directory, &snapshot, arguments.shards, AUTO)?;
     say(&format!("verdictd serves on {} and {}", server.tcp, workspace.shown(&server.unix).display()));
     for (over, endpoint) in endpoints(workspace, &server) {
         say(&format!("asking over {over}"));

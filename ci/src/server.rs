@@ -14,6 +14,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+/// The driver that the daemon takes by itself.
+pub const AUTO: &str = "auto";
 /// A sample snapshot loads in milliseconds; a hundred million entries take tens of seconds.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// More than the drain deadline of the daemon's defaults (10 s).
@@ -38,18 +40,18 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `verdictd` on `snapshot` with `shards` shards (0: one per CPU), its files in `directory`, and returns when `/readyz` says 200.
+    /// Starts `verdictd` on `snapshot` with `shards` shards (0: one per CPU) over `driver`, its files in `directory`, and returns when `/readyz` says 200.
     ///
     /// # Errors
     /// A sentence with the reason, and the daemon's own last words if it ended.
-    pub fn start(verdictd: &Path, directory: &Path, snapshot: &Path, shards: usize) -> Result<Self, String> {
+    pub fn start(verdictd: &Path, directory: &Path, snapshot: &Path, shards: usize, driver: &str) -> Result<Self, String> {
         let (tcp, admin) = two_free_ports().map_err(|error| format!("no free port on loopback: {error}"))?;
         let unix = directory.join("verdictd.sock");
         let config = directory.join("verdictd.toml");
         let log = directory.join("verdictd.log");
         let text = format!(
             "# Written by cargo xtask; every key: verdictd --print-config\n\
-             [snapshot]\npath = '{}'\n\n[listen]\ntcp = [\"{tcp}\"]\nunix = '{}'\nadmin = \"{admin}\"\n\n[shards]\ncount = {shards}\n\n\
+             [snapshot]\npath = '{}'\n\n[listen]\ntcp = [\"{tcp}\"]\nunix = '{}'\nadmin = \"{admin}\"\n\n[shards]\ncount = {shards}\ndriver = \"{driver}\"\n\n\
              [limits]\nconnections_max = {CONNECTIONS_MAX} # fits the descriptor limit of any shell\n",
             snapshot.display(),
             unix.display()
@@ -193,7 +195,7 @@ mod tests {
     fn a_program_that_ends_at_once_is_told_with_its_last_words() {
         let directory = std::env::temp_dir().join(format!("xtask-server-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
-        let error = Server::start(Path::new("/bin/false"), &directory, Path::new("none.snap"), 1).err().unwrap();
+        let error = Server::start(Path::new("/bin/false"), &directory, Path::new("none.snap"), 1, AUTO).err().unwrap();
         fs::remove_dir_all(&directory).unwrap();
         assert!(error.contains("ended while starting"), "{error}");
     }

@@ -18,6 +18,8 @@ use crate::frame;
 pub struct Wanted<'a> {
     /// The `verdictd` binary.
     pub binary: &'a Path,
+    /// Its `shards.driver`; `AUTO` unless drivers are compared.
+    pub driver: &'a str,
     /// What it serves.
     pub snapshot: Served<'a>,
     /// Kept to this CPU, with one shard; all CPUs where None.
@@ -25,6 +27,9 @@ pub struct Wanted<'a> {
     /// Lines for the section `[limits]`.
     pub limits: &'a str,
 }
+
+/// The driver that the daemon takes by itself.
+pub const AUTO: &str = "auto";
 
 /// Where its snapshot comes from.
 #[derive(Clone, Copy, Debug)]
@@ -59,10 +64,11 @@ impl Daemon {
         };
         let (address, admin) = (free_address()?, free_address()?);
         let config = format!(
-            "[snapshot]\npath = \"{2}\"\n[listen]\ntcp = [\"{address}\"]\nunix = \"{0}/sock\"\nadmin = \"{admin}\"\n[limits]\n{1}\n",
+            "[snapshot]\npath = \"{2}\"\n[listen]\ntcp = [\"{address}\"]\nunix = \"{0}/sock\"\nadmin = \"{admin}\"\n[shards]\ndriver = \"{3}\"\n[limits]\n{1}\n",
             directory.display(),
             wanted.limits,
-            served.display()
+            served.display(),
+            wanted.driver
         );
         std::fs::write(directory.join("verdictd.toml"), config)?;
         let mut command = match wanted.cpu {

@@ -9,6 +9,7 @@ use std::process::Command;
 use verdict_perf::report::Figure;
 use verdict_perf::seed::Rng;
 use verdict_perf::soak::{deaf, hostile, swap};
+use verdict_perf::spawn::AUTO;
 
 fn verdict_perf(arguments: &[&str]) -> (bool, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_verdict-perf")).args(arguments).output().expect("verdict-perf runs");
@@ -41,18 +42,20 @@ fn forty_thousand_answers_are_the_oracle_s_under_every_scheme() {
 fn twenty_swaps_under_load_lose_nothing_and_mix_nothing() {
     let backend = verdict_simd::detect().expect("a backend");
     let size = swap::Size { swaps: 20, rules: 2_000, per_second: 400.0, connections: 4 };
-    let report = swap::run(backend, &common::verdictd(), size, &Rng::new(1)).expect("the check holds");
-    assert_eq!((report.swaps, report.by_generation.len()), (20, 2));
+    for driver in ["epoll", "ring", "streams"] {
+        let report = swap::run(backend, &common::verdictd(), driver, size, &Rng::new(1)).expect("the check holds");
+        assert_eq!((report.swaps, report.by_generation.len()), (20, 2), "{driver}");
+    }
 }
 
 #[test]
 fn hostile_and_deaf_peers_are_survived() {
     let backend = verdict_simd::detect().expect("a backend");
     let size = hostile::Size { frames: 400, connections: 120 };
-    let report = hostile::run(backend, &common::verdictd(), size, &Rng::new(1)).expect("the check holds");
+    let report = hostile::run(backend, &common::verdictd(), AUTO, size, &Rng::new(1)).expect("the check holds");
     assert_eq!((report.trickled, report.crawled_cut, report.stalled_cut), (40, 20, 20));
     assert!(report.replied > 100 && report.control.0 > 10, "{report:?}");
-    deaf::run(backend, &common::verdictd(), 2, &Rng::new(1)).expect("the check holds");
+    deaf::run(backend, &common::verdictd(), AUTO, 2, &Rng::new(1)).expect("the check holds");
 }
 
 #[test]

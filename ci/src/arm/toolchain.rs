@@ -40,8 +40,17 @@ pub fn clippy(workspace: &Workspace) -> Result<Command, String> {
     Ok(command)
 }
 
-/// Cargo's profile for the programs of the emulated machine.
+/// Cargo's profile for all that runs under emulation: tests and the programs of the emulated machine share what they are built of.
 pub const PROFILE: &str = "emulated";
+
+/// `cargo SUBCOMMAND` in that profile, static: the machine needs no libc of its own, the emulator no loader.
+pub fn emulated(workspace: &Workspace, subcommand: &str) -> Result<Command, String> {
+    let mut command = cargo(workspace, subcommand)?;
+    command.args(["--profile", PROFILE]);
+    // Added to the flags of .cargo/config.toml (frame pointers, neoverse-n1).
+    command.args(["--config", &format!("target.{TRIPLE}.rustflags=['-C', 'target-feature=+crt-static']")]);
+    Ok(command)
+}
 
 /// Where programs of that profile are.
 pub fn programs_directory(workspace: &Workspace) -> PathBuf {

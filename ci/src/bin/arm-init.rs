@@ -14,7 +14,7 @@ use std::ffi::CStr;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use xtask::server::{Server, http_get};
+use xtask::server::{AUTO, Server, http_get};
 
 /// `arm/machine.rs` waits for it.
 const ALL_WELL: &str = "arm-init: all as expected";
@@ -46,10 +46,11 @@ fn prepare() -> Result<(), String> {
 }
 
 fn check_all() {
-    let checks: [(&str, Check); 3] = [
+    let checks: [(&str, Check); 4] = [
         ("neon_is_chosen", neon_is_chosen),
         ("compiles_to_the_same_bytes", compiles_to_the_same_bytes),
-        ("serves_the_sample", serves_the_sample),
+        ("serves_the_sample", || serves_the_sample(AUTO)),
+        ("serves_the_sample_on_the_ring", || serves_the_sample("ring")),
     ];
     let mut failed = 0;
     for (name, check) in checks {
@@ -86,11 +87,17 @@ fn compiles_to_the_same_bytes() -> Result<(), String> {
     Err(format!("the snapshots differ: {} and {} bytes, first at {at:?}", theirs.len(), ours.len()))
 }
 
-fn serves_the_sample() -> Result<(), String> {
-    let server = Server::start(Path::new("/bin/verdictd"), Path::new("/tmp"), Path::new("/sample.snap"), 0)?;
+fn serves_the_sample(driver: &str) -> Result<(), String> {
+    let server = Server::start(Path::new("/bin/verdictd"), Path::new("/tmp"), Path::new("/sample.snap"), 0, driver)?;
     ask(&server)?;
     server.reload()?;
     ask(&server)?;
+    let (_, ready) = http_get(server.admin, "/readyz").map_err(|error| format!("/readyz: {error}"))?;
+    let wanted = if driver == AUTO { "epoll" } else { driver };
+    if !ready.contains(wanted) {
+        return Err(format!("/readyz does not name the driver {wanted}: {ready}"));
+    }
+    println!("/readyz: {}", ready.trim());
     let (status, metrics) = http_get(server.admin, "/metrics").map_err(|error| format!("/metrics: {error}"))?;
     if status != 200 || metrics.is_empty() {
         return Err(format!("/metrics: status {status}, {} bytes", metrics.len()));

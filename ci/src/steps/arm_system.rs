@@ -57,13 +57,11 @@ pub fn run(workspace: &Workspace, log: &Log) -> Result<Done, String> {
 }
 
 fn cross_build(workspace: &Workspace, log: &Log) -> Result<PathBuf, String> {
-    let mut command = toolchain::cargo(workspace, "build")?;
-    command.args(["--profile", toolchain::PROFILE, "--package=verdictd", "--package=verdictctl", "--package=xtask"]);
+    let mut command = toolchain::emulated(workspace, "build")?;
+    command.args(["--package=verdictd", "--package=verdictctl", "--package=xtask"]);
     for program in PROGRAMS {
         command.args(["--bin", program]);
     }
-    // Added to the flags of .cargo/config.toml (frame pointers, neoverse-n1).
-    command.args(["--config", &format!("target.{}.rustflags=['-C', 'target-feature=+crt-static']", toolchain::TRIPLE)]);
     log.run(&mut command, BUILD_LIMIT)?;
     Ok(toolchain::programs_directory(workspace))
 }

@@ -30,14 +30,15 @@ pub fn native(workspace: &Workspace, log: &Log) -> Result<Done, String> {
 /// What has backends, on the portable one.
 pub fn portable(workspace: &Workspace, log: &Log) -> Result<Done, String> {
     let mut command = workspace.cargo();
-    command.args(["test", "--locked", "--no-fail-fast"]).args(WITH_BACKENDS).env(BACKEND, "portable").env(EXPECT, "portable");
+    // Examples in documentation say nothing about a backend.
+    command.args(["test", "--locked", "--no-fail-fast", "--lib", "--bins", "--tests"]).args(WITH_BACKENDS).env(BACKEND, "portable").env(EXPECT, "portable");
     log.run(&mut command, LIMIT)?;
     Ok(Done::passed())
 }
 
 /// The pure crates, on NEON.
 pub fn arm(workspace: &Workspace, log: &Log) -> Result<Done, String> {
-    let mut command = toolchain::cargo(workspace, "test")?;
+    let mut command = toolchain::emulated(workspace, "test")?;
     // No documentation tests: the rustdoc at hand has no standard library for ARM.
     command.args(["--locked", "--no-fail-fast", "--lib", "--bins", "--tests"]).args(PURE).env(EXPECT, "neon,portable");
     let repeated = match log.run(&mut command, LIMIT) {
@@ -57,7 +58,7 @@ fn again(workspace: &Workspace, log: &Log) -> Result<Option<String>, String> {
     }
     let mut told = String::new();
     for program in failed {
-        let mut command = toolchain::cargo(workspace, "test")?;
+        let mut command = toolchain::emulated(workspace, "test")?;
         command.arg("--locked").args(&program.rerun).env(EXPECT, "neon,portable").args(["--", "--test-threads=1"]);
         log.run(&mut command, LIMIT)?;
         let signal = program.signal.unwrap_or_default();

@@ -59,8 +59,7 @@ pub fn run(setting: &Setting) -> io::Result<Results> {
     let (snapshot, generation, keys) = material(setting, size)?;
     let mut daemons = Vec::new();
     for driver in DRIVERS {
-        let limits = format!("[shards]\ndriver = \"{driver}\"");
-        match Daemon::start(&Wanted { binary: &setting.verdictd, snapshot: Served::Bytes(&snapshot), cpu, limits: &limits }) {
+        match Daemon::start(&Wanted { binary: &setting.verdictd, driver, snapshot: Served::Bytes(&snapshot), cpu, limits: "" }) {
             Ok(daemon) => daemons.push((driver, daemon)),
             Err(error) => notes.push(format!("{driver} is not to be had here: {error}")),
         }

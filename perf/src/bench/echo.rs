@@ -18,7 +18,7 @@ use super::{Curve, Definition, Findings, Results, Setting, definition};
 use crate::fleet::{Binary, Nothing, Pool};
 use crate::null_server::Twin;
 use crate::report::{Figure, How};
-use crate::spawn::{Daemon, Served, Wanted};
+use crate::spawn::{AUTO, Daemon, Served, Wanted};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,7 +50,8 @@ pub fn run(setting: &Setting) -> io::Result<Findings> {
     let mut found = Found::default();
     for keys in [Keys::Url, Keys::Hashed] {
         let (snapshot, frames) = material(setting, size, &definition.expected, keys)?;
-        let daemon = Daemon::start(&Wanted { binary: &setting.verdictd, snapshot: Served::Bytes(&snapshot), cpu, limits: "" })?;
+        let daemon =
+            Daemon::start(&Wanted { binary: &setting.verdictd, driver: AUTO, snapshot: Served::Bytes(&snapshot), cpu, limits: "" })?;
         for case in definition.case.iter().filter(|case| case.keys == keys) {
             let pool = frames(case.batch);
             let mut sides = vec![Side::new("verdictd", daemon.address, daemon.pid(), pool.clone(), Binary)];

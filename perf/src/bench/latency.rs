@@ -22,7 +22,7 @@ use crate::fleet::{self, Binary, Nothing, Outcome, Pace, Plan, Pool};
 use crate::null_server::Twin;
 use crate::process;
 use crate::report::{Figure, How};
-use crate::spawn::{Daemon, Served, Wanted};
+use crate::spawn::{AUTO, Daemon, Served, Wanted};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -78,7 +78,8 @@ pub fn run(setting: &Setting) -> io::Result<Findings> {
         lag_us: Vec::new(),
         notes,
     };
-    let daemon = Daemon::start(&Wanted { binary: &setting.verdictd, snapshot: Served::Bytes(&urls.snapshot), cpu, limits: "" })?;
+    let daemon =
+        Daemon::start(&Wanted { binary: &setting.verdictd, driver: AUTO, snapshot: Served::Bytes(&urls.snapshot), cpu, limits: "" })?;
     let saturation = bench.saturation(&daemon)?;
     bench.beside_null_servers(&daemon, saturation / 2.0)?;
     bench.by_load(&daemon, saturation)?;

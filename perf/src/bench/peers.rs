@@ -20,7 +20,7 @@ use super::{Definition, Findings, Results, Setting, definition, memcached, redis
 use crate::fleet::{Binary, Pool};
 use crate::process;
 use crate::report::{Figure, How};
-use crate::spawn::{Daemon, Served, Wanted};
+use crate::spawn::{AUTO, Daemon, Served, Wanted};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -163,7 +163,7 @@ impl Bench<'_> {
         served: Served<'_>,
         cases: impl Iterator<Item = &'c Case>,
     ) -> io::Result<()> {
-        let daemon = Daemon::start(&Wanted { binary: &self.setting.verdictd, snapshot: served, cpu: self.cpu, limits: "" })?;
+        let daemon = Daemon::start(&Wanted { binary: &self.setting.verdictd, driver: AUTO, snapshot: served, cpu: self.cpu, limits: "" })?;
         for case in cases {
             let mut sides = vec![Side::new("verdictd", daemon.address, daemon.pid(), material.frames(case.batch), Binary)];
             if let Some(peer) = &peers.memcached {

@@ -21,7 +21,7 @@ use crate::fleet::{Binary, Plan, Pool, run_witnessed};
 use crate::frame::Received;
 use crate::process;
 use crate::report::{Figure, How};
-use crate::spawn::{Daemon, Served, Wanted};
+use crate::spawn::{AUTO, Daemon, Served, Wanted};
 
 /// After the first reply of the new generation: the old snapshot is freed.
 const AFTER: Duration = Duration::from_millis(50);
@@ -61,7 +61,7 @@ const BATCHES: usize = 4;
 pub(super) fn run(setting: &Setting, size: &Size, urls: &Urls, plan: &mut Plan, pool: &Pool, cpu: Option<usize>) -> io::Result<Seen> {
     let [a, b] = [size.swap_entries, size.swap_entries + 1].map(|files| urls.snapshot_with_files(files));
     let (a, b) = (a?, b?);
-    let daemon = Daemon::start(&Wanted { binary: &setting.verdictd, snapshot: Served::Bytes(&a.bytes), cpu, limits: "" })?;
+    let daemon = Daemon::start(&Wanted { binary: &setting.verdictd, driver: AUTO, snapshot: Served::Bytes(&a.bytes), cpu, limits: "" })?;
     daemon.keep_snapshot("a.snap", &a.bytes)?;
     daemon.keep_snapshot("b.snap", &b.bytes)?;
     let mut judged = Judged::new(size, a.bytes.len());

@@ -17,7 +17,7 @@ use verdict_perf::flame::{self, Perf};
 use verdict_perf::fleet::{self, Binary, Pace, Plan, Pool};
 use verdict_perf::rules::RuleSet;
 use verdict_perf::seed::Rng;
-use verdict_perf::spawn::{Daemon, Served, Wanted};
+use verdict_perf::spawn::{AUTO, Daemon, Served, Wanted};
 use verdict_perf::{frame, process, workload};
 use verdict_simd::seal;
 use verdict_tables::{Builder, Class, Rule, Snapshot, Source};
@@ -79,7 +79,13 @@ pub fn run(options: &Options, rng: &Rng) -> io::Result<()> {
 fn server(perf: Perf, what: &str, verdictd: &Path, small: bool, time: Duration, rng: &Rng) -> io::Result<Vec<u8>> {
     let (snapshot, pool) = if what == "hashed" { hashed(small, rng)? } else { texts(what, small, rng)? };
     let cpus = process::cpus();
-    let daemon = Daemon::start(&Wanted { binary: verdictd, snapshot: Served::Bytes(&snapshot), cpu: cpus.first().copied(), limits: "" })?;
+    let daemon = Daemon::start(&Wanted {
+        binary: verdictd,
+        driver: AUTO,
+        snapshot: Served::Bytes(&snapshot),
+        cpu: cpus.first().copied(),
+        limits: "",
+    })?;
     if let [_, client, ..] = cpus[..] {
         process::pin_this_thread(client)?;
     }

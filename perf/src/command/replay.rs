@@ -12,7 +12,7 @@ use verdict_perf::oracle::Oracle;
 use verdict_perf::replay::{self, Manner, Report, Script};
 use verdict_perf::rules::RuleSet;
 use verdict_perf::seed::Rng;
-use verdict_perf::spawn::{Daemon, Served, Wanted};
+use verdict_perf::spawn::{AUTO, Daemon, Served, Wanted};
 use verdict_perf::{process, questions};
 use verdict_tables::Snapshot;
 
@@ -114,8 +114,13 @@ pub fn run(options: &Options, rng: &Rng) -> io::Result<()> {
     let manner = Manner { connections: options.connections, in_flight: options.in_flight };
     let report = match (&options.spawn, options.connect) {
         (Some(binary), _) => {
-            let daemon =
-                Daemon::start(&Wanted { binary, snapshot: Served::Bytes(&built.bytes), cpu: None, limits: "queue_deadline_ms = 0\n" })?;
+            let daemon = Daemon::start(&Wanted {
+                binary,
+                driver: AUTO,
+                snapshot: Served::Bytes(&built.bytes),
+                cpu: None,
+                limits: "queue_deadline_ms = 0\n",
+            })?;
             let report = replay::run(daemon.address, &script, &oracle, manner)
                 .map_err(|error| io::Error::other(format!("{error}\nthe daemon's log:\n{}", daemon.log())))?;
             println!("the daemon's resident memory: {} bytes", process::resident_bytes(daemon.pid())?);

@@ -50,7 +50,7 @@ pub const CUT_AFTER_MAX: Duration = Duration::from_secs(8);
 const WRITE_DEADLINE_MS: u64 = 2_000;
 
 /// Runs the check with a daemon of its own.
-pub fn run<B: Backend>(backend: B, binary: &Path, peers: usize, rng: &Rng) -> io::Result<Report> {
+pub fn run<B: Backend>(backend: B, binary: &Path, driver: &str, peers: usize, rng: &Rng) -> io::Result<Report> {
     let corpus = Corpus::generated(20_000, &rng.fork("deaf"));
     let mut set = RuleSet::from_corpus(&corpus);
     let built = set.compile(backend, verdict_keys::Scheme::Full).map_err(io::Error::other)?;
@@ -58,7 +58,7 @@ pub fn run<B: Backend>(backend: B, binary: &Path, peers: usize, rng: &Rng) -> io
     let oracle = Oracle::new(&set, profile);
     let questions = questions::about(&set, &corpus.benign, 500, rng);
     let limits = format!("write_deadline_ms = {WRITE_DEADLINE_MS}\n");
-    let mut daemon = Daemon::start(&Wanted { binary, snapshot: Served::Bytes(&built.bytes), cpu: None, limits: &limits })?;
+    let mut daemon = Daemon::start(&Wanted { binary, driver, snapshot: Served::Bytes(&built.bytes), cpu: None, limits: &limits })?;
     let before = process::resident_bytes(daemon.pid())?;
     let control = Control::start(daemon.address, known(&oracle, &questions))?;
     let address = daemon.address;

@@ -66,7 +66,7 @@ const DESCRIPTORS_GROWTH_MAX: usize = 8;
 const FRAME_DEADLINE_MS: u64 = 2_000;
 
 /// Runs the check with a daemon of its own.
-pub fn run<B: Backend>(backend: B, binary: &Path, size: Size, rng: &Rng) -> io::Result<Report> {
+pub fn run<B: Backend>(backend: B, binary: &Path, driver: &str, size: Size, rng: &Rng) -> io::Result<Report> {
     let corpus = Corpus::generated(20_000, &rng.fork("hostile"));
     let mut set = RuleSet::from_corpus(&corpus);
     let built = set.compile(backend, verdict_keys::Scheme::Full).map_err(io::Error::other)?;
@@ -75,7 +75,7 @@ pub fn run<B: Backend>(backend: B, binary: &Path, size: Size, rng: &Rng) -> io::
     let questions = questions::about(&set, &corpus.benign, 5_000, rng);
     process::raise_descriptor_limit(size.connections as u64 + 512);
     let limits = format!("frame_deadline_ms = {FRAME_DEADLINE_MS}\nwrite_deadline_ms = {FRAME_DEADLINE_MS}\n");
-    let mut daemon = Daemon::start(&Wanted { binary, snapshot: Served::Bytes(&built.bytes), cpu: None, limits: &limits })?;
+    let mut daemon = Daemon::start(&Wanted { binary, driver, snapshot: Served::Bytes(&built.bytes), cpu: None, limits: &limits })?;
     let result = check(&mut daemon, &oracle, &questions, size, rng);
     match result {
         Ok(report) => daemon.stop().map(|()| report),

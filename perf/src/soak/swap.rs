@@ -62,10 +62,11 @@ pub const RESIDENT_GROWTH_MAX: u64 = 64 << 20;
 const KEYS_PER_FRAME: usize = 64;
 
 /// Runs the check with a daemon of its own.
-pub fn run<B: Backend>(backend: B, binary: &Path, size: Size, rng: &Rng) -> io::Result<Report> {
+pub fn run<B: Backend>(backend: B, binary: &Path, driver: &str, size: Size, rng: &Rng) -> io::Result<Report> {
     let base = Corpus::generated(size.rules, &rng.fork("swap"));
     let (a, b) = (Side::new(backend, &base, 'a')?, Side::new(backend, &base, 'b')?);
-    let daemon = Daemon::start(&Wanted { binary, snapshot: Served::Bytes(&a.bytes), cpu: None, limits: "queue_deadline_ms = 0\n" })?;
+    let daemon =
+        Daemon::start(&Wanted { binary, driver, snapshot: Served::Bytes(&a.bytes), cpu: None, limits: "queue_deadline_ms = 0\n" })?;
     daemon.keep_snapshot("a.snap", &a.bytes)?;
     daemon.keep_snapshot("b.snap", &b.bytes)?;
     let sides = HashMap::from([(a.generation, &a), (b.generation, &b)]);
