@@ -117,10 +117,12 @@ fn ready(state: &State) -> Result<String, String> {
     let generations: Vec<u64> = state.metrics.shards.iter().map(|shard| shard.generation.get()).collect();
     match generations.first() {
         Some(&generation) if generation != 0 => Ok(format!(
-            "ready\ngeneration {generation:016x}\nshards {}\nbackend {}\ndriver {}\n",
+            "ready\ngeneration {generation:016x}\nshards {}\nbackend {}\ndriver {}\n{}{}",
             generations.len(),
             state.metrics.backend,
-            state.metrics.driver
+            state.metrics.driver,
+            if state.metrics.control.stale.get() != 0 { "stale\n" } else { "" },
+            state.notes.borrow()
         )),
         _ => Err("no snapshot is served yet\n".into()),
     }

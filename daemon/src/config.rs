@@ -9,7 +9,7 @@
 //! unix = "/run/verdictd/verdictd.sock"
 //! admin = "127.0.0.1:7701"
 //! ```
-//! Everything but `snapshot.path` has a default; `verdictd --print-config` shows the effective values.
+//! Everything has a default but `snapshot.path`, or in its place `snapshot.directory` and `snapshot.keys`; `verdictd --print-config` shows the effective values.
 
 use crate::driver::Choice;
 use crate::limits::Limits;
@@ -39,11 +39,77 @@ pub struct Config {
 
 /// What is served.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct SnapshotConfig {
     /// The snapshot file. Read at start and at SIGHUP, verified, copied into memory of our own: the file may be replaced at any time.
-    /// Memory: its size, twice while a swap lasts.
+    /// Memory: its size, twice while a swap lasts. Nobody signs it. Either this or `directory`.
     pub path: PathBuf,
+    /// A published directory (`verdictctl publish`), which is watched: what is newer, signed and sound is served without being told.
+    pub directory: PathBuf,
+    /// Files of public keys; a manifest must be signed by one of them. Needed with `directory`, refused with `path`.
+    pub keys: Vec<PathBuf>,
+    /// Where the daemon keeps three generations, the highest epoch, and what it never takes again. Only with `directory`. Default /var/lib/verdictd.
+    /// Disk: three snapshots.
+    pub state: PathBuf,
+    /// Questions with known answers of this node's own, asked beside those of the manifest; empty = none. Default none.
+    pub canaries: PathBuf,
+    /// How often the directory is looked at though no change was told of, on average. Default 30 s.
+    pub poll_s: u64,
+    /// Answers are marked stale when the data is older: since its manifest was signed, or without one since its `as_of` (or, if that is not stated,
+    /// since it was loaded). 0 = only when the manifest expires. Default 0.
+    pub stale_after_s: u64,
+    /// A larger snapshot is refused before it is read. Default 68719476736 (64 GiB).
+    pub bytes_max: u64,
+    /// The name by which stages of a roll-out draw this node; empty = the host's name. Default empty.
+    pub node: String,
+}
+
+impl Default for SnapshotConfig {
+    fn default() -> Self {
+        SnapshotConfig {
+            path: PathBuf::new(),
+            directory: PathBuf::new(),
+            keys: Vec::new(),
+            state: PathBuf::from("/var/lib/verdictd"),
+            canaries: PathBuf::new(),
+            poll_s: 30,
+            stale_after_s: 0,
+            bytes_max: 64 << 30,
+            node: String::new(),
+        }
+    }
+}
+
+impl SnapshotConfig {
+    /// Whether what is served comes from a watched directory, signed.
+    pub fn is_signed(&self) -> bool {
+        !self.directory.as_os_str().is_empty()
+    }
+
+    fn check(&self) -> Vec<String> {
+        let (path, directory) = (!self.path.as_os_str().is_empty(), self.is_signed());
+        let mut wrong = Vec::new();
+        match (path, directory) {
+            (false, false) => wrong.push("snapshot.path or snapshot.directory must be set".into()),
+            (true, true) => wrong.push("snapshot.path and snapshot.directory are both set: one of them is served".into()),
+            (true, false) if !self.keys.is_empty() => {
+                wrong.push(
+                    "snapshot.keys is set, and a file at snapshot.path has no signature: publish it, and set snapshot.directory".into(),
+                );
+            }
+            (false, true) if self.keys.is_empty() => {
+                wrong.push("snapshot.directory needs snapshot.keys: nothing unsigned is served from it".into());
+            }
+            _ => {}
+        }
+        if !(1..=86_400).contains(&self.poll_s) {
+            wrong.push(format!("snapshot.poll_s = {} is not within 1..=86400", self.poll_s));
+        }
+        if directory && self.state.as_os_str().is_empty() {
+            wrong.push("snapshot.state must name a directory that the daemon may write".into());
+        }
+        wrong
+    }
 }
 
 /// Where is listened. Loopback unless the operator says otherwise; never UDP.
@@ -136,7 +202,7 @@ impl Config {
     /// Defaults, serving the given snapshot.
     pub fn serving(snapshot: impl Into<PathBuf>) -> Self {
         Config {
-            snapshot: SnapshotConfig { path: snapshot.into() },
+            snapshot: SnapshotConfig { path: snapshot.into(), ..SnapshotConfig::default() },
             listen: Listen::default(),
             shards: Shards::default(),
             limits: Limits::default(),
@@ -158,7 +224,8 @@ impl Config {
 
     /// What is wrong with the values, all of it.
     pub fn check(&self) -> Vec<String> {
-        let mut wrong = self.limits.check();
+        let mut wrong = self.snapshot.check();
+        wrong.extend(self.limits.check());
         if self.listen.tcp.is_empty() && self.listen.unix.as_os_str().is_empty() {
             wrong.push("listen.tcp and listen.unix are both empty: nobody could ask".into());
         }
@@ -223,6 +290,20 @@ mod tests {
             "[snapshot]\npath = \"a\"\n[listen]\ntcp = []\nunix_mode = \"9\"\n[limits]\nconnections_max = 0\n[log]\nlevel = \"loud\"\n";
         let error = load(text).unwrap_err();
         assert_eq!(error.reasons.len(), 4, "{error}");
+    }
+
+    #[test]
+    fn nothing_unsigned_is_served_where_keys_are_configured() {
+        let check = |text: &str, what: &str| {
+            let error = load(&format!("[snapshot]\n{text}")).unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
+        };
+        check("", "snapshot.path or snapshot.directory must be set");
+        check("path = \"a\"\ndirectory = \"b\"\nkeys = [\"k\"]\n", "both set");
+        check("path = \"a\"\nkeys = [\"k\"]\n", "has no signature");
+        check("directory = \"b\"\n", "needs snapshot.keys");
+        check("path = \"a\"\npoll_s = 0\n", "poll_s = 0");
+        assert!(load("[snapshot]\ndirectory = \"b\"\nkeys = [\"k\"]\n").unwrap().snapshot.is_signed());
     }
 
     #[test]

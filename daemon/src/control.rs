@@ -1,29 +1,34 @@
 //! The control thread: one executor of its own, unpinned, that no lookup ever waits for.
 //!
 //! ```text
-//! SIGHUP, reload()  -> load + verify, in the background -> Adopt(Arc<Snapshot>) to every shard -> wait until all answer from it -> drop the old, likewise
+//! SIGHUP, reload(), a change of the published directory, a poll of it
+//!                   -> load + verify, in the background -> Adopt(Arc<Snapshot>) to every shard -> wait until all answer from it -> drop the old, likewise
 //! SIGTERM, SIGINT, drain() -> Drain to every shard -> each closes its listeners, finishes, exits -> the daemon ends
 //! admin HTTP, metrics
 //! ```
 //! A snapshot that cannot be read or verified changes nothing: the last good one keeps serving. Requests to reload that arrive meanwhile coalesce
-//! into one more.
+//! into one more. Four times a second the loop looks at the clock: is what is served stale, was it served long enough, is it time to poll?
 
 use crate::background::Background;
 use crate::limits::TICK_MS;
 use crate::mailbox::{Mailbox, ToShard};
 use crate::metrics::Metrics;
 use crate::pages;
+use crate::source::{Found, Freshness, Refused, Source};
+use crate::trust::watch::{jittered, notice};
+use crate::trust::{GOOD_AFTER, Terms, now_s};
 use glommio::io::PollableFd;
 use rustix::event::EventfdFlags;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use verdict_tables::Snapshot;
+use verdict_tables::manifest::Why;
 
 /// A shard adopts a snapshot at its next turn; one that has not after so long is stuck, and said to be.
 const ADOPT_DEADLINE: Duration = Duration::from_secs(10);
@@ -32,11 +37,9 @@ const ADOPT_DEADLINE: Duration = Duration::from_secs(10);
 const RELOAD: u32 = 1;
 const DRAIN: u32 = 2;
 
-/// When it was asked for, and what came of it.
-type Loaded = (Instant, Result<InMemory, verdict_tables::Error>);
-
-/// A snapshot, and how many of its bytes lie in huge pages: the kernel walks page tables to say so, which is no work for beside a shard either.
-type InMemory = (Snapshot, u64);
+/// When it was asked for, what came of it, and how many of its bytes lie in huge pages: the kernel walks page tables to say so, which is no work for
+/// beside a shard either.
+type Loaded = (Instant, Result<Found, Refused>, u64);
 
 /// A handle that any thread may keep.
 #[derive(Clone, Debug)]
@@ -86,13 +89,15 @@ impl Requests {
 pub struct State {
     /// Every number of the daemon.
     pub metrics: Arc<Metrics>,
+    /// Where the snapshot came from and what is wrong with it, a line each, for `/readyz`.
+    pub notes: RefCell<String>,
     started: Instant,
 }
 
 impl State {
     /// With a clock that shards already use.
     pub fn since(metrics: Arc<Metrics>, started: Instant) -> Self {
-        State { metrics, started }
+        State { metrics, notes: RefCell::default(), started }
     }
 
     /// Milliseconds since start, the clock of `heartbeat_ms`.
@@ -109,8 +114,14 @@ pub struct Control {
     pub shards: Vec<Mailbox>,
     /// What is served now.
     pub snapshot: Arc<Snapshot>,
+    /// Who signed it, and until when.
+    pub terms: Option<Terms>,
     /// Where the next one comes from.
-    pub path: PathBuf,
+    pub source: Source,
+    /// The directory to be watched, and how often it is looked at anyway.
+    pub watched: Option<(PathBuf, Duration)>,
+    /// Seconds, 0 = as the manifest says.
+    pub stale_after_s: u64,
     /// Where it is loaded.
     pub background: Background,
     /// Shards that have not ended.
@@ -122,10 +133,9 @@ pub struct Control {
 impl Control {
     /// Runs until every shard has ended.
     pub async fn run(mut self, signals: bool) {
+        let mut clock = Clock::new(self.freshness());
         self.note_served(huge_bytes(&self.snapshot));
-        if signals {
-            glommio::spawn_local(forward_signals(self.requests.clone())).detach();
-        }
+        self.spawn_helpers(signals);
         let Ok(wake) = PollableFd::new(self.requests.wake.clone()) else {
             tracing::error!("the control thread cannot wait for requests; it ends, the shards serve on");
             return;
@@ -141,10 +151,13 @@ impl Control {
                 self.drain();
             }
             again |= asked & RELOAD != 0;
-            while let Ok((began, next)) = loaded.try_recv() {
+            while let Ok((began, found, huge)) = loaded.try_recv() {
                 loading = false;
-                self.judge(began, next).await;
+                if self.judge(began, found, huge).await {
+                    clock = Clock { stale: clock.stale, poll_at: clock.poll_at, ..Clock::new(self.freshness()) };
+                }
             }
+            again |= self.look_at_the_clock(&mut clock);
             if again && !loading && self.state.metrics.control.draining.get() == 0 {
                 (loading, again) = (true, false);
                 self.load(done.clone());
@@ -157,6 +170,8 @@ impl Control {
             return;
         }
         tracing::info!("draining");
+        // Ended in order, however soon: no failed start.
+        self.source.good();
         self.state.metrics.control.draining.set(1);
         for shard in &self.shards {
             shard.send(ToShard::Drain);
@@ -165,36 +180,137 @@ impl Control {
 
     /// In the background; `done` gets what came of it.
     fn load(&self, done: Sender<Loaded>) {
-        let (path, requests, began) = (self.path.clone(), self.requests.clone(), Instant::now());
-        let without_thread = done.clone();
+        let (source, requests, began) = (self.source.clone(), self.requests.clone(), Instant::now());
+        let (serving, without_thread) = (self.snapshot.generation(), done.clone());
+        let no_thread = |error: std::io::Error| Refused { why: Why::Io, text: error.to_string(), again: false };
         let started = self.background.start(
             move || {
-                let next = Snapshot::load(&path)?;
-                let huge = huge_bytes(&next);
-                Ok((next, huge))
+                let found = source.look(serving);
+                let huge = if let Ok(Found::New(next, _)) = &found { huge_bytes(next) } else { 0 };
+                (found, huge)
             },
             move |loaded| {
-                let _ = done.send((began, loaded.map_err(Into::into).flatten()));
+                let (found, huge) = loaded.unwrap_or_else(|error| (Err(no_thread(error)), 0));
+                let _ = done.send((began, found, huge));
                 requests.ask(0);
             },
         );
         if let Err(error) = started {
-            let _ = without_thread.send((began, Err(error.into())));
+            let _ = without_thread.send((began, Err(no_thread(error)), 0));
             self.requests.ask(0);
         }
     }
 
-    async fn judge(&mut self, began: Instant, loaded: Result<InMemory, verdict_tables::Error>) {
-        match loaded {
-            Err(error) => {
-                self.state.metrics.control.loads_refused.add(1);
-                tracing::error!(path = %self.path.display(), serving = %format_args!("{:016x}", self.snapshot.generation()), "snapshot refused, the last good one keeps serving: {error}");
+    /// True if what is served, or until when, is another now.
+    async fn judge(&mut self, began: Instant, found: Result<Found, Refused>, huge: u64) -> bool {
+        let serving = format!("{:016x}", self.snapshot.generation());
+        match found {
+            Err(refused) => {
+                self.refuse(&refused, &serving);
+                return false;
             }
-            Ok((next, _)) if next.generation() == self.snapshot.generation() => {
-                tracing::info!(generation = %format_args!("{:016x}", next.generation()), "snapshot is the one already served");
+            Ok(Found::Same) if self.watched.is_some() => tracing::debug!(generation = serving, "nothing newer is published"),
+            Ok(Found::Same) => tracing::info!(generation = serving, "snapshot is the one already served"),
+            Ok(Found::NotOurStage) => tracing::info!(generation = serving, "what is published is for other nodes first"),
+            Ok(Found::Renewed(terms)) => {
+                tracing::info!(
+                    generation = serving,
+                    epoch = terms.epoch,
+                    expires_s = terms.expires_s,
+                    "snapshot confirmed by a newer manifest"
+                );
+                self.terms = Some(terms);
+                self.note_terms(None);
+                return true;
             }
-            Ok((next, huge)) => self.adopt(Arc::new(next), huge, began).await,
+            Ok(Found::New(next, terms)) => {
+                self.terms = terms;
+                self.adopt(Arc::new(*next), huge, began).await;
+                return true;
+            }
         }
+        self.note_terms(None);
+        false
+    }
+
+    fn refuse(&self, refused: &Refused, serving: &str) {
+        self.note_terms(Some(refused));
+        if refused.again {
+            return;
+        }
+        self.state.metrics.control.refuse(refused.why);
+        let (why, from) = (refused.why.name(), self.source.shown());
+        tracing::error!(from, why, serving, "snapshot refused, the last good one keeps serving: {}", refused.text);
+    }
+
+    fn freshness(&self) -> Freshness {
+        Freshness::of(self.terms.as_ref(), self.snapshot.as_of_s(), self.stale_after_s, now_s())
+    }
+
+    fn spawn_helpers(&self, signals: bool) {
+        if signals {
+            glommio::spawn_local(forward_signals(self.requests.clone())).detach();
+        }
+        if let Some((path, poll)) = &self.watched {
+            glommio::spawn_local(notice(path.clone(), self.requests.clone(), *poll)).detach();
+        }
+        let requests = self.requests.clone();
+        let tick = async move {
+            loop {
+                glommio::timer::sleep(Duration::from_millis(TICK_MS)).await;
+                requests.ask(0);
+            }
+        };
+        glommio::spawn_local(tick).detach();
+    }
+
+    /// Tells the shards when answers become stale, and writes down a good start. True when it is time to poll.
+    fn look_at_the_clock(&self, clock: &mut Clock) -> bool {
+        let stale = clock.freshness.is_stale(now_s());
+        if clock.stale != Some(stale) {
+            clock.stale = Some(stale);
+            self.state.metrics.control.stale.set(stale.into());
+            for shard in &self.shards {
+                shard.send(ToShard::Stale(stale));
+            }
+            if stale {
+                tracing::warn!(as_of_s = self.snapshot.as_of_s(), "what is served is older than it may be: answers are marked stale");
+            }
+        }
+        let now = Instant::now();
+        if clock.good_at.is_some_and(|at| now >= at) {
+            clock.good_at = None;
+            self.source.good();
+        }
+        let Some((_, poll)) = &self.watched else { return false };
+        let due = clock.poll_at.is_some_and(|at| now >= at);
+        if due || clock.poll_at.is_none() {
+            clock.poll_at = Some(now + jittered(*poll, &mut clock.random));
+        }
+        due
+    }
+
+    /// What `/readyz` tells beside the generation.
+    fn note_terms(&self, refused: Option<&Refused>) {
+        let numbers = &self.state.metrics.control;
+        let quarantined = self.source.quarantined();
+        numbers.quarantined.set(quarantined);
+        let mut notes = match &self.terms {
+            None => "unsigned: anybody who can write the file decides the answers (snapshot.keys)\n".to_owned(),
+            Some(terms) => {
+                numbers.manifest_epoch.set(terms.epoch);
+                numbers.manifest_expires_s.set(terms.expires_s);
+                let rollback = if terms.rollback { ", a rollback" } else { "" };
+                format!("signed, epoch {}{rollback}, created {} expires {} (Unix seconds)\n", terms.epoch, terms.created_s, terms.expires_s)
+            }
+        };
+        if let Some(refused) = refused {
+            notes += &format!("refused ({}): {}\n", refused.why.name(), refused.text.escape_debug());
+        }
+        if quarantined > 0 {
+            notes += &format!("quarantined {quarantined}\n");
+        }
+        self.state.notes.replace(notes);
     }
 
     async fn adopt(&mut self, next: Arc<Snapshot>, huge: u64, began: Instant) {
@@ -230,7 +346,26 @@ impl Control {
         let page = pages::huge_page_bytes().unwrap_or(0);
         tracing::info!(bytes = stats.file_bytes, huge_page_bytes = huge, huge_page_size = page, "snapshot in memory");
         numbers.as_of_s.set(self.snapshot.as_of_s());
-        numbers.loaded_timestamp_s.set(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()));
+        numbers.loaded_timestamp_s.set(now_s());
+        self.note_terms(None);
+    }
+}
+
+/// What happens by the clock alone.
+struct Clock {
+    freshness: Freshness,
+    /// As the shards were told.
+    stale: Option<bool>,
+    good_at: Option<Instant>,
+    poll_at: Option<Instant>,
+    random: u64,
+}
+
+impl Clock {
+    fn new(freshness: Freshness) -> Self {
+        let now = Instant::now();
+        let random = now_s() ^ u64::from(std::process::id()) << 32;
+        Clock { freshness, stale: None, good_at: Some(now + GOOD_AFTER), poll_at: None, random }
     }
 }
 

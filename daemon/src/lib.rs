@@ -26,6 +26,8 @@ pub mod pipeline;
 pub mod preflight;
 pub mod shard;
 pub mod slab;
+pub mod source;
+pub mod trust;
 
 use background::Background;
 use config::Config;
@@ -59,6 +61,9 @@ pub enum StartError {
         /// What tables said.
         error: verdict_tables::Error,
     },
+    /// Nothing that is published there can be served.
+    #[error("{0}")]
+    Trust(#[from] trust::TrustError),
     /// A socket, thread or ring could not be made.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -92,12 +97,12 @@ impl Daemon {
     pub fn start(config: &Config, signals: bool) -> Result<Self, StartError> {
         let machine = preflight::check(&config.shards, config.limits.connections_max)?;
         let backend = verdict_simd::detect()?;
-        let path = config.snapshot.path.clone();
-        let snapshot = Snapshot::load(&path).map_err(|error| StartError::Snapshot { path: path.clone(), error })?;
-        Self::serve(config, signals, &machine, backend, Arc::new(snapshot))
+        let first = First::find(config, backend)?;
+        Self::serve(config, signals, &machine, backend, first)
     }
 
-    fn serve(config: &Config, signals: bool, machine: &Machine, backend: Selected, snapshot: Arc<Snapshot>) -> Result<Self, StartError> {
+    fn serve(config: &Config, signals: bool, machine: &Machine, backend: Selected, first: First) -> Result<Self, StartError> {
+        let First { snapshot, terms, source } = first;
         let shards = machine.cpus.len();
         let driver = machine.driver;
         let (mut listeners, tcp) = listener::tcp_for_shards(&config.listen.tcp, shards, limits::LISTEN_BACKLOG)?;
@@ -130,13 +135,18 @@ impl Daemon {
                 }
             })?;
         }
-        let (path, requests) = (config.snapshot.path.clone(), daemon.requests.clone());
+        let (requests, stale_after_s) = (daemon.requests.clone(), config.snapshot.stale_after_s);
+        let poll = Duration::from_secs(config.snapshot.poll_s);
+        let watched = config.snapshot.is_signed().then(|| (config.snapshot.directory.clone(), poll));
         let background = Background::beside(&machine.cpus);
         daemon.spawn_control(started, signals, move |state| Control {
             requests,
             shards: mailboxes,
             snapshot,
-            path,
+            terms,
+            source,
+            watched,
+            stale_after_s,
             background,
             running,
             state,
@@ -225,6 +235,28 @@ impl Daemon {
             }
         }
         outcome
+    }
+}
+
+/// What is served first, and where the next comes from.
+struct First {
+    snapshot: Arc<Snapshot>,
+    terms: Option<trust::Terms>,
+    source: source::Source,
+}
+
+impl First {
+    fn find(config: &Config, backend: Selected) -> Result<Self, StartError> {
+        if config.snapshot.is_signed() {
+            let mut trust = trust::Trust::open(&config.snapshot, backend)?;
+            let (snapshot, terms) = trust.start()?;
+            let source = source::Source::Directory(Arc::new(std::sync::Mutex::new(trust)));
+            return Ok(First { snapshot: Arc::new(snapshot), terms: Some(terms), source });
+        }
+        let path = config.snapshot.path.clone();
+        tracing::warn!(path = %path.display(), "served unsigned: anybody who can write the file decides the answers; see snapshot.directory and snapshot.keys");
+        let snapshot = Snapshot::load(&path).map_err(|error| StartError::Snapshot { path: path.clone(), error })?;
+        Ok(First { snapshot: Arc::new(snapshot), terms: None, source: source::Source::File(path) })
     }
 }
 

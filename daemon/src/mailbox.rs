@@ -11,6 +11,8 @@ use verdict_tables::Snapshot;
 pub enum ToShard {
     /// Answer from this generation, beginning with the next turn.
     Adopt(Arc<Snapshot>),
+    /// Mark answers as older than their operator wants, or no more.
+    Stale(bool),
     /// Accept nothing more, finish, end.
     Drain,
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use verdictd::config::Config;
 use verdictd::preflight::EXIT_CONFIG;
-use verdictd::{Daemon, StartError, control, metrics, preflight};
+use verdictd::{Daemon, StartError, control, metrics, preflight, trust};
 
 /// `EX_UNAVAILABLE` of sysexits: something we need cannot be had now; a supervisor may try again.
 const EXIT_UNAVAILABLE: u8 = 69;
@@ -80,15 +80,22 @@ fn check(config: &Config) -> ExitCode {
     if let Err(refusal) = preflight::check(&config.shards, config.limits.connections_max) {
         return fail(EXIT_CONFIG, &refusal);
     }
-    if let Err(error) = verdict_simd::detect() {
-        return fail(EXIT_CONFIG, &error);
-    }
-    match verdict_tables::Snapshot::load(&config.snapshot.path) {
-        Ok(snapshot) => {
-            println!("ok: generation {:016x}", snapshot.generation());
+    let backend = match verdict_simd::detect() {
+        Ok(backend) => backend,
+        Err(error) => return fail(EXIT_CONFIG, &error),
+    };
+    let found = match config.snapshot.is_signed() {
+        true => trust::check(&config.snapshot, backend).map_err(StartError::from),
+        false => verdict_tables::Snapshot::load(&config.snapshot.path)
+            .map(|snapshot| snapshot.generation())
+            .map_err(|error| StartError::Snapshot { path: config.snapshot.path.clone(), error }),
+    };
+    match found {
+        Ok(generation) => {
+            println!("ok: generation {generation:016x}");
             ExitCode::SUCCESS
         }
-        Err(error) => fail(EXIT_CONFIG, &StartError::Snapshot { path: config.snapshot.path.clone(), error }),
+        Err(error) => fail(EXIT_CONFIG, &error),
     }
 }
 
@@ -105,7 +112,11 @@ fn serve(config: &Config) -> ExitCode {
         .init();
     let daemon = match Daemon::start(config, true) {
         Ok(daemon) => daemon,
-        Err(error @ (StartError::Preflight(_) | StartError::Snapshot { .. } | StartError::Backend(_))) => return fail(EXIT_CONFIG, &error),
+        // A state directory may be in use, or its disk full, or nothing published yet: that passes.
+        Err(StartError::Trust(error)) if error.may_pass() => return fail(EXIT_UNAVAILABLE, &error),
+        Err(error @ (StartError::Preflight(_) | StartError::Snapshot { .. } | StartError::Trust(_) | StartError::Backend(_))) => {
+            return fail(EXIT_CONFIG, &error);
+        }
         Err(error) => return fail(EXIT_UNAVAILABLE, &error),
     };
     tracing::info!(

@@ -14,6 +14,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use verdict_tables::manifest::Why;
 
 /// A number with one writer.
 #[derive(Debug, Default)]
@@ -190,6 +191,24 @@ pub struct ControlMetrics {
     pub huge_bytes: Count,
     /// 1 while draining.
     pub draining: Count,
+    /// 1 while answers are marked stale.
+    pub stale: Count,
+    /// Of the manifest in force; 0 without one.
+    pub manifest_epoch: Count,
+    /// Unix seconds; 0 without one.
+    pub manifest_expires_s: Count,
+    /// Snapshots that are never taken again.
+    pub quarantined: Count,
+    /// Refusals by reason, in the order of `Why::ALL`.
+    pub refusals: [Count; Why::ALL.len()],
+}
+
+impl ControlMetrics {
+    /// Counts one more.
+    pub fn refuse(&self, why: Why) {
+        self.loads_refused.add(1);
+        self.refusals[why as usize].add(1);
+    }
 }
 
 /// All numbers of the daemon, shared with every thread.
@@ -255,6 +274,17 @@ const CONTROL_HELP: &[(&str, &str)] = &[
     ("verdictd_snapshot_entries", "Entries of the served snapshot"),
     ("verdictd_snapshot_bytes", "Bytes of the served snapshot"),
     ("verdictd_snapshot_huge_page_bytes", "Bytes of the served snapshot's memory that the kernel keeps in huge pages, as of its adoption"),
+    (
+        "verdictd_snapshot_refusals_total",
+        "Snapshots refused since start, by reason; the same one again, for the same reason, is not counted again",
+    ),
+    (
+        "verdictd_snapshot_stale",
+        "1 while answers are marked stale: the manifest has expired, or the data is older than snapshot.stale_after_s",
+    ),
+    ("verdictd_snapshot_quarantined", "Snapshots that are never taken again"),
+    ("verdictd_manifest_epoch", "Epoch of the manifest in force; 0 where snapshots are not signed"),
+    ("verdictd_manifest_expires_timestamp_seconds", "When it expires; 0 where snapshots are not signed"),
     ("verdictd_draining", "1 while draining"),
     ("verdictd_build_info", "Version, vector backend and socket driver (ring, streams or epoll), as labels; always 1"),
 ];
@@ -307,12 +337,21 @@ impl Scrape {
         let refused = ConstCounter::new(control.loads_refused.get());
         let name = "verdictd_snapshot_loads_refused";
         refused.encode(encoder.encode_descriptor(name, help(name), None, refused.metric_type())?)?;
+        let name = "verdictd_snapshot_refusals";
+        let mut family = encoder.encode_descriptor(name, help(name), None, refused.metric_type())?;
+        for (why, count) in Why::ALL.iter().zip(&control.refusals) {
+            ConstCounter::new(count.get()).encode(family.encode_family(&[("reason", why.name())])?)?;
+        }
         for (name, unit, value) in [
             ("verdictd_snapshot_loaded_timestamp", Some(Unit::Seconds), control.loaded_timestamp_s.get()),
             ("verdictd_snapshot_as_of_timestamp", Some(Unit::Seconds), control.as_of_s.get()),
             ("verdictd_snapshot_entries", None, control.entries.get()),
             ("verdictd_snapshot", Some(Unit::Bytes), control.snapshot_bytes.get()),
             ("verdictd_snapshot_huge_page", Some(Unit::Bytes), control.huge_bytes.get()),
+            ("verdictd_snapshot_stale", None, control.stale.get()),
+            ("verdictd_snapshot_quarantined", None, control.quarantined.get()),
+            ("verdictd_manifest_epoch", None, control.manifest_epoch.get()),
+            ("verdictd_manifest_expires_timestamp", Some(Unit::Seconds), control.manifest_expires_s.get()),
             ("verdictd_draining", None, control.draining.get()),
         ] {
             let gauge = ConstGauge::new(value);

@@ -31,6 +31,7 @@ pub struct Pipeline<B> {
     pending: Vec<Pending>,
     /// How many keys were explained in this turn, and for which connection last.
     explained: (usize, Option<u32>),
+    stale: bool,
 }
 
 /// A LOOKUP whose answers have their place but not their values.
@@ -74,7 +75,13 @@ impl<B: Backend> Pipeline<B> {
             verdicts: Vec::with_capacity(TURN_KEYS_MAX),
             pending: Vec::with_capacity(TURN_KEYS_MAX),
             explained: (0, None),
+            stale: false,
         }
+    }
+
+    /// Answers are marked as older than their operator wants, or no more.
+    pub fn mark_stale(&mut self, stale: bool) {
+        self.stale = stale;
     }
 
     /// Keys of this turn so far.
@@ -201,6 +208,9 @@ impl<B: Backend> Pipeline<B> {
             self.verdicts.resize(keys, Verdict::default());
             verdict_tables::lookup(self.backend, snapshot, &self.batch, &mut self.scratch, &mut self.verdicts);
             count_answers(metrics, &self.verdicts);
+            if self.stale {
+                mark_stale(&mut self.verdicts);
+            }
             let mut answers: &[Answer] = bytemuck::cast_slice(&self.verdicts);
             for pending in &self.pending {
                 let (mine, rest) = answers.split_at(pending.count);
@@ -236,6 +246,16 @@ fn reserve(output: &mut Vec<u8>, id: u32, generation: u64, count: usize, late: b
         metrics.keys_overloaded.add(count as u64);
     }
     (output.len() - count * size_of::<Answer>(), count)
+}
+
+/// Of answers that are none there is nothing to be stale.
+#[cold]
+fn mark_stale(verdicts: &mut [Verdict]) {
+    for verdict in verdicts {
+        if verdict.status() == Some(verdict_tables::Status::Ok) {
+            verdict.flags |= verdict_tables::flag::STALE;
+        }
+    }
 }
 
 #[cold]

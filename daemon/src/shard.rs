@@ -233,6 +233,7 @@ impl<B: Backend, D: Driver> Shard<B, D> {
                     self.setup.metrics.generation.set(self.setup.snapshot.generation());
                     self.setup.metrics.swaps.add(1);
                 }
+                ToShard::Stale(stale) => self.pipeline.mark_stale(stale),
                 ToShard::Drain => self.drain(),
             }
         }

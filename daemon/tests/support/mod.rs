@@ -1,6 +1,8 @@
 //! A daemon in this process, a snapshot of a few rules, and a peer that speaks frames over real sockets.
 #![allow(dead_code, missing_docs)]
 
+use ed25519_dalek::{Signer, SigningKey};
+use sha2::{Digest as _, Sha256};
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -8,10 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use verdict_keys::{Digest, Scheme};
+use verdict_tables::manifest::{Directory, Manifest, Part, PublicKey, read_canaries};
 use verdict_tables::{Builder, Class, Rule, Source, Vote};
 use verdict_wire as wire;
 use verdictd::Daemon;
-use verdictd::config::Config;
+use verdictd::config::{Config, SnapshotConfig};
 use verdictd::driver::{Choice, Kind};
 use wire::{Answer, KeyKind, Reply};
 
@@ -110,6 +113,102 @@ pub fn write_snapshot(path: &Path, marker: &str, class: Class) {
     let temporary = path.with_extension("tmp");
     std::fs::write(&temporary, &built.bytes).unwrap();
     std::fs::rename(&temporary, path).unwrap();
+}
+
+/// A published directory as `verdictctl publish` makes it, signed by a key that everybody knows (RFC 8032, test 1), and a state directory beside it.
+pub struct Site {
+    scratch: Scratch,
+}
+
+/// What is signed, before it is.
+pub type Amend<'a> = &'a dyn Fn(&mut Manifest);
+
+impl Site {
+    pub fn new() -> Self {
+        let site = Site { scratch: Scratch::new() };
+        std::fs::create_dir_all(site.path().join("parts")).unwrap();
+        std::fs::write(site.scratch.join("keys.pub"), Self::public(1).line("")).unwrap();
+        site
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.scratch.join("published")
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.scratch.join("state")
+    }
+
+    fn key(number: u8) -> SigningKey {
+        SigningKey::from_bytes(&[number; 32])
+    }
+
+    fn public(number: u8) -> PublicKey {
+        PublicKey::from_bytes(Self::key(number).verifying_key().as_bytes()).unwrap()
+    }
+
+    pub fn config(&self) -> Config {
+        let mut config = config(&self.scratch);
+        config.snapshot = SnapshotConfig {
+            directory: self.path(),
+            keys: vec![self.scratch.join("keys.pub")],
+            state: self.state(),
+            poll_s: 1,
+            ..SnapshotConfig::default()
+        };
+        config
+    }
+
+    /// The parts, and what would be signed of them: good for an hour, with one canary.
+    pub fn write_parts(&self, epoch: u64, marker: &str) -> Manifest {
+        let path = self.scratch.join("next.snap");
+        write_snapshot(&path, marker, Class::Malicious);
+        let snapshot = verdict_tables::Snapshot::load(&path).unwrap();
+        let mut parts = Vec::new();
+        for content in snapshot.as_bytes().chunks(4096) {
+            let part = Part { sha256: Sha256::digest(content).into(), bytes: content.len() as u64 };
+            std::fs::write(Directory::new(self.path()).part(&part), content).unwrap();
+            parts.push(part);
+        }
+        let now_s = verdictd::trust::now_s();
+        Manifest {
+            epoch,
+            created_s: now_s,
+            expires_s: now_s + 3600,
+            rollback: false,
+            generation: snapshot.generation(),
+            sha256: *snapshot.sha256(),
+            rules: snapshot.stats().rules_total(),
+            snapshot_bytes: snapshot.as_bytes().len() as u64,
+            formats: (verdict_tables::layout::VERSION, verdict_tables::layout::VERSION),
+            stage: 100,
+            salt: [0; 16],
+            parts,
+            canaries: read_canaries("evil.test\tmalicious\n").unwrap(),
+        }
+    }
+
+    pub fn sign(&self, manifest: &Manifest, key: u8) -> Vec<u8> {
+        let mut bytes = manifest.encode().unwrap();
+        let signature = Self::key(key).sign(&bytes).to_bytes();
+        bytes.extend(Self::public(key).id().0);
+        bytes.extend(signature);
+        bytes
+    }
+
+    pub fn put(&self, manifest: &[u8]) {
+        let temporary = self.path().join("manifest.tmp");
+        std::fs::write(&temporary, manifest).unwrap();
+        std::fs::rename(&temporary, self.path().join("manifest")).unwrap();
+    }
+
+    /// A sound one by the known key, changed by `amend` before it is signed. Its generation.
+    pub fn publish(&self, epoch: u64, marker: &str, amend: Amend<'_>) -> u64 {
+        let mut manifest = self.write_parts(epoch, marker);
+        amend(&mut manifest);
+        self.put(&self.sign(&manifest, 1));
+        manifest.generation
+    }
 }
 
 /// One shard on loopback, kernel-chosen ports, the snapshot of `write_snapshot`.
