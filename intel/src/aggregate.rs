@@ -65,11 +65,13 @@ pub struct Collector {
     hits: BTreeMap<(u128, u8), Hits>,
     /// First and last addresses of allow and override rules.
     spared: Vec<(u128, u128)>,
+    /// Network, length and source of what was taken back.
+    revoked: BTreeSet<(u128, u8, u16)>,
 }
 
 #[derive(Debug, Default)]
 struct Hits {
-    listed: BTreeSet<(u128, u8)>,
+    listed: BTreeSet<(u128, u8, u16)>,
     /// By source: feed, line and vote of its first address.
     votes: BTreeMap<u16, (usize, u64, Vote)>,
 }
@@ -77,7 +79,7 @@ struct Hits {
 impl Collector {
     /// Of nothing yet.
     pub fn new(policy: Policy) -> Self {
-        Self { policy, hits: BTreeMap::new(), spared: Vec::new() }
+        Self { policy, hits: BTreeMap::new(), spared: Vec::new(), revoked: BTreeSet::new() }
     }
 
     /// A rule of a feed, by the feed's place in the order of reading and the line.
@@ -88,9 +90,15 @@ impl Collector {
             self.spared.push((first, first | !mask(bits)));
         } else if bits > self.policy.bits && matches!(vote.class, Class::Suspicious | Class::Malicious) {
             let hits = self.hits.entry((first & mask(self.policy.bits), vote.class as u8)).or_default();
-            hits.listed.insert((first, bits));
+            hits.listed.insert((first, bits, vote.source));
             hits.votes.entry(vote.source).or_insert((feed, line, *vote));
         }
+    }
+
+    /// What a source has taken back counts for nothing, whether it comes before or after.
+    pub fn revoke(&mut self, rule: &Rule<'_>, source: u16) {
+        let Rule::Net { network: IpAddr::V6(network), bits } = *rule else { return };
+        self.revoked.insert((network.to_bits(), bits, source));
     }
 
     /// The rules to be added, by network.
@@ -98,7 +106,10 @@ impl Collector {
         let (mut additions, mut told) = (Vec::new(), Aggregated::default());
         self.spared.sort_unstable();
         let spared = Spared::of(&self.spared);
-        for ((first, _), hits) in self.hits.into_iter().filter(|(_, hits)| hits.listed.len() >= self.policy.hits as usize) {
+        for hits in self.hits.values_mut() {
+            hits.forget(&self.revoked);
+        }
+        for ((first, _), hits) in self.hits.into_iter().filter(|(_, hits)| hits.distinct() >= self.policy.hits as usize) {
             let (network, bits) = (Ipv6Addr::from_bits(first), self.policy.bits);
             if spared.touches(first, first | !mask(bits)) {
                 told.beside_allowed += 1;
@@ -111,6 +122,23 @@ impl Collector {
             }
         }
         (additions, told)
+    }
+}
+
+impl Hits {
+    fn forget(&mut self, revoked: &BTreeSet<(u128, u8, u16)>) {
+        if revoked.is_empty() {
+            return;
+        }
+        self.listed.retain(|one| !revoked.contains(one));
+        let left: BTreeSet<u16> = self.listed.iter().map(|(_, _, source)| *source).collect();
+        self.votes.retain(|source, _| left.contains(source));
+    }
+
+    /// Addresses and prefixes, however many sources list each; they stand side by side.
+    fn distinct(&self) -> usize {
+        let mut before = None;
+        self.listed.iter().map(|(first, bits, _)| Some((*first, *bits))).filter(|one| std::mem::replace(&mut before, *one) != *one).count()
     }
 }
 

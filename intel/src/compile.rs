@@ -11,19 +11,20 @@
 use crate::aggregate::{Addition, Aggregated, Collector};
 use crate::config::{Action, Config, Feed};
 use crate::detect::detect;
-use crate::format::{Format, default_score};
+use crate::format::Format;
 use crate::judge::Terms;
+use crate::model;
 use crate::open::{Meter, Opened, open};
-use crate::read::Said;
+use crate::read::{Said, Tlp};
 use crate::reason::Reason;
 use crate::report::{FeedReport, Report, Sink, Telling};
-use crate::scan::{Counts, Plan, Visitor, scan};
+use crate::scan::{Plan, Visitor, scan};
 use crate::store::{FeedOrigin, Origins};
 use crate::suffixes::Suffixes;
 use std::path::Path;
 use std::time::Instant;
 use verdict_simd::Backend;
-use verdict_tables::{Builder, Built, Class, Error, Prepared, Rule, Source, Vote};
+use verdict_tables::{Builder, Built, Error, Prepared, Rule, Source};
 
 /// A snapshot and how it came about.
 pub struct Outcome {
@@ -67,11 +68,11 @@ pub fn compile_to<B: Backend>(
     store: Option<&Path>,
     sink: &mut dyn Sink,
 ) -> Result<Report, Box<Refused>> {
-    let write = |builder: Builder, origins: Option<Origins>| -> Result<Written, Error> {
+    let write = |builder: Builder, mut origins: Option<Origins>| -> Result<Written, Error> {
         let prepared = builder.prepare(backend)?;
         let begun = Instant::now();
         // The store is complete on disk before the snapshot is replaced, and gets its name after it.
-        let pending = match (store, &origins) {
+        let pending = match (store, &mut origins) {
             (Some(store), Some(origins)) => Some(origins.write_beside(store, &prepared)?),
             _ => None,
         };
@@ -80,7 +81,7 @@ pub fn compile_to<B: Backend>(
         let store_bytes = pending.map_or(Ok(0), |pending| pending.commit())?;
         Ok(Written { prepared, snapshot_bytes: std::fs::metadata(path)?.len(), store_bytes, store_seconds })
     };
-    let (written, mut report) = finish(config, sink, store.map(|_| Origins::default()), write)?;
+    let (written, mut report) = finish(config, sink, store.map(|_| Origins::new(config.snapshot.as_of_s)), write)?;
     report.generation = format!("{:016x}", written.prepared.generation());
     report.snapshot_bytes = written.snapshot_bytes;
     report.store_bytes = written.store_bytes;
@@ -110,30 +111,7 @@ fn finish<T>(
     if origins.is_some() {
         builder.trace();
     }
-    let (mut report, mut errors) = (Report::default(), Vec::new());
-    let mut feeds: Vec<&Feed> = config.feeds.iter().collect();
-    feeds.sort_by(|one, other| one.name.cmp(&other.name));
-    let mut collector = config.snapshot.ipv6_aggregate.map(Collector::new);
-    let suffixes = &config.snapshot.suffixes;
-    for (number, feed) in feeds.into_iter().enumerate() {
-        let into = Into {
-            builder: &mut builder,
-            origins: origins.as_mut(),
-            suffixes,
-            collector: collector.as_mut(),
-            number,
-            as_of_s: config.snapshot.as_of_s,
-        };
-        let told = read_feed(feed, into, sink);
-        report.counts.add(&told.counts);
-        errors.extend(told.error.as_ref().map(|error| format!("{}: {error}", told.file)));
-        sink.end(&told);
-        report.feeds.push(told);
-    }
-    match aggregate(collector, &mut builder, origins.as_mut()) {
-        Ok(aggregated) => report.ipv6_aggregated = aggregated,
-        Err(error) => errors.push(format!("ipv6_aggregate: {error}")),
-    }
+    let (mut report, errors) = read_feeds(config, &mut builder, origins.as_mut(), sink);
     report.seconds = started.elapsed().as_secs_f64();
     if !errors.is_empty() {
         return Err(Box::new(Refused { errors, report }));
@@ -151,6 +129,51 @@ fn finish<T>(
     }
 }
 
+/// Reads all feeds that the deployment may hold, in the order of their names; what stops the compilation comes back beside the account.
+fn read_feeds(config: &Config, builder: &mut Builder, mut origins: Option<&mut Origins>, sink: &mut dyn Sink) -> (Report, Vec<String>) {
+    let (mut report, mut errors) = (Report::default(), Vec::new());
+    let mut feeds: Vec<&Feed> = config.feeds.iter().collect();
+    feeds.sort_by(|one, other| one.name.cmp(&other.name));
+    let mut collector = config.snapshot.ipv6_aggregate.map(Collector::new);
+    let suffixes = &config.snapshot.suffixes;
+    report.as_of_stated = config.snapshot.as_of_s != 0;
+    let profile = config.profile();
+    report.profile = profile.map(|profile| profile.name.clone());
+    let mut number = 0;
+    for feed in feeds {
+        if let Some(why) = profile.and_then(|profile| profile.refuses(feed)) {
+            let told = FeedReport { withheld: Some(why), ..FeedReport::new(feed) };
+            sink.end(&told);
+            report.feeds.push(told);
+            continue;
+        }
+        let into = Into {
+            builder: &mut *builder,
+            origins: origins.as_deref_mut(),
+            suffixes,
+            collector: collector.as_mut(),
+            number,
+            as_of_s: config.snapshot.as_of_s,
+            tlp_max: config.profile().and_then(|profile| profile.tlp_max),
+        };
+        let told = read_feed(feed, into, sink);
+        number += 1;
+        report.counts.add(&told.counts);
+        errors.extend(told.error.as_ref().map(|error| format!("{}: {error}", told.file)));
+        sink.end(&told);
+        report.feeds.push(told);
+    }
+    if report.feeds.iter().all(|feed| feed.withheld.is_some()) {
+        let name = report.profile.as_deref().unwrap_or_default();
+        errors.push(format!("[profile.{name}] withholds every feed: there is nothing to compile"));
+    }
+    match aggregate(collector, builder, origins) {
+        Ok(aggregated) => report.ipv6_aggregated = aggregated,
+        Err(error) => errors.push(format!("ipv6_aggregate: {error}")),
+    }
+    (report, errors)
+}
+
 /// Adds the rules that the policy makes of what the feeds listed, in the names of those feeds.
 fn aggregate(collector: Option<Collector>, builder: &mut Builder, mut origins: Option<&mut Origins>) -> Result<Aggregated, Error> {
     let Some((additions, told)) = collector.map(Collector::additions) else { return Ok(Aggregated::default()) };
@@ -166,19 +189,7 @@ fn aggregate(collector: Option<Collector>, builder: &mut Builder, mut origins: O
 /// Reads one feed into the builder and tells what became of it.
 fn read_feed(feed: &Feed, into: Into<'_>, sink: &mut dyn Sink) -> FeedReport {
     let started = Instant::now();
-    let file = feed.path.display().to_string();
-    let mut report = FeedReport {
-        name: feed.name.clone(),
-        file,
-        format: None,
-        because: String::new(),
-        gzip: false,
-        file_bytes: 0,
-        counts: Counts::default(),
-        error: None,
-        gives_no_rule: false,
-        seconds: 0.0,
-    };
+    let mut report = FeedReport::new(feed);
     report.error = match open(&feed.path) {
         Ok(opened) => read_opened(feed, opened, into, &mut report, sink).err(),
         Err(error) => Some(error.to_string()),
@@ -197,10 +208,11 @@ struct Into<'a> {
     number: usize,
     /// The moment that the data describes, 0 if that is not said.
     as_of_s: u64,
+    tlp_max: Option<Tlp>,
 }
 
 fn read_opened(feed: &Feed, opened: Opened, into: Into<'_>, report: &mut FeedReport, sink: &mut dyn Sink) -> Result<(), String> {
-    let Into { builder, mut origins, suffixes, collector, number, as_of_s } = into;
+    let Into { builder, mut origins, suffixes, collector, number, as_of_s, tlp_max } = into;
     (report.gzip, report.file_bytes) = (opened.gzip, opened.total_bytes);
     sink.begin(&feed.name, &report.file, opened.total_bytes);
     let (format, because) = match feed.format {
@@ -228,6 +240,7 @@ fn read_opened(feed: &Feed, opened: Opened, into: Into<'_>, report: &mut FeedRep
         collector,
         number,
         as_of_s,
+        tlp_max,
         sink,
         telling,
         meter,
@@ -242,8 +255,7 @@ fn read_opened(feed: &Feed, opened: Opened, into: Into<'_>, report: &mut FeedRep
         return Err(error.to_string());
     }
     if let Some(origins) = origins {
-        let (name, file) = (feed.name.clone(), report.file.clone());
-        origins.end_feed(FeedOrigin { name, file, file_bytes: read.bytes(), sha256: sum.sha256(), rows: report.counts.rows });
+        origins.end_feed(origin(feed, report, read.bytes(), sum.sha256()));
     }
     if report.counts.rules.total() == 0 && !feed.may_be_empty {
         report.gives_no_rule = true;
@@ -256,40 +268,33 @@ fn read_opened(feed: &Feed, opened: Opened, into: Into<'_>, report: &mut FeedRep
     Ok(())
 }
 
+fn origin(feed: &Feed, report: &FeedReport, file_bytes: u64, sha256: [u8; 32]) -> FeedOrigin {
+    let counts = &report.counts;
+    let of = |reason: Reason| counts.rejected.get(reason.code()).copied().unwrap_or(0);
+    FeedOrigin {
+        name: feed.name.clone(),
+        file: report.file.clone(),
+        licence: feed.licence.clone(),
+        region: feed.region.clone(),
+        reference: feed.reference.clone(),
+        tlp: feed.tlp,
+        trust: feed.trust,
+        file_bytes,
+        sha256,
+        rows: counts.rows,
+        kept: counts.kept,
+        rejected: counts.rejected_rows(),
+        expired: of(Reason::Expired),
+        revoked: of(Reason::Revoked),
+        ..FeedOrigin::default()
+    }
+}
+
 /// How a feed is scanned in a format, by the public suffix list that is compiled in.
 pub fn plan(feed: &Feed, format: Format) -> Plan<'_> {
     let subdomains = feed.subdomains.unwrap_or(format.defaults().subdomains);
     let terms = Terms { subdomains, prefixes: feed.prefixes, allow: feed.action == Action::Allow };
     Plan { format, columns: feed.columns.as_ref(), terms, suffixes: Suffixes::compiled_in() }
-}
-
-/// What a feed says of a rule: the operator's word, then the row's, then the format's.
-pub fn vote(feed: &Feed, format: Format, source: u16, said: &Said) -> Vote {
-    let defaults = format.defaults();
-    let allow = feed.action == Action::Allow;
-    let class = if allow { Class::Clean } else { feed.class.or(said.class).unwrap_or(defaults.class) };
-    let score = feed.score.or(said.score).unwrap_or(default_score(class));
-    Vote {
-        source,
-        class,
-        allow,
-        overrides: feed.action == Action::Override,
-        score: if class == Class::Clean { 0 } else { score },
-        confidence: feed.confidence.or(said.confidence).unwrap_or(defaults.confidence),
-        categories: if allow { 0 } else { categories(feed.categories, said.categories, defaults.categories) },
-        first_seen_day: said.first_seen_day,
-        last_seen_day: said.last_seen_day.max(said.first_seen_day),
-        ttl_s: feed.ttl_s.unwrap_or(defaults.ttl_s),
-    }
-}
-
-/// The operator's and the row's add up; the format's stand only where neither says any.
-fn categories(operator: Option<u16>, row: u16, format: u16) -> u16 {
-    match (operator, row) {
-        (Some(operator), row) => operator | row,
-        (None, 0) => format,
-        (None, row) => row,
-    }
 }
 
 /// Adds the rules of one feed to the builder.
@@ -302,6 +307,8 @@ struct Adding<'a> {
     collector: Option<&'a mut Collector>,
     number: usize,
     as_of_s: u64,
+    /// The strictest marking that this deployment may hold.
+    tlp_max: Option<Tlp>,
     sink: &'a mut dyn Sink,
     telling: Telling<'a>,
     meter: Meter,
@@ -310,32 +317,51 @@ struct Adding<'a> {
     full: Option<Error>,
 }
 
+impl Adding<'_> {
+    /// The row gives no rule, and takes back what other rows of its feed say of the same, wherever in the feed they stand.
+    fn revoke(&mut self, line: u64, rule: Rule<'_>) -> Result<(), Reason> {
+        self.builder.revoke(rule, self.source).map_err(|error| refused(error, &mut self.full))?;
+        if let Some(collector) = &mut self.collector {
+            collector.revoke(&rule, self.source);
+        }
+        if let Some(origins) = &mut self.origins {
+            origins.push_revocation(line);
+        }
+        Err(Reason::Revoked)
+    }
+}
+
+/// Why the builder did not take a rule: the row's fault, or the end of the compilation.
+fn refused(error: Error, full: &mut Option<Error>) -> Reason {
+    match error {
+        Error::Unreachable(_) => Reason::Unreachable,
+        Error::MalformedRule(_) => Reason::RefusedByTables,
+        error => {
+            full.get_or_insert(error);
+            Reason::RefusedByTables
+        }
+    }
+}
+
 impl Visitor for Adding<'_> {
     fn rule(&mut self, line: u64, rule: Rule<'_>, said: &Said) -> Result<(), Reason> {
+        if let (Some(max), Some(tlp)) = (self.tlp_max, model::tlp(self.feed, said))
+            && tlp > max
+        {
+            return Err(Reason::Withheld);
+        }
         if said.revoked {
-            return Err(Reason::Revoked);
+            return self.revoke(line, rule);
         }
-        if said.valid_until_s != 0 && said.valid_until_s <= self.as_of_s {
-            return Err(Reason::Expired);
+        let vote = model::vote_at(self.feed, self.format, self.source, said, self.as_of_s)?;
+        self.builder.add(rule, vote).map_err(|error| refused(error, &mut self.full))?;
+        if let Some(collector) = &mut self.collector {
+            collector.see(&rule, &vote, self.number, line);
         }
-        let vote = vote(self.feed, self.format, self.source, said);
-        match self.builder.add(rule, vote) {
-            Ok(()) => {
-                if let Some(collector) = &mut self.collector {
-                    collector.see(&rule, &vote, self.number, line);
-                }
-                if let Some(origins) = &mut self.origins {
-                    origins.push(line, &vote);
-                }
-                Ok(())
-            }
-            Err(Error::Unreachable(_)) => Err(Reason::Unreachable),
-            Err(Error::MalformedRule(_)) => Err(Reason::RefusedByTables),
-            Err(error) => {
-                self.full.get_or_insert(error);
-                Err(Reason::RefusedByTables)
-            }
+        if let Some(origins) = &mut self.origins {
+            origins.push(line, &vote);
         }
+        Ok(())
     }
 
     fn rejected(&mut self, line: u64, reason: Reason, part: bool, excerpt: &[u8]) {

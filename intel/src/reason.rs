@@ -87,6 +87,8 @@ pub enum Reason {
     Revoked,
     /// Its time was over at the moment that the data describes.
     Expired,
+    /// Marked more strictly than the deployment may hold.
+    Withheld,
     /// The source itself says that it is harmless.
     Benign,
     /// Context, and not meant for detection.
@@ -185,6 +187,7 @@ impl Reason {
             Reason::SignatureNotCanonical => "signature-not-canonical",
             Reason::Revoked => "revoked",
             Reason::Expired => "expired",
+            Reason::Withheld => "withheld",
             Reason::Benign => "benign",
             Reason::NotForDetection => "not-for-detection",
             Reason::Exception => "exception",
@@ -251,7 +254,8 @@ impl std::fmt::Display for Reason {
             Reason::RefusedByTables => "the table does not take this rule",
             Reason::Unreachable => "the profile never asks for this rule",
             Reason::Revoked => "its source has taken it back",
-            Reason::Expired => "its time is over (valid_until)",
+            Reason::Expired => "its time was over at as_of: its valid_until, or the lifetime of its kind of source",
+            Reason::Withheld => "its TLP marking is stricter than this deployment may hold",
             Reason::Benign => "its source says that it is harmless",
             Reason::NotForDetection => "its source does not mean it for detection (to_ids is not true)",
             Reason::Exception => "an exception of a filter list (with action = \"allow\" exceptions are what is read)",

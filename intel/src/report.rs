@@ -1,6 +1,7 @@
 //! What a compilation did, feed by feed: what scripts read as JSON and what the operator's command prints.
 
 use crate::aggregate::Aggregated;
+use crate::config::Feed;
 use crate::format::Format;
 use crate::reason::Reason;
 use crate::scan::Counts;
@@ -75,10 +76,31 @@ pub struct FeedReport {
     pub counts: Counts,
     /// Why the feed was refused as a whole, if it was.
     pub error: Option<String>,
+    /// Why the deployment may not hold it, if it may not: then it was not opened.
+    pub withheld: Option<String>,
     /// It was read to its end, and refused because it gives no rule.
     pub gives_no_rule: bool,
     /// How long reading took.
     pub seconds: f64,
+}
+
+impl FeedReport {
+    /// Of a feed that nobody has opened yet.
+    pub(crate) fn new(feed: &Feed) -> Self {
+        Self {
+            name: feed.name.clone(),
+            file: feed.path.display().to_string(),
+            format: None,
+            because: String::new(),
+            gzip: false,
+            file_bytes: 0,
+            counts: Counts::default(),
+            error: None,
+            withheld: None,
+            gives_no_rule: false,
+            seconds: 0.0,
+        }
+    }
 }
 
 /// What became of all of them.
@@ -88,6 +110,10 @@ pub struct Report {
     pub feeds: Vec<FeedReport>,
     /// Sums over all feeds.
     pub counts: Counts,
+    /// The profile of the deployment, if feeds were chosen by one.
+    pub profile: Option<String>,
+    /// `as_of` was given: without it no row ages, and none expires.
+    pub as_of_stated: bool,
     /// What `ipv6_aggregate` added; zeros without it.
     pub ipv6_aggregated: Aggregated,
     /// 16 hexadecimal digits; empty when nothing was built.

@@ -34,7 +34,8 @@ fn every_reason_code_is_listed() {
     assert!(REASONS.iter().all(|reason| !reason.to_string().is_empty()));
 }
 
-const REASONS: [Reason; 64] = [
+const REASONS: [Reason; 65] = [
+    Reason::Withheld,
     Reason::BadJson,
     Reason::UnknownField,
     Reason::SignatureTooShort,

@@ -194,7 +194,8 @@ fn a_million_real_indicators_of_all_kinds_compile() {
         "hashes/signature-base_c2-iocs.txt",
     ];
     let feeds: Vec<Feed> = names.iter().map(|name| Feed::new(name.rsplit('/').next().unwrap(), data.join(name))).collect();
-    let config = Config { snapshot: SnapshotConfig { secret: b"a million".to_vec(), ..SnapshotConfig::default() }, feeds };
+    let config =
+        Config { snapshot: SnapshotConfig { secret: b"a million".to_vec(), ..SnapshotConfig::default() }, feeds, ..Config::default() };
     let backend = verdict_simd::detect().unwrap();
     let started = Instant::now();
     let outcome = compile(backend, &config, &mut ()).unwrap_or_else(|refused| panic!("{refused}"));

@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod build;
+mod corroboration;
 mod describe;
 mod error;
 mod flat;
@@ -32,7 +33,8 @@ mod verify;
 mod view;
 mod wave;
 
-pub use build::{Builder, Built, Phase, Prepared, Progress, SOURCES_MAX, TracedVote, VOTES_MAX, fingerprint};
+pub use build::{Builder, Built, Pending, Phase, Prepared, Progress, SOURCES_MAX, TracedVote, VOTES_MAX, fingerprint};
+pub use corroboration::{SOURCES_HEARD, corroboration};
 pub use describe::Description;
 pub use error::Error;
 pub use inspect::{Inspection, Stats};

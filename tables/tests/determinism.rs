@@ -112,8 +112,8 @@ fn the_golden_snapshot_has_not_changed() {
     assert_eq!(snapshot.generation(), GOLDEN_GENERATION);
 }
 
-const GOLDEN_SHA256: &str = "4eb4c12774323795f44ace3e6a1e940d3138ffd6d336bac305d216201e830b2f";
-const GOLDEN_GENERATION: u64 = 763_130_096_194_563_311;
+const GOLDEN_SHA256: &str = "9838087f51deb9b54df9ad0e7f88c6891e55043495daaa45a2434fe3c86ff6a0";
+const GOLDEN_GENERATION: u64 = 11_641_791_958_107_533_320;
 
 #[test]
 fn an_empty_snapshot_knows_nothing_and_says_so() {

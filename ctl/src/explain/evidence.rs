@@ -61,7 +61,7 @@ fn prefixes(reading: &mut Reading, store: &mut Store, whole: RuleMatch, votes: &
     for about in address_of(reading).map(About::prefixes_of).unwrap_or_default() {
         let Some(Ok(fingerprint)) = about.rule().map(verdict_tables::fingerprint) else { continue };
         let found = store.votes_of(fingerprint)?;
-        if let Some(standing) = found.votes.iter().map(StoredVote::standing).max() {
+        if let Some(standing) = highest(&found) {
             covering.push((of_votes(about, &found, standing), found));
         }
     }
@@ -109,7 +109,7 @@ fn address_of(reading: &Reading) -> Option<IpAddr> {
 
 /// A rule that only the store knows, from what was said of it.
 fn of_votes(about: About, found: &VotesOf, standing: (bool, bool, Class)) -> RuleMatch {
-    let winners = || found.votes.iter().filter(|vote| vote.standing() == standing);
+    let winners = || left(found).filter(|vote| vote.standing() == standing);
     let (overrides, allow, class) = standing;
     let flags = [(allow, "allowlisted"), (overrides, "overridden")];
     let is_v4 = matches!(about, About::Prefix { network: IpAddr::V4(_), .. });
@@ -120,7 +120,7 @@ fn of_votes(about: About, found: &VotesOf, standing: (bool, bool, Class)) -> Rul
         rule: if is_v4 { RuleKind::Ipv4.name() } else { RuleKind::Ipv6.name() },
         class: class.name(),
         score: winners().map(|vote| vote.score).max().unwrap_or(0),
-        confidence: winners().map(|vote| vote.confidence).max().unwrap_or(0),
+        confidence: together(winners()),
         categories: category_names(winners().fold(0, |all, vote| all | vote.categories)),
         flags: flags.iter().filter(|(set, _)| *set).map(|&(_, name)| name).collect(),
         verdict_id: None,
@@ -130,6 +130,25 @@ fn of_votes(about: About, found: &VotesOf, standing: (bool, bool, Class)) -> Rul
         note: None,
         found: Found { about, class, allow, overrides },
     }
+}
+
+/// The votes that their feeds did not take back.
+fn left(found: &VotesOf) -> impl Iterator<Item = &StoredVote> {
+    found.votes.iter().filter(|vote| !vote.revoked)
+}
+
+fn highest(found: &VotesOf) -> Option<(bool, bool, Class)> {
+    left(found).map(StoredVote::standing).max()
+}
+
+/// How sure these votes are together: each feed by the surest of its own.
+fn together<'v>(votes: impl Iterator<Item = &'v StoredVote>) -> u8 {
+    let mut by_feed: BTreeMap<usize, u8> = BTreeMap::new();
+    for vote in votes {
+        let surest = by_feed.entry(vote.feed).or_default();
+        *surest = vote.confidence.max(*surest);
+    }
+    verdict_tables::corroboration(&mut by_feed.into_values().collect::<Vec<u8>>())
 }
 
 /// The text of every line that is named, or why there is none; one pass over each file.
@@ -148,7 +167,7 @@ fn lines(store: &Store, votes: &[VotesOf]) -> Texts {
 }
 
 fn tell_votes(store: &Store, found: &VotesOf, texts: &Texts) -> Vec<Vote> {
-    let Some(highest) = found.votes.iter().map(StoredVote::standing).max() else { return Vec::new() };
+    let highest = highest(found).unwrap_or((false, false, Class::Unknown));
     let mut votes: Vec<Vote> = found.votes.iter().map(|vote| tell_vote(store, vote, highest, texts)).collect();
     votes.sort_by_key(|vote| !vote.counts);
     votes
@@ -156,9 +175,11 @@ fn tell_votes(store: &Store, found: &VotesOf, texts: &Texts) -> Vec<Vote> {
 
 fn tell_vote(store: &Store, vote: &StoredVote, highest: (bool, bool, Class), texts: &Texts) -> Vote {
     let feed = &store.feeds()[vote.feed];
-    let counts = vote.standing() == highest;
+    let counts = !vote.revoked && vote.standing() == highest;
     let (says, strongest) = (standing_name(vote.standing()), standing_name(highest));
     let why = match (counts, says == strongest) {
+        _ if vote.revoked && vote.class == Class::Unknown => "takes back what its feed says".to_owned(),
+        _ if vote.revoked => "taken back by its feed".to_owned(),
         (true, _) => "counts".to_owned(),
         (false, true) => format!("overruled: {strongest} of a higher class"),
         (false, false) => format!("overruled: {strongest} beats {says}"),
@@ -204,13 +225,13 @@ fn standing_name((overrides, allow, class): (bool, bool, Class)) -> &'static str
 
 /// What the votes come to must be what the snapshot says: a fingerprint that two rules share would show here.
 fn disagreement(one: &RuleMatch, found: &VotesOf) -> Option<String> {
-    let Some(highest) = found.votes.iter().map(StoredVote::standing).max() else {
+    let Some(highest) = highest(found) else {
         return Some("the store has no line for this rule".to_owned());
     };
     if found.more {
         return None;
     }
-    let score = found.votes.iter().filter(|vote| vote.standing() == highest).map(|vote| vote.score).max().unwrap_or(0);
+    let score = left(found).filter(|vote| vote.standing() == highest).map(|vote| vote.score).max().unwrap_or(0);
     let said = (one.found.overrides, one.found.allow, one.found.class);
     (highest != said || score != one.score).then(|| {
         let says = standing_name(highest);

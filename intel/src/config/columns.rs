@@ -7,7 +7,7 @@ use crate::read::table::{Column, Columns, Header, Role};
 use toml::de::DeValue;
 
 /// Names of the roles.
-const ROLES: [(&str, Role); 20] = [
+const ROLES: [(&str, Role); 23] = [
     ("indicator", Role::Indicator(Expect::Any)),
     ("url", Role::Indicator(Expect::Url)),
     ("host", Role::Indicator(Expect::Host)),
@@ -28,6 +28,9 @@ const ROLES: [(&str, Role); 20] = [
     ("tags", Role::Tags),
     ("class", Role::Class),
     ("compromised", Role::Compromised),
+    ("valid_until", Role::ValidUntil),
+    ("revoked", Role::Revoked),
+    ("tlp", Role::Tlp),
 ];
 
 impl Walk<'_> {

@@ -22,6 +22,11 @@
 //! subdomains = true               # host rules cover the names below
 //! prefixes = false                # a URL ending in /* means every page below
 //! may_be_empty = false            # a feed without a rule is an error otherwise
+//! trust = 80                      # 0-100: what part of the confidence of its rows is believed
+//! expires = "90d"                 # a row that was not seen for so long gives no rule
+//! tlp = "green"                   # who may hold it; rows may be stricter
+//! region = "eu"                   # for [deployment]
+//! reference = "https://feed.example/about"
 //! [feed.columns]                  # for format = "csv"
 //! delimiter = ","
 //! header = "row"                  # "row", "comment" or "none"
@@ -31,11 +36,13 @@
 //! row's add up. All mistakes are told at once, each with its line.
 
 mod columns;
+mod deployment;
 mod walk;
 
 use crate::aggregate::Policy;
 use crate::format::Format;
 use crate::limits::CONFIG_BYTES_MAX;
+use crate::read::Tlp;
 use crate::read::table::Columns;
 use crate::suffixes::Suffixes;
 use std::io::Read;
@@ -45,6 +52,8 @@ use verdict_keys::Scheme;
 use verdict_tables::Class;
 use walk::Walk;
 
+pub use deployment::Profile;
+
 /// What a snapshot is compiled from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
@@ -52,6 +61,10 @@ pub struct Config {
     pub snapshot: Snapshot,
     /// `[[feed]]`, in the order of the file.
     pub feeds: Vec<Feed>,
+    /// `[deployment]` `profile`: which of `profiles` says what may be held. Default none: everything.
+    pub deployment: Option<String>,
+    /// `[profile.NAME]`
+    pub profiles: Vec<Profile>,
 }
 
 /// `[snapshot]`
@@ -112,6 +125,16 @@ pub struct Feed {
     pub may_be_empty: bool,
     /// `[feed.columns]`
     pub columns: Option<Columns>,
+    /// 0-100: what part of the confidence of its rows is believed. Default 100.
+    pub trust: u8,
+    /// `expires`, in days: how long a row holds after it was last seen; default by format.
+    pub lifetime_days: Option<u16>,
+    /// Who may hold it, whatever its rows say less strictly.
+    pub tlp: Option<Tlp>,
+    /// Where it comes from, for profiles.
+    pub region: String,
+    /// Where to read about it.
+    pub reference: String,
 }
 
 /// A mistake in a configuration.
@@ -181,6 +204,11 @@ impl Feed {
             prefixes: false,
             may_be_empty: false,
             columns: None,
+            trust: 100,
+            lifetime_days: None,
+            tlp: None,
+            region: String::new(),
+            reference: String::new(),
         }
     }
 }
@@ -228,11 +256,7 @@ impl Config {
         if feeds.is_empty() {
             mistakes.push(Mistake { line: 0, message: "no feed is named".into() });
         }
-        if mistakes.is_empty() {
-            Ok(Config { snapshot: Snapshot::default(), feeds })
-        } else {
-            Err(Mistakes { file: "feeds".into(), mistakes })
-        }
+        if mistakes.is_empty() { Ok(Config { feeds, ..Config::default() }) } else { Err(Mistakes { file: "feeds".into(), mistakes }) }
     }
 }
 
@@ -285,6 +309,11 @@ mod tests {
             subdomains = false
             prefixes = true
             may_be_empty = true
+            trust = 70
+            expires = "30d"
+            tlp = "amber+strict"
+            region = "eu"
+            reference = "https://partner.example/"
             [feed.columns]
             delimiter = ";"
             header = "row"
@@ -310,6 +339,11 @@ mod tests {
             subdomains: Some(false),
             prefixes: true,
             may_be_empty: true,
+            trust: 70,
+            lifetime_days: Some(30),
+            tlp: Some(Tlp::AmberStrict),
+            region: "eu".into(),
+            reference: "https://partner.example/".into(),
             columns: Some(Columns {
                 delimiter: b';',
                 quotes: true,

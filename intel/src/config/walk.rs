@@ -6,6 +6,7 @@ use crate::categories;
 use crate::date;
 use crate::format::Format;
 use crate::limits::{FEEDS_MAX, SECRET_BYTES_MAX};
+use crate::model::LIFETIME_DAYS_MAX;
 use crate::suffixes::Suffixes;
 use std::collections::HashSet;
 use std::path::Path;
@@ -14,7 +15,7 @@ use toml::de::{DeTable, DeValue};
 use verdict_keys::Scheme;
 use verdict_tables::Class;
 
-const LICENCE_BYTES_MAX: usize = 256;
+const TEXT_BYTES_MAX: usize = 256;
 /// A verdict may be kept for at most thirty days.
 const TTL_S_MAX: u64 = 30 * 86_400;
 
@@ -61,7 +62,9 @@ impl<'t> Walk<'t> {
 
     pub(super) fn config(&mut self, root: &DeTable<'_>) -> Config {
         let mut config = Config::default();
-        self.each(root, "the file", &["snapshot", "feed"], |walk, key, value| match (key, value.get_ref()) {
+        self.each(root, "the file", &["snapshot", "deployment", "profile", "feed"], |walk, key, value| match (key, value.get_ref()) {
+            ("deployment", _) => config.deployment = walk.deployment(value),
+            ("profile", _) => config.profiles = walk.profiles(value),
             ("snapshot", DeValue::Table(table)) => config.snapshot = walk.snapshot(table),
             ("snapshot", _) => walk.mistake(value, "snapshot is a table: [snapshot]".into()),
             (_, DeValue::Array(feeds)) => {
@@ -75,6 +78,12 @@ impl<'t> Walk<'t> {
             }
             _ => walk.mistake(value, "feeds are written [[feed]]".into()),
         });
+        if let Some(name) = &config.deployment
+            && config.profile().is_none()
+        {
+            let at = root.get("deployment").map_or(0, |value| value.span().start);
+            self.mistake_at(at, format!("no [profile.{name}] is declared"));
+        }
         if config.feeds.is_empty() && self.mistakes.is_empty() {
             self.mistake_at(0, "no [[feed]] is declared".into());
         }
@@ -164,7 +173,7 @@ impl<'t> Walk<'t> {
     }
 
     fn feed(&mut self, table: &DeTable<'_>, place: &Value<'_>) -> Option<Feed> {
-        const KNOWN: [&str; 14] = [
+        const KNOWN: [&str; 19] = [
             "name",
             "path",
             "format",
@@ -179,6 +188,11 @@ impl<'t> Walk<'t> {
             "prefixes",
             "may_be_empty",
             "columns",
+            "trust",
+            "expires",
+            "tlp",
+            "region",
+            "reference",
         ];
         let mut feed = Feed::new("", "");
         self.each(table, "[[feed]]", &KNOWN, |walk, key, value| match key {
@@ -196,7 +210,12 @@ impl<'t> Walk<'t> {
             "score" => feed.score = walk.percent(value, "score"),
             "confidence" => feed.confidence = walk.percent(value, "confidence"),
             "ttl" => feed.ttl_s = walk.ttl(value),
-            "licence" => feed.licence = walk.licence(value).unwrap_or_default(),
+            "licence" => feed.licence = walk.text(value, "licence").unwrap_or_default(),
+            "trust" => feed.trust = walk.percent(value, "trust").unwrap_or(100),
+            "expires" => feed.lifetime_days = walk.days(value),
+            "tlp" => feed.tlp = walk.tlp(value, "tlp"),
+            "region" => feed.region = walk.text(value, "region").unwrap_or_default(),
+            "reference" => feed.reference = walk.text(value, "reference").unwrap_or_default(),
             "action" => {
                 let words = [("block", Action::Block), ("allow", Action::Allow), ("override", Action::Override)];
                 feed.action = walk.word(value, "action", &words).unwrap_or_default();
@@ -250,13 +269,22 @@ impl<'t> Walk<'t> {
         fits.then_some(name)
     }
 
-    fn licence(&mut self, value: &Value<'_>) -> Option<String> {
-        let licence = self.string(value, "licence")?;
-        let fits = licence.len() <= LICENCE_BYTES_MAX && !licence.chars().any(char::is_control);
+    fn text(&mut self, value: &Value<'_>, key: &str) -> Option<String> {
+        let text = self.string(value, key)?;
+        let fits = text.len() <= TEXT_BYTES_MAX && !text.chars().any(char::is_control);
         if !fits {
-            self.mistake(value, format!("licence is at most {LICENCE_BYTES_MAX} bytes of text"));
+            self.mistake(value, format!("{key} is at most {TEXT_BYTES_MAX} bytes of text"));
         }
-        fits.then_some(licence)
+        fits.then_some(text)
+    }
+
+    fn days(&mut self, value: &Value<'_>) -> Option<u16> {
+        let seconds = value.get_ref().as_str().and_then(duration_s).filter(|seconds| seconds.is_multiple_of(86_400));
+        let days = seconds.and_then(|seconds| u16::try_from(seconds / 86_400).ok()).filter(|days| (1..=LIFETIME_DAYS_MAX).contains(days));
+        if days.is_none() {
+            self.mistake(value, format!("expires is a number of days, at most {LIFETIME_DAYS_MAX}d: \"90d\""));
+        }
+        days
     }
 
     fn categories(&mut self, value: &Value<'_>) -> Option<u16> {

@@ -48,6 +48,9 @@ pub enum Tlp {
 }
 
 impl Tlp {
+    /// All of them, the widest audience first.
+    pub const ALL: [Tlp; 5] = [Tlp::Clear, Tlp::Green, Tlp::Amber, Tlp::AmberStrict, Tlp::Red];
+
     /// As written in tags, markings and feeds: `TLP:AMBER+STRICT`, `tlp:white`, `green`.
     pub fn by_name(name: &str) -> Option<Tlp> {
         let name = name.trim();

@@ -8,7 +8,7 @@
 //! known format is read by position, but only when the row has exactly as many columns as the format is known to have.
 
 use super::fields::split;
-use super::{Line, Part, Reader, Row, Said};
+use super::{Line, Part, Reader, Row, Said, Tlp};
 use crate::categories;
 use crate::date;
 use crate::judge::Expect;
@@ -39,6 +39,12 @@ pub enum Role {
     Compromised,
     /// `no` says that nobody has confirmed the row: it is suspicious.
     Verified,
+    /// A date or UTC time from which the row holds no more.
+    ValidUntil,
+    /// `true` takes back what the feed says of the indicator.
+    Revoked,
+    /// A colour of the traffic light protocol; another word counts as the strictest.
+    Tlp,
 }
 
 /// A delimited format that is known by heart.
@@ -294,6 +300,12 @@ pub fn assemble<'l>(
             Role::Compromised => {}
             Role::Verified if is_yes(&field) => {}
             Role::Verified => said.class = Some(Class::Suspicious),
+            Role::ValidUntil => match std::str::from_utf8(&field).ok().and_then(date::unix_seconds) {
+                Some(seconds) => said.valid_until_s = seconds,
+                None => said.dates_unread += 1,
+            },
+            Role::Revoked => said.revoked = is_yes(&field),
+            Role::Tlp => said.tlp = Some(std::str::from_utf8(&field).ok().and_then(Tlp::by_name).unwrap_or(Tlp::Red)),
         }
     }
     if indicators.is_empty() {

@@ -7,7 +7,7 @@
 //! +--------+------------------+------------------+---------+---------+
 //! page     255 elements of 16 bytes, unused ones zero │ checksum, 16 bytes
 //! vote     fingerprint u64 │ line u32 │ shape u32
-//! shape    ttl_s u32 │ feed u16 │ categories u16 │ first_seen_day u16 │ last_seen_day u16 │ standing u8 │ score u8 │ confidence u8 │ zero u8
+//! shape    ttl_s u32 │ feed u16 │ categories u16 │ first_seen_day u16 │ last_seen_day u16 │ standing u8 │ score u8 │ confidence u8 │ kind u8
 //! ```
 //! Little-endian. A page's checksum is the first half of SHA-256 over the snapshot's SHA-256, the page's number and its elements, so that no page
 //! of another store, and no other page of this one, can stand in its place.
@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 pub(super) const MAGIC: [u8; 8] = *b"VEXPLAIN";
 /// The version that is written and read.
-pub const STORE_VERSION: u32 = 1;
+pub const STORE_VERSION: u32 = 2;
 pub(super) const PAGE: usize = 4096;
 pub(super) const ELEMENT: usize = 16;
 pub(super) const ELEMENTS_PER_PAGE: usize = PAGE / ELEMENT - 1;
@@ -37,6 +37,8 @@ pub(super) struct Header {
     pub file_bytes: u64,
     pub generation: u64,
     pub snapshot_sha256: [u8; 32],
+    /// The moment that the data describes, unix seconds; 0 if not stated.
+    pub as_of_s: u64,
     pub votes: u64,
     pub shapes: u64,
     pub feeds: u32,
@@ -48,7 +50,7 @@ pub(super) struct Header {
     pub sha256: [u8; 32],
 }
 
-pub(super) const SHA256_AT: usize = 128;
+pub(super) const SHA256_AT: usize = 136;
 const _: () = assert!(std::mem::offset_of!(Header, sha256) == SHA256_AT && size_of::<Header>() == SHA256_AT + 32);
 
 /// One line's word on one rule.
@@ -70,27 +72,54 @@ pub(super) struct Shape {
     pub categories: u16,
     pub first_seen_day: u16,
     pub last_seen_day: u16,
-    /// Bit 3 override, bit 2 allow, bits 0 and 1 the class that the feed wrote.
+    /// Bit 4 alone: takes back. Bit 3 override, bit 2 allow, bits 0 and 1 the class that the feed wrote.
     pub standing: u8,
     pub score: u8,
     pub confidence: u8,
-    pub zero: u8,
+    /// `RuleKind` of the rule.
+    pub kind: u8,
+}
+
+/// `Shape::standing` of a revocation.
+pub(super) const REVOKES: u8 = 1 << 4;
+
+/// A text among the strings.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub(super) struct Text {
+    pub at: u32,
+    pub bytes: u32,
 }
 
 /// One feed.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub(super) struct FeedEntry {
-    pub name_at: u32,
-    pub name_bytes: u32,
-    pub file_at: u32,
-    pub file_name_bytes: u32,
+    pub name: Text,
+    pub file: Text,
+    pub licence: Text,
+    pub region: Text,
+    pub reference: Text,
     pub file_bytes: u64,
     pub rows: u64,
+    pub kept: u64,
+    pub rejected: u64,
+    pub expired: u64,
+    pub revoked: u64,
+    /// Distinct rules with a vote of this feed that was not taken back.
+    pub rules: u64,
+    /// Of those, the ones that no other feed has.
+    pub unique: u64,
+    /// The latest last_seen of its votes.
+    pub newest_day: u16,
+    /// 0 not stated, else 1 + the colour.
+    pub tlp: u8,
+    pub trust: u8,
+    pub zero: u32,
     pub sha256: [u8; 32],
 }
 
-const _: () = assert!(size_of::<Vote>() == ELEMENT && size_of::<Shape>() == ELEMENT && size_of::<FeedEntry>() == 64);
+const _: () = assert!(size_of::<Vote>() == ELEMENT && size_of::<Shape>() == ELEMENT && size_of::<FeedEntry>() == 144);
 const _: () = assert!(CHECKSUM_AT + 16 == PAGE);
 
 /// Pages that `elements` take.

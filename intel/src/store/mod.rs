@@ -17,7 +17,7 @@ mod read;
 pub use layout::{FEEDS_MAX, STORE_VERSION, STRINGS_BYTES_MAX, reseal};
 pub use lines::{NoLine, feed_lines};
 pub use origins::{FeedOrigin, Origins, Pending};
-pub use read::{Store, StoreError, StoredVote, VOTES_OF_RULE_MAX, VotesOf};
+pub use read::{Rules, Store, StoreError, StoredVote, VOTES_OF_RULE_MAX, VotesOf};
 
 use std::path::{Path, PathBuf};
 

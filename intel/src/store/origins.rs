@@ -6,55 +6,95 @@
 //! ```
 
 use super::layout::{
-    CHECKSUM_AT, ELEMENT, ELEMENTS_PER_PAGE, FeedEntry, Header, MAGIC, PAGE, SHA256_AT, STORE_VERSION, Shape, Vote, checksum, pages,
+    CHECKSUM_AT, ELEMENT, ELEMENTS_PER_PAGE, FeedEntry, Header, MAGIC, PAGE, REVOKES, SHA256_AT, STORE_VERSION, Shape, Text, Vote,
+    checksum, pages,
 };
+use crate::read::Tlp;
 use bytemuck::Zeroable;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use verdict_tables::Prepared;
+use verdict_tables::{Prepared, RuleKind, TracedVote};
 
 /// A feed as it was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FeedOrigin {
     /// Its name.
     pub name: String,
     /// Its file, as the operator wrote it.
     pub file: String,
+    /// Terms of its data, as the operator stated them.
+    pub licence: String,
+    /// Where it comes from, likewise.
+    pub region: String,
+    /// Where to read about it, likewise.
+    pub reference: String,
+    /// Who may hold it, likewise.
+    pub tlp: Option<Tlp>,
+    /// What part of its confidence was believed, 0 to 100.
+    pub trust: u8,
     /// Bytes of the file.
     pub file_bytes: u64,
     /// SHA-256 of the file, compressed as it is.
     pub sha256: [u8; 32],
     /// Lines after decompression.
     pub rows: u64,
+    /// Rows that gave a rule.
+    pub kept: u64,
+    /// Rows that did not, comments and blank lines apart.
+    pub rejected: u64,
+    /// Of those, because their time was over.
+    pub expired: u64,
+    /// Of those, because they take something back.
+    pub revoked: u64,
+    /// Distinct rules that it voted on, what it took back apart. Counted when the store is written.
+    pub rules: u64,
+    /// Of those, the ones that no other feed voted on. Counted likewise.
+    pub unique: u64,
+    /// The latest day on which one of its rows was seen, days since 1970-01-01; 0 if no row has a date. Noted with the votes.
+    pub newest_day: u16,
 }
 
 /// Where votes come from, in the order in which the builder took them.
 #[derive(Debug, Default)]
 pub struct Origins {
+    as_of_s: u64,
     feeds: Vec<FeedOrigin>,
     votes: Vec<(u32, u32)>,
     shapes: Vec<Shape>,
     numbers: HashMap<Shape, u32>,
     last: Option<(Shape, u32)>,
+    newest_day: u16,
 }
 
 impl Origins {
+    /// Of data that describes this moment, in unix seconds; 0 if not stated.
+    pub fn new(as_of_s: u64) -> Self {
+        Self { as_of_s, ..Self::default() }
+    }
+
     /// The votes that follow are of the feed that `end_feed` will name.
     pub fn begin_feed(&mut self) {
-        self.last = None;
+        (self.last, self.newest_day) = (None, 0);
     }
 
     /// Names the feed of the votes since `begin_feed`.
     pub fn end_feed(&mut self, feed: FeedOrigin) {
-        self.feeds.push(feed);
+        self.feeds.push(FeedOrigin { newest_day: self.newest_day, ..feed });
     }
 
     /// Notes a vote that the builder took.
     pub fn push(&mut self, line: u64, vote: &verdict_tables::Vote) {
+        self.newest_day = self.newest_day.max(vote.last_seen_day);
         self.push_of(self.feeds.len(), line, vote);
+    }
+
+    /// Notes that a line takes back what its feed says of a rule.
+    pub fn push_revocation(&mut self, line: u64) {
+        let feed = self.feeds.len() as u16; // as below
+        self.push_shape(line, Shape { feed, standing: REVOKES, ..Shape::zeroed() });
     }
 
     /// The same for a feed that was read before, or is being read.
@@ -68,8 +108,12 @@ impl Origins {
             standing: (u8::from(vote.overrides) << 3) | (u8::from(vote.allow) << 2) | vote.class as u8,
             score: vote.score,
             confidence: vote.confidence,
-            zero: 0,
+            kind: 0, // known when the builder has the one spelling of every rule
         };
+        self.push_shape(line, shape);
+    }
+
+    fn push_shape(&mut self, line: u64, shape: Shape) {
         let number = match self.last {
             Some((last, number)) if last == shape => number,
             _ => {
@@ -85,8 +129,38 @@ impl Origins {
         self.votes.push((u32::try_from(line).unwrap_or(u32::MAX), number));
     }
 
+    /// Gives every shape the kind of its rules, numbers them as they come in the store, and counts rules by feed. Once, before writing.
+    fn finish(&mut self, traced: &[TracedVote]) {
+        let mut numbered: HashMap<(u32, RuleKind), u32> = HashMap::new();
+        let mut shapes = Vec::new();
+        let (mut voters, mut revokers): (Vec<u16>, Vec<u16>) = (Vec::new(), Vec::new());
+        for rule in traced.chunk_by(|one, other| one.fingerprint == other.fingerprint) {
+            voters.clear();
+            revokers.clear();
+            for TracedVote { vote, kind, .. } in rule {
+                let shape = &mut self.votes[*vote as usize].1;
+                let old = &self.shapes[*shape as usize];
+                if old.standing == REVOKES { &mut revokers } else { &mut voters }.push(old.feed);
+                *shape = *numbered.entry((*shape, *kind)).or_insert_with(|| {
+                    shapes.push(Shape { kind: *kind as u8, ..*old });
+                    shapes.len() as u32 - 1
+                });
+            }
+            voters.sort_unstable();
+            voters.dedup();
+            revokers.dedup(); // they come in the order of feeds
+            voters.retain(|feed| !revokers.contains(feed));
+            for feed in &voters {
+                let feed = &mut self.feeds[usize::from(*feed)];
+                feed.rules += 1;
+                feed.unique += u64::from(voters.len() == 1);
+            }
+        }
+        self.shapes = shapes;
+    }
+
     /// Writes the store of `prepared` beside `path`; it gets its name by `Pending::commit`.
-    pub fn write_beside(&self, path: &Path, prepared: &Prepared) -> io::Result<Pending> {
+    pub fn write_beside(&mut self, path: &Path, prepared: &Prepared) -> io::Result<Pending> {
         let pending = Pending { temporary: partial(path)?, path: path.to_owned(), committed: false };
         let mut file = BufWriter::with_capacity(1 << 20, File::create_new(&pending.temporary)?);
         self.write_to(&mut file, prepared)?;
@@ -95,23 +169,13 @@ impl Origins {
     }
 
     /// The bytes of the store of `prepared`, which was built from the votes noted here.
-    pub fn write_to(&self, out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
+    fn write_to(&mut self, out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
         let votes = prepared.votes();
         assert_eq!(votes.len(), self.votes.len(), "a vote was noted for each that the builder took");
+        self.finish(votes);
         let (mut tail, mut strings) = (Vec::new(), Vec::new());
         for feed in &self.feeds {
-            let (name_at, name_bytes) = append(&mut strings, &feed.name);
-            let (file_at, file_name_bytes) = append(&mut strings, &feed.file);
-            let FeedOrigin { file_bytes, rows, sha256, .. } = *feed;
-            tail.extend_from_slice(bytemuck::bytes_of(&FeedEntry {
-                name_at,
-                name_bytes,
-                file_at,
-                file_name_bytes,
-                file_bytes,
-                rows,
-                sha256,
-            }));
+            tail.extend_from_slice(bytemuck::bytes_of(&entry(feed, &mut strings)));
         }
         tail.extend_from_slice(&strings);
         let (vote_pages, shape_pages) = (pages(votes.len() as u64), pages(self.shapes.len() as u64));
@@ -122,6 +186,7 @@ impl Origins {
             file_bytes: (1 + vote_pages + shape_pages) * PAGE as u64 + tail.len() as u64,
             generation: prepared.generation(),
             snapshot_sha256: *prepared.sha256(),
+            as_of_s: self.as_of_s,
             votes: votes.len() as u64,
             shapes: self.shapes.len() as u64,
             feeds: self.feeds.len() as u32,
@@ -178,10 +243,32 @@ impl<W: Write> Paged<'_, W> {
     }
 }
 
-fn append(strings: &mut Vec<u8>, text: &str) -> (u32, u32) {
-    let at = strings.len() as u32;
-    strings.extend_from_slice(text.as_bytes());
-    (at, text.len() as u32)
+fn entry(feed: &FeedOrigin, strings: &mut Vec<u8>) -> FeedEntry {
+    let mut text = |text: &str| {
+        let at = strings.len() as u32;
+        strings.extend_from_slice(text.as_bytes());
+        Text { at, bytes: text.len() as u32 }
+    };
+    FeedEntry {
+        name: text(&feed.name),
+        file: text(&feed.file),
+        licence: text(&feed.licence),
+        region: text(&feed.region),
+        reference: text(&feed.reference),
+        file_bytes: feed.file_bytes,
+        rows: feed.rows,
+        kept: feed.kept,
+        rejected: feed.rejected,
+        expired: feed.expired,
+        revoked: feed.revoked,
+        rules: feed.rules,
+        unique: feed.unique,
+        newest_day: feed.newest_day,
+        tlp: feed.tlp.map_or(0, |tlp| 1 + tlp as u8),
+        trust: feed.trust,
+        zero: 0,
+        sha256: feed.sha256,
+    }
 }
 
 /// A store that is complete on disk, under a name of its own until it is committed; else it is removed.

@@ -7,10 +7,11 @@
 //! Memory: the tail (at most 64 MiB of strings, usually a few KiB) and the pages of the search.
 
 use super::layout::{
-    CHECKSUM_AT, ELEMENT, ELEMENTS_PER_PAGE, FEEDS_MAX, FeedEntry, Header, MAGIC, PAGE, SHA256_AT, STORE_VERSION, STRINGS_BYTES_MAX, Shape,
-    Vote, checksum, pages,
+    CHECKSUM_AT, ELEMENT, ELEMENTS_PER_PAGE, FEEDS_MAX, FeedEntry, Header, MAGIC, PAGE, REVOKES, SHA256_AT, STORE_VERSION,
+    STRINGS_BYTES_MAX, Shape, Text, Vote, checksum, pages,
 };
 use super::origins::FeedOrigin;
+use crate::read::Tlp;
 use bytemuck::AnyBitPattern;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
@@ -18,7 +19,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use verdict_tables::{Class, category};
+use verdict_tables::{Class, RuleKind, category};
 
 /// Votes on one rule that are told; a feed may repeat a line a million times.
 pub const VOTES_OF_RULE_MAX: usize = 256;
@@ -68,6 +69,10 @@ pub struct StoredVote {
     pub allow: bool,
     /// The operator's own word.
     pub overrides: bool,
+    /// It was taken back, or is the line that takes back: it counts for nothing.
+    pub revoked: bool,
+    /// What the rule is.
+    pub kind: RuleKind,
     /// 0 to 100.
     pub score: u8,
     /// 0 to 100.
@@ -171,6 +176,11 @@ impl Store {
         &self.header.snapshot_sha256
     }
 
+    /// The moment that the data describes, unix seconds; 0 if not stated.
+    pub fn as_of_s(&self) -> u64 {
+        self.header.as_of_s
+    }
+
     /// Votes on all rules.
     pub fn votes(&self) -> u64 {
         self.header.votes
@@ -205,6 +215,7 @@ impl Store {
             }
             found.votes.push(self.stored(at, vote)?);
         }
+        take_back(&mut found.votes);
         Ok(found)
     }
 
@@ -232,19 +243,13 @@ impl Store {
             return Err(corrupt("votes", self.offset_of(at), format!("a shape below {}", self.header.shapes), vote.shape.to_string()));
         }
         let shape = self.shape(vote.shape.into())?;
-        Ok(StoredVote {
-            feed: shape.feed.into(),
-            line: vote.line.into(),
-            class: Class::from_u8(shape.standing & 3).unwrap_or(Class::Unknown), // two bits are always a class
-            allow: shape.standing & 4 != 0,
-            overrides: shape.standing & 8 != 0,
-            score: shape.score,
-            confidence: shape.confidence,
-            categories: shape.categories,
-            first_seen_day: shape.first_seen_day,
-            last_seen_day: shape.last_seen_day,
-            ttl_s: shape.ttl_s,
-        })
+        Ok(StoredVote::new(vote.line, &shape))
+    }
+
+    /// Every rule, by ascending fingerprint, from first page to last.
+    pub fn rules(&mut self) -> Result<Rules<'_>, StoreError> {
+        let shapes = (0..self.header.shapes).map(|number| self.shape(number)).collect::<Result<Vec<Shape>, StoreError>>()?;
+        Ok(Rules { store: self, shapes, at: 0, votes: Vec::new() })
     }
 
     fn vote(&mut self, at: u64) -> Result<Vote, StoreError> {
@@ -256,16 +261,16 @@ impl Store {
         let first_page = 1 + pages(self.header.votes);
         let shape: Shape = self.element(first_page, number)?;
         let fine = usize::from(shape.feed) < self.feeds.len()
-            && shape.standing < 16
+            && shape.standing <= REVOKES
+            && RuleKind::from_u8(shape.kind).is_some()
             && shape.score <= 100
             && shape.confidence <= 100
-            && shape.categories & !category::ALL == 0
-            && shape.zero == 0;
+            && shape.categories & !category::ALL == 0;
         if fine {
             return Ok(shape);
         }
         let offset = (first_page + number / ELEMENTS_PER_PAGE as u64) * PAGE as u64 + number % ELEMENTS_PER_PAGE as u64 * ELEMENT as u64;
-        Err(corrupt("shapes", offset, "a feed, a standing and scores within their bounds", format!("{shape:?}")))
+        Err(corrupt("shapes", offset, "a feed, a standing, a kind and scores within their bounds", format!("{shape:?}")))
     }
 
     fn offset_of(&self, vote: u64) -> u64 {
@@ -298,6 +303,72 @@ impl Store {
     }
 }
 
+impl StoredVote {
+    fn new(line: u32, shape: &Shape) -> Self {
+        Self {
+            feed: shape.feed.into(),
+            line: line.into(),
+            class: Class::from_u8(shape.standing & 3).unwrap_or(Class::Unknown), // two bits are always a class
+            allow: shape.standing & 4 != 0,
+            overrides: shape.standing & 8 != 0,
+            revoked: shape.standing == REVOKES,
+            kind: RuleKind::from_u8(shape.kind).unwrap_or(RuleKind::Host), // held against its bounds with the shape
+            score: shape.score,
+            confidence: shape.confidence,
+            categories: shape.categories,
+            first_seen_day: shape.first_seen_day,
+            last_seen_day: shape.last_seen_day,
+            ttl_s: shape.ttl_s,
+        }
+    }
+}
+
+/// What a feed takes back of a rule, all its votes on that rule lose.
+fn take_back(votes: &mut [StoredVote]) {
+    for at in 0..votes.len() {
+        if votes[at].revoked && votes[at].class == Class::Unknown {
+            let feed = votes[at].feed;
+            votes.iter_mut().filter(|vote| vote.feed == feed).for_each(|vote| vote.revoked = true);
+        }
+    }
+}
+
+/// The rules of a store, one after the other.
+#[derive(Debug)]
+pub struct Rules<'s> {
+    store: &'s mut Store,
+    shapes: Vec<Shape>,
+    at: u64,
+    votes: Vec<StoredVote>,
+}
+
+impl Rules<'_> {
+    /// The fingerprint of the next rule, and what was said of it, as [`Store::votes_of`] has it.
+    pub fn next_rule(&mut self) -> Result<Option<(u64, &[StoredVote])>, StoreError> {
+        self.votes.clear();
+        let mut fingerprint = None;
+        while self.at < self.store.header.votes {
+            let vote = self.store.vote(self.at)?;
+            match fingerprint {
+                None => fingerprint = Some(vote.fingerprint),
+                Some(same) if same == vote.fingerprint => {}
+                Some(before) if before < vote.fingerprint => break,
+                Some(_) => return Err(corrupt("votes", self.store.offset_of(self.at), "ascending fingerprints", "a smaller one")),
+            }
+            let Some(shape) = self.shapes.get(vote.shape as usize) else {
+                let expected = format!("a shape below {}", self.shapes.len());
+                return Err(corrupt("votes", self.store.offset_of(self.at), expected, vote.shape.to_string()));
+            };
+            if self.votes.len() < VOTES_OF_RULE_MAX {
+                self.votes.push(StoredVote::new(vote.line, shape));
+            }
+            self.at += 1;
+        }
+        take_back(&mut self.votes);
+        Ok(fingerprint.map(|fingerprint| (fingerprint, self.votes.as_slice())))
+    }
+}
+
 /// Everything that the header says of itself and of the file's length. Clears the checksum in `page`.
 fn check_header(page: &mut [u8; PAGE], length: u64) -> Result<Header, StoreError> {
     let header: Header = bytemuck::pod_read_unaligned(&page[..size_of::<Header>()]);
@@ -317,10 +388,10 @@ fn check_header(page: &mut [u8; PAGE], length: u64) -> Result<Header, StoreError
     }
     let bounds = [
         ("page size", 12, header.page_bytes.into(), PAGE as u64, PAGE as u64),
-        ("votes", 64, header.votes, 0, u32::MAX.into()),
-        ("shapes", 72, header.shapes, 0, header.votes),
-        ("feeds", 80, header.feeds.into(), 0, FEEDS_MAX.into()),
-        ("strings", 88, header.strings_bytes, 0, STRINGS_BYTES_MAX),
+        ("votes", 72, header.votes, 0, u32::MAX.into()),
+        ("shapes", 80, header.shapes, 0, header.votes),
+        ("feeds", 88, header.feeds.into(), 0, FEEDS_MAX.into()),
+        ("strings", 96, header.strings_bytes, 0, STRINGS_BYTES_MAX),
     ];
     for (what, offset, got, least, most) in bounds {
         if !(least..=most).contains(&got) {
@@ -343,15 +414,40 @@ fn read_feeds(header: &Header, tail: &[u8], tail_at: u64) -> Result<Vec<FeedOrig
     let mut feeds = Vec::with_capacity(header.feeds as usize);
     for (number, entry) in entries.chunks_exact(size_of::<FeedEntry>()).enumerate() {
         let entry: FeedEntry = bytemuck::pod_read_unaligned(entry);
-        let text = |at: u32, bytes: u32| {
+        let offset = tail_at + (number * size_of::<FeedEntry>()) as u64;
+        let text = |Text { at, bytes }: Text| {
             let piece = strings.get(at as usize..).and_then(|rest| rest.get(..bytes as usize));
             let text = piece.and_then(|piece| std::str::from_utf8(piece).ok());
-            let offset = tail_at + (number * size_of::<FeedEntry>()) as u64;
-            text.map(str::to_owned).ok_or_else(|| corrupt("feeds", offset, "a name within the strings, in UTF-8", "none"))
+            text.map(str::to_owned).ok_or_else(|| corrupt("feeds", offset, "a text within the strings, in UTF-8", "none"))
         };
-        let name = text(entry.name_at, entry.name_bytes)?;
-        let file = text(entry.file_at, entry.file_name_bytes)?;
-        feeds.push(FeedOrigin { name, file, file_bytes: entry.file_bytes, sha256: entry.sha256, rows: entry.rows });
+        let tlp = match entry.tlp {
+            0 => None,
+            colour => {
+                Some(Tlp::ALL.get(usize::from(colour) - 1).copied().ok_or_else(|| corrupt("feeds", offset, "a TLP", colour.to_string()))?)
+            }
+        };
+        if entry.trust > 100 || entry.zero != 0 {
+            return Err(corrupt("feeds", offset, "a trust up to 100, and zeros", format!("{} and {}", entry.trust, entry.zero)));
+        }
+        feeds.push(FeedOrigin {
+            name: text(entry.name)?,
+            file: text(entry.file)?,
+            licence: text(entry.licence)?,
+            region: text(entry.region)?,
+            reference: text(entry.reference)?,
+            tlp,
+            trust: entry.trust,
+            file_bytes: entry.file_bytes,
+            sha256: entry.sha256,
+            rows: entry.rows,
+            kept: entry.kept,
+            rejected: entry.rejected,
+            expired: entry.expired,
+            revoked: entry.revoked,
+            rules: entry.rules,
+            unique: entry.unique,
+            newest_day: entry.newest_day,
+        });
     }
     Ok(feeds)
 }

@@ -42,18 +42,24 @@ pub(super) struct PackedVote {
 
 const _: () = assert!(size_of::<Entry>() == 24);
 
-/// Bit 3 overrides, bit 2 allow, bits 0 and 1 the class: as a number, the precedence among votes on one rule.
+/// Bit 3 overrides, bit 2 allow, bits 0 and 1 the class: as a number, the precedence among votes on one rule. Bit 4 alone is no vote: it takes
+/// back those of its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Standing(u8);
 
 impl Standing {
     const OVERRIDES: u8 = 1 << 3;
     const ALLOW: u8 = 1 << 2;
+    const REVOKED: u8 = 1 << 4;
 
     fn of(vote: &Vote) -> Self {
         // An allow vote says "clean", whatever class its feed wrote beside it.
         let class = if vote.allow { Class::Clean } else { vote.class };
         Self((u8::from(vote.overrides) * Self::OVERRIDES) | (u8::from(vote.allow) * Self::ALLOW) | class as u8)
+    }
+
+    pub(super) const fn revokes(self) -> bool {
+        self.0 & Self::REVOKED != 0
     }
 
     pub(super) const fn class(self) -> u8 {
@@ -70,6 +76,12 @@ impl Standing {
 }
 
 impl PackedVote {
+    /// Takes back what `source` says of a rule.
+    const fn revocation(source: u16) -> Self {
+        let standing = Standing(Standing::REVOKED);
+        Self { ttl_s: 0, source, categories: 0, first_seen_day: 0, last_seen_day: 0, standing, score: 0, confidence: 0 }
+    }
+
     pub(super) fn pack(vote: &Vote) -> Self {
         Self {
             ttl_s: vote.ttl_s,
@@ -103,12 +115,20 @@ pub(super) struct Arena {
 
 impl Arena {
     pub(super) fn push(&mut self, rule: &Rule<'_>, vote: &Vote) {
+        self.push_packed(rule, PackedVote::pack(vote));
+    }
+
+    pub(super) fn push_revocation(&mut self, rule: &Rule<'_>, source: u16) {
+        self.push_packed(rule, PackedVote::revocation(source));
+    }
+
+    fn push_packed(&mut self, rule: &Rule<'_>, vote: PackedVote) {
         let at = self.bytes.len();
         self.bytes.extend_from_slice(&[0; 2]);
         encode(rule, &mut self.bytes);
         let bytes = (self.bytes.len() - at - 2) as u16; // RULE_BYTES_MAX is checked before
         self.bytes[at..at + 2].copy_from_slice(&bytes.to_le_bytes());
-        self.entries.push(Entry { at: at as u64, vote: PackedVote::pack(vote) });
+        self.entries.push(Entry { at: at as u64, vote });
     }
 
     /// Readers in the order of digests find every rule somewhere else. `next` are the entries that come after the one about to be read.

@@ -96,21 +96,50 @@ impl Image {
         Ok(())
     }
 
-    /// Under `path` there is the old file, or none, until the whole new one is there, on disk.
-    pub(super) fn write_file(&self, path: &Path) -> io::Result<()> {
+    /// The whole file, on disk, under a name of its own beside `path`.
+    pub(super) fn write_pending(&self, path: &Path) -> io::Result<Pending> {
         let (directory, temporary) = beside(path)?;
-        let written = self.write_new(&temporary).and_then(|()| fs::rename(&temporary, path));
-        if written.is_err() {
-            // What matters is the first error; a leftover file is named so that nobody takes it for a snapshot.
-            let _ = fs::remove_file(&temporary);
-        }
-        written.and_then(|()| File::open(directory)?.sync_all())
+        let pending = Pending { temporary, path: path.to_owned(), directory, committed: false };
+        self.write_new(&pending.temporary)?;
+        Ok(pending)
     }
 
     fn write_new(&self, path: &Path) -> io::Result<()> {
         let mut file = BufWriter::with_capacity(1 << 20, File::create_new(path)?);
         self.write_to(&mut file)?;
         file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+    }
+}
+
+/// A snapshot file that is complete on disk and has not yet its name: until `commit` there is the old file under it, or none.
+#[derive(Debug)]
+pub struct Pending {
+    temporary: PathBuf,
+    path: PathBuf,
+    directory: PathBuf,
+    committed: bool,
+}
+
+impl Pending {
+    /// Where the bytes are for now, to be read and judged.
+    pub fn written_at(&self) -> &Path {
+        &self.temporary
+    }
+
+    /// Gives it its name, in one step, for good.
+    pub fn commit(mut self) -> io::Result<()> {
+        fs::rename(&self.temporary, &self.path)?;
+        self.committed = true;
+        File::open(&self.directory)?.sync_all()
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if !self.committed {
+            // What matters is the first error; a leftover file is named so that nobody takes it for a snapshot.
+            let _ = fs::remove_file(&self.temporary);
+        }
     }
 }
 

@@ -3,13 +3,15 @@
 //! ```text
 //! votes of one source and one standing   union: earliest first_seen, latest last_seen, highest score, confidence and ttl, all categories
 //! across sources                         the highest standing wins (override, allow, malicious, suspicious, clean, unknown);
-//!                                        of its votes: highest score and confidence, all categories, earliest and latest day, lowest ttl
+//!                                        of its votes: highest score, all categories, earliest and latest day, lowest ttl;
+//!                                        confidence of all its sources together (`corroboration`)
 //! sources                                all that voted, winners or not
 //! ```
 //!
 //! Every step is commutative, associative and idempotent: order and repetition cannot show in the result.
 
-use super::arena::PackedVote;
+use super::arena::{PackedVote, Standing};
+use crate::corroboration::{SOURCES_HEARD, corroboration};
 use crate::layout::Record;
 use crate::rule::RuleKind;
 use crate::verdict::flag;
@@ -31,11 +33,29 @@ pub(super) fn merge(kind: RuleKind, votes: &mut [PackedVote], sources: &mut Vec<
         last_seen_day: winners().map(|vote| vote.last_seen_day).max().unwrap_or(0),
         class: standing.class(),
         score: winners().map(|vote| vote.score).max().unwrap_or(0),
-        confidence: winners().map(|vote| vote.confidence).max().unwrap_or(0),
+        confidence: together(votes, standing),
         rule_kind: kind as u8,
         flags: (u8::from(standing.allows()) * flag::ALLOWLISTED) | (u8::from(standing.overrides()) * flag::OVERRIDDEN),
         zero: [0; 3],
     }
+}
+
+/// Each winning source's highest confidence, and what they come to. `votes` are sorted by source. Only the surest are heard: the least sure of
+/// one too many makes room.
+fn together(votes: &[PackedVote], standing: Standing) -> u8 {
+    let (mut surest, mut count) = ([0; SOURCES_HEARD], 0);
+    for of_source in votes.chunk_by(|a, b| a.source == b.source) {
+        let Some(confidence) = of_source.iter().filter(|vote| vote.standing == standing).map(|vote| vote.confidence).max() else {
+            continue;
+        };
+        if count < SOURCES_HEARD {
+            surest[count] = confidence;
+            count += 1;
+        } else if let Some(least) = surest.iter_mut().min() {
+            *least = confidence.max(*least);
+        }
+    }
+    corroboration(&mut surest[..count])
 }
 
 /// Lowest over the sources of each source's highest. `votes` are sorted by source.
@@ -99,7 +119,7 @@ mod tests {
             last_seen_day: 5,
             class: 3,
             score: 80,
-            confidence: 40,
+            confidence: 50, // 35 and 40 together: 1 - 0.6 · 0.825
             rule_kind: 1,
             ..Record::default()
         };

@@ -13,34 +13,35 @@ mod arena;
 mod image;
 mod lpm;
 mod merge;
+mod normal;
 mod parallel;
 mod phase;
 mod place;
 mod prepared;
 mod records;
+mod revoke;
 mod seed;
 mod signatures;
 mod slots;
 pub(crate) mod tree6;
 pub(crate) mod trie4;
 
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytemuck::Zeroable;
 use hashbrown::HashMap;
-use verdict_keys::rule::{host_labels, path_depth};
-use verdict_keys::{Profile, Scheme, SuffixList, Unreachable};
+use verdict_keys::{Profile, Scheme, SuffixList};
 use verdict_simd::{Backend, HashSchedule};
 
 use crate::error::Error;
 use crate::layout::{Header, MAGIC, PAGE, SourceEntry, VERSION};
-use crate::rule::{RULE_BYTES_MAX, Rule, RuleKind, Source, Vote, address_of, embedded_v4};
-use crate::signatures::text;
+use crate::rule::{Rule, RuleKind, Source, Vote};
 use crate::verdict::{VERDICTS_MAX, category};
 use arena::Arena;
+pub use image::Pending;
 use image::{Image, Sections};
+use normal::{normal_form, reach};
 pub use phase::{Phase, Progress};
 pub use prepared::{Prepared, TracedVote, fingerprint};
 use records::{Interner, Records};
@@ -69,6 +70,8 @@ pub struct Builder {
     tag_mask: u64,
     traced: Option<Vec<TracedVote>>,
     progress: Progress,
+    /// Some entries of the arena take others back.
+    revokes: bool,
 }
 
 /// A snapshot in memory.
@@ -109,6 +112,7 @@ impl Builder {
             tag_mask: u64::MAX,
             traced: None,
             progress: Box::new(|_, _, _| ()),
+            revokes: false,
         }
     }
 
@@ -174,13 +178,16 @@ impl Builder {
         Ok(())
     }
 
-    fn check_vote(&self, vote: &Vote) -> Result<(), Error> {
+    fn check_source(&self, source: u16) -> Result<(), Error> {
         if self.too_many_sources {
             return Err(Error::TooManySources { max: SOURCES_MAX });
         }
-        let problem = if usize::from(vote.source) >= self.sources.len() {
-            "its source was never registered"
-        } else if vote.score > 100 {
+        if usize::from(source) < self.sources.len() { Ok(()) } else { Err(Error::MalformedVote("its source was never registered")) }
+    }
+
+    fn check_vote(&self, vote: &Vote) -> Result<(), Error> {
+        self.check_source(vote.source)?;
+        let problem = if vote.score > 100 {
             "a score above 100"
         } else if vote.confidence > 100 {
             "a confidence above 100"
@@ -304,11 +311,15 @@ impl Builder {
 
     /// Groups equal rules, merges their votes and interns the results.
     fn merge_votes(&mut self) -> Result<(seed::RuleDigest, Vec<RuleVerdict>, Records, SourceSections), Error> {
-        let entries = self.digests();
+        let mut entries = self.digests();
         if let Some(traced) = &mut self.traced {
-            traced.extend(entries.iter().map(|(digest, entry)| TracedVote::new(digest, *entry)));
+            let kind = |entry: u32| arena::kind(self.arena.encoding(entry));
+            traced.extend(entries.iter().map(|(digest, entry)| TracedVote::new(digest, *entry, kind(*entry))));
         }
-        let (numbers, sources) = self.sort_sources();
+        if self.revokes {
+            entries = revoke::without_revoked(&self.arena, &entries);
+        }
+        let (numbers, sources) = self.sort_sources(&entries);
         let distinct = || entries.chunk_by(|a, b| a.0 == b.0);
         let count = distinct().count();
         let root = seed::root(&self.secret, count as u64, distinct().map(|group| &group[0].0));
@@ -348,9 +359,14 @@ impl Builder {
     }
 
     /// Sources that voted, sorted by name and licence; and the old number of each to its new one.
-    fn sort_sources(&self) -> (Vec<u16>, SourceSections) {
+    fn sort_sources(&self, entries: &[(seed::RuleDigest, u32)]) -> (Vec<u16>, SourceSections) {
         let mut voted = vec![false; self.sources.len()];
-        self.arena.entries.iter().for_each(|entry| voted[usize::from(entry.vote.source)] = true);
+        if self.revokes {
+            entries.iter().for_each(|(_, entry)| voted[usize::from(self.arena.entries[*entry as usize].vote.source)] = true);
+        } else {
+            // In the order of the arena: `entries` would go through it at random.
+            self.arena.entries.iter().for_each(|entry| voted[usize::from(entry.vote.source)] = true);
+        }
         let mut order: Vec<usize> = (0..self.sources.len()).filter(|number| voted[*number]).collect();
         order.sort_unstable_by_key(|number| &self.sources[*number]);
         let mut numbers = vec![0; self.sources.len()];
@@ -372,98 +388,6 @@ fn append(strings: &mut Vec<u8>, text: &str) -> (u32, u32) {
     let at = strings.len() as u32;
     strings.extend_from_slice(text.as_bytes());
     (at, text.len() as u32)
-}
-
-/// One spelling for rules that mean the same; refuses what is no canonical form.
-fn normal_form(rule: Rule<'_>) -> Result<Rule<'_>, Error> {
-    match rule {
-        Rule::Host { host, .. } => {
-            check_host(host)?;
-            match address_of(host) {
-                // Questions for an address reach it by prefix, however they spell it.
-                Some(network) => normal_form(Rule::Net { network, bits: if network.is_ipv4() { 32 } else { 128 } }),
-                None => Ok(rule),
-            }
-        }
-        Rule::Url { host, path_query, prefix, subdomains } => {
-            check_host(host)?;
-            check_path(path_query, prefix)?;
-            if host.len() + path_query.len() > RULE_BYTES_MAX {
-                return Err(Error::MalformedRule("longer than any question"));
-            }
-            // There is nothing below an address.
-            Ok(Rule::Url { host, path_query, prefix, subdomains: subdomains && address_of(host).is_none() })
-        }
-        Rule::Net { network, bits } => normal_network(network, bits),
-        Rule::File(_) => Ok(rule),
-        Rule::Signature { text, .. } => match text::problem(text.as_bytes(), arena::kind_of(&rule)) {
-            Some(problem) => Err(Error::MalformedRule(problem)),
-            None => Ok(rule),
-        },
-    }
-}
-
-fn normal_network(network: IpAddr, bits: u8) -> Result<Rule<'static>, Error> {
-    let (value, width) = match network {
-        IpAddr::V4(network) => (u128::from(network.to_bits()) << 96, 32),
-        IpAddr::V6(network) => (network.to_bits(), 128),
-    };
-    if bits > width {
-        return Err(Error::MalformedRule("a prefix longer than the address"));
-    }
-    if value.checked_shl(bits.into()).unwrap_or(0) != 0 {
-        return Err(Error::MalformedRule("host bits of the network are not zero"));
-    }
-    if let IpAddr::V6(v6) = network
-        && let Some((v4, bits)) = embedded_v4(v6, bits)
-    {
-        return Ok(Rule::Net { network: v4.into(), bits });
-    }
-    Ok(Rule::Net { network, bits })
-}
-
-/// Catches callers that did not canonicalise. Not a validity check of names: keys decides what is canonical.
-fn check_host(host: &str) -> Result<(), Error> {
-    let problem = if host.is_empty() {
-        "an empty host"
-    } else if host.len() > RULE_BYTES_MAX {
-        "longer than any question"
-    } else if host.bytes().any(|byte| byte <= b' ' || byte >= 0x7F || byte.is_ascii_uppercase() || b"/?#@\\".contains(&byte)) {
-        "a host that is not canonical"
-    } else if host.starts_with('.') || host.ends_with('.') || host.contains("..") {
-        "an empty label in the host"
-    } else {
-        return Ok(());
-    };
-    Err(Error::MalformedRule(problem))
-}
-
-fn check_path(path_query: &str, prefix: bool) -> Result<(), Error> {
-    let problem = if !path_query.starts_with('/') {
-        "a path that does not begin with /"
-    } else if prefix && path_query.contains('?') {
-        "a prefix with a query"
-    } else if prefix && !path_query.ends_with('/') {
-        "a prefix that does not end with /"
-    } else {
-        return Ok(());
-    };
-    Err(Error::MalformedRule(problem))
-}
-
-/// How far the questions of a full profile must reach for this rule to be found wherever it applies: labels of the host, slashes of the path.
-/// Refuses a rule that questions under `profile` cannot reach.
-fn reach(rule: &Rule<'_>, profile: &Profile) -> Result<(usize, usize), Unreachable> {
-    let (mut labels, mut depth) = (0, 0);
-    if let Rule::Host { host, subdomains: true } | Rule::Url { host, subdomains: true, .. } = rule {
-        profile.reaches_subdomains(host, false)?; // an address has no subdomains: normal_form
-        labels = host_labels(host);
-    }
-    if let Rule::Url { path_query, prefix: true, .. } = rule {
-        profile.reaches_prefix(path_query)?;
-        depth = path_depth(path_query);
-    }
-    Ok((labels, depth))
 }
 
 /// Kinds in the order of `Header::rules`.

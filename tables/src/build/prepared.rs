@@ -1,10 +1,10 @@
 //! A snapshot between being made and being written: its name, and which vote was about which rule, for whoever keeps an explain store beside it.
 
-use super::image::Image;
+use super::image::{Image, Pending};
 use super::seed::{RuleDigest, rule_digest};
 use super::{arena, normal_form};
 use crate::error::Error;
-use crate::rule::Rule;
+use crate::rule::{Rule, RuleKind};
 use std::path::Path;
 
 /// A snapshot that is finished, but not yet in one piece.
@@ -29,24 +29,33 @@ impl Prepared {
         &self.votes
     }
 
+    /// Complete on disk beside `path`, so that the very bytes can be judged before they get their name.
+    pub fn write_pending(&self, path: &Path) -> Result<Pending, Error> {
+        Ok(self.image.write_pending(path)?)
+    }
+
     /// Into a file: written beside it, synced, and renamed, so that no partial file is ever seen under `path`.
     pub fn write_file(&self, path: &Path) -> Result<(), Error> {
-        Ok(self.image.write_file(path)?)
+        Ok(self.image.write_pending(path)?.commit()?)
     }
 }
 
-/// One call of `Builder::add`, and the rule that it was about.
+/// One call of `Builder::add` or `Builder::revoke`, and the rule that it was about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TracedVote {
     /// See [`fingerprint`].
     pub fingerprint: u64,
     /// How many calls that were not refused came before.
     pub vote: u32,
+    /// What the rule is, in its one spelling.
+    pub kind: RuleKind,
 }
 
+const _: () = assert!(size_of::<TracedVote>() == 16);
+
 impl TracedVote {
-    pub(super) fn new(digest: &RuleDigest, vote: u32) -> Self {
-        Self { fingerprint: fingerprint_of(digest), vote }
+    pub(super) fn new(digest: &RuleDigest, vote: u32, kind: RuleKind) -> Self {
+        Self { fingerprint: fingerprint_of(digest), vote, kind }
     }
 }
 

@@ -203,7 +203,7 @@ fn merge(votes: &[Vote]) -> Expected {
     Expected {
         class: highest.2,
         score: winners.iter().map(|vote| vote.score).max().unwrap(),
-        confidence: winners.iter().map(|vote| vote.confidence).max().unwrap(),
+        confidence: together(&winners),
         categories: winners.iter().fold(0, |all, vote| all | vote.categories),
         flags: if highest.0 { flag::OVERRIDDEN } else { 0 } | if highest.1 { flag::ALLOWLISTED } else { 0 },
         first_seen_day: winners.iter().map(|vote| vote.first_seen_day).filter(|day| *day > 0).min().unwrap_or(0),
@@ -211,6 +211,22 @@ fn merge(votes: &[Vote]) -> Expected {
         ttl_s: *ttl_by_source.values().min().unwrap(),
         sources,
     }
+}
+
+/// The surest source in full, the next seven for half, in millionths of doubt that are rounded up.
+fn together(winners: &[&Vote]) -> u8 {
+    let mut by_source: BTreeMap<u16, u8> = BTreeMap::new();
+    for vote in winners {
+        let confidence = by_source.entry(vote.source).or_default();
+        *confidence = (*confidence).max(vote.confidence);
+    }
+    let mut confidences: Vec<u8> = by_source.into_values().collect();
+    confidences.sort_by_key(|confidence| Reverse(*confidence));
+    let millionths = confidences.iter().take(8).enumerate().fold(1_000_000u64, |doubt, (place, confidence)| {
+        let share = u64::from(*confidence) * if place == 0 { 2 } else { 1 };
+        (doubt * (200 - share)).div_ceil(200)
+    });
+    ((1_000_000 - millionths) / 10_000) as u8
 }
 
 fn precedence(verdict: &Expected) -> u8 {
