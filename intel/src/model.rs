@@ -24,8 +24,8 @@ pub const LIFETIME_DAYS_MAX: u16 = 3650;
 /// A file never becomes another file; an address is another customer's within weeks; a phishing page is gone within days, and its host is sold.
 pub fn lifetime_days(format: Format) -> u16 {
     match format {
-        Format::HashList | Format::HashComment | Format::HashTable => LIFETIME_DAYS_MAX,
-        Format::AddressList | Format::Netset | Format::FeodoCsv => 90,
+        Format::HashList | Format::HashComment | Format::HashTable | Format::MalwarebazaarCsv => LIFETIME_DAYS_MAX,
+        Format::AddressList | Format::Netset | Format::FeodoCsv | Format::IpReputation => 90,
         Format::PhishtankCsv | Format::OpenphishTsv => 180,
         _ => 365,
     }
