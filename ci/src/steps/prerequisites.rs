@@ -23,6 +23,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("memcached",                 "a peer of the benches"),
     ("redis-server",              "the other one"),
     ("valgrind",                  "callgrind counts the instructions of the kernels"),
+    ("strace",                    "ends and fails publisher and daemon at each of their system calls"),
 ];
 
 /// apt on a slow mirror.

@@ -31,7 +31,11 @@ pub fn native(workspace: &Workspace, log: &Log) -> Result<Done, String> {
 pub fn portable(workspace: &Workspace, log: &Log) -> Result<Done, String> {
     let mut command = workspace.cargo();
     // Examples in documentation say nothing about a backend.
-    command.args(["test", "--locked", "--no-fail-fast", "--lib", "--bins", "--tests"]).args(WITH_BACKENDS).env(BACKEND, "portable").env(EXPECT, "portable");
+    command
+        .args(["test", "--locked", "--no-fail-fast", "--lib", "--bins", "--tests"])
+        .args(WITH_BACKENDS)
+        .env(BACKEND, "portable")
+        .env(EXPECT, "portable");
     log.run(&mut command, LIMIT)?;
     Ok(Done::passed())
 }

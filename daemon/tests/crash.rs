@@ -1,0 +1,155 @@
+//! Adopting a generation, ended or failed at each of its system calls: a daemon that starts afterwards serves the old generation or the new one,
+//! complete, comes to the new one by itself, and never goes below the epoch that it had.
+//!
+//! What is swept is the code that adopts (`trust`: read, verify, keep, prune, write down), run by this very program as its own child, in one thread:
+//! so the calls are the same each time. Sockets and executors take no part in it.
+
+#[path = "../../tables/tests/common/sweep.rs"]
+mod sweep;
+#[allow(unused_macros)]
+#[macro_use]
+mod support;
+
+use std::path::{Path, PathBuf};
+use support::Site;
+use sweep::{Blow, chosen, copy, places, strace_is_there, strike};
+use verdict_tables::manifest::Why;
+use verdictd::config::SnapshotConfig;
+use verdictd::trust::{Look, Trust, TrustError};
+
+const STAGE: &str = "VERDICT_CRASH_STAGE";
+
+fn config(stage: &Path) -> SnapshotConfig {
+    SnapshotConfig {
+        directory: stage.join("published"),
+        keys: vec![stage.join("keys.pub")],
+        state: stage.join("state"),
+        ..SnapshotConfig::default()
+    }
+}
+
+fn open(stage: &Path) -> Result<Trust, TrustError> {
+    Trust::open(&config(stage), verdict_simd::detect().unwrap())
+}
+
+/// The child of a sweep: starts, adopts what is published, and has served long enough. By itself it does nothing.
+#[test]
+#[ignore = "run by the sweeps below"]
+fn adopt() {
+    let Some(stage) = std::env::var_os(STAGE) else { return };
+    let mut trust = open(Path::new(&stage)).expect("the state directory opens");
+    trust.start().map(drop).expect("something is served");
+    match trust.look() {
+        Ok(Look::New(..)) => trust.good(),
+        Ok(_) => panic!("the new one was to be adopted"),
+        Err(problem) => panic!("{}", problem.text),
+    }
+}
+
+/// A state directory that has two generations, and a third that is published.
+struct Stage {
+    site: Site,
+    generations: [u64; 2],
+    here: PathBuf,
+}
+
+impl Stage {
+    fn set(name: &str) -> Self {
+        let site = Site::new();
+        let base = site.path().parent().unwrap().to_owned();
+        let here = base.with_file_name(format!("{}-{name}", base.file_name().unwrap().to_string_lossy()));
+        site.publish(1, "marker-one.test", &|_| {});
+        let mut trust = open(&base).unwrap();
+        trust.start().unwrap();
+        let old = site.publish(2, "marker-two.test", &|_| {});
+        assert!(matches!(trust.look(), Ok(Look::New(..))));
+        trust.good();
+        drop(trust);
+        let new = site.publish(3, "marker-three.test", &|_| {});
+        Stage { site, generations: [old, new], here }
+    }
+
+    fn fresh(&self) {
+        copy(self.site.path().parent().unwrap(), &self.here);
+    }
+
+    /// What a daemon serves at its start, and that it comes to the new one.
+    fn recovered(&self) -> Result<usize, String> {
+        let mut trust = open(&self.here).map_err(|error| error.to_string())?;
+        let first = trust.start().map_err(|error| error.to_string())?.0.generation();
+        let at =
+            self.generations.iter().position(|generation| *generation == first).ok_or(format!("generation {first:016x} is neither"))?;
+        match trust.look() {
+            Ok(Look::New(next, _)) if at == 0 && next.generation() == self.generations[1] => {}
+            Ok(Look::Nothing | Look::Renewed(_)) if at == 1 => {}
+            Ok(_) => return Err("the new one was not found".into()),
+            Err(problem) => return Err(problem.text),
+        }
+        trust.good();
+        drop(trust);
+        self.is_above_the_old_epoch()?;
+        let left = std::fs::read_dir(self.here.join("state/generations")).unwrap().flatten().map(|entry| entry.path());
+        match left.into_iter().find(|path| path.extension().is_some_and(|extension| extension == "partial")) {
+            Some(path) if at == 0 => Err(format!("{} is left", path.display())),
+            _ => Ok(at),
+        }
+    }
+
+    /// The first epoch, rightly signed, is refused: no crash makes it forget.
+    fn is_above_the_old_epoch(&self) -> Result<(), String> {
+        let manifest = self.site.write_parts(1, "marker-one.test");
+        std::fs::write(self.here.join("published/manifest"), self.site.sign(&manifest, 1)).unwrap();
+        let mut trust = open(&self.here).map_err(|error| error.to_string())?;
+        trust.start().map_err(|error| error.to_string())?;
+        match trust.look() {
+            Err(problem) if problem.why == Why::Epoch => Ok(()),
+            Err(problem) => Err(problem.text),
+            Ok(_) => Err("an older epoch was taken".into()),
+        }
+    }
+
+    fn sweep(&self, blow: Blow) {
+        let program = std::env::current_exe().unwrap();
+        let run = [program.to_str().unwrap(), "--exact", "adopt", "--ignored", "--test-threads=1"];
+        let environment = [(STAGE, self.here.to_str().unwrap())];
+        self.fresh();
+        let places = chosen(places(&run, &environment, &self.here.join("keys.pub"), &self.here.join("log")), blow);
+        assert!(places.len() > 20, "{} calls", places.len());
+        let mut seen = [0usize; 2];
+        for place in &places {
+            self.fresh();
+            let status = strike(&run, &environment, place, blow);
+            let at = self.recovered().unwrap_or_else(|why| panic!("{blow:?} at {place:?}, {status}: {why}"));
+            seen[at] += 1;
+        }
+        println!("{blow:?}: {} calls, {} left the old generation and {} the new one", places.len(), seen[0], seen[1]);
+        assert!(seen[0] > 0 && seen[1] > 0, "the sweep crosses the moment of change");
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.here);
+    }
+}
+
+#[test]
+fn a_daemon_killed_at_any_call_of_an_adoption_starts_with_the_old_or_the_new() {
+    if strace_is_there() {
+        Stage::set("kill").sweep(Blow::Kill);
+    }
+}
+
+#[test]
+fn a_failing_disk_leaves_the_old_or_the_new() {
+    if strace_is_there() {
+        Stage::set("eio").sweep(Blow::Eio);
+    }
+}
+
+#[test]
+fn a_full_disk_leaves_the_old_or_the_new() {
+    if strace_is_there() {
+        Stage::set("enospc").sweep(Blow::Enospc);
+    }
+}

@@ -1,0 +1,125 @@
+//! A program ended, or failed, at each of its system calls: strace counts the calls of an undisturbed run, then repeats it once for every one of them.
+//!
+//! `VERDICT_SWEEP=full` takes every call; otherwise about `RUNS` of them, spread evenly, are taken, which is what a build has time for.
+#![allow(dead_code, missing_docs)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+
+/// Calls by which files are changed or found changed. What a program of ours writes, it writes by these.
+const CALLS: [&str; 12] =
+    ["openat", "write", "read", "fsync", "syncfs", "rename", "unlink", "mkdir", "flock", "ftruncate", "getdents64", "close"];
+
+/// Runs of a sweep that is not full.
+const RUNS: usize = 16;
+
+/// What befalls a call.
+#[derive(Clone, Copy, Debug)]
+pub enum Blow {
+    /// The process is killed instead.
+    Kill,
+    /// The disk fails.
+    Eio,
+    /// The disk is full.
+    Enospc,
+}
+
+impl Blow {
+    fn as_strace_says(self) -> &'static str {
+        match self {
+            Blow::Kill => "signal=KILL",
+            Blow::Eio => "error=EIO",
+            Blow::Enospc => "error=ENOSPC",
+        }
+    }
+
+    /// Reading does not run out of room, and nothing fails by closing that mattered.
+    fn befalls(self, call: &str) -> bool {
+        match self {
+            Blow::Kill => true,
+            Blow::Eio => call != "close" && call != "flock",
+            Blow::Enospc => ["openat", "write", "fsync", "syncfs", "rename", "mkdir"].contains(&call),
+        }
+    }
+}
+
+pub fn strace_is_there() -> bool {
+    let there = Command::new("strace").arg("-V").output().is_ok_and(|ran| ran.status.success());
+    if !there {
+        println!("SKIPPED: strace is not installed");
+    }
+    there
+}
+
+/// One call of the run, counted in its thread.
+pub type Place = (String, usize);
+
+/// The calls of an undisturbed run that come after `mark` was opened for the first time: before, it is the program being loaded.
+pub fn places(run: &[&str], environment: &[(&str, &str)], mark: &Path, log: &Path) -> Vec<Place> {
+    let traced = format!("trace={}", CALLS.join(","));
+    let ended = Command::new("strace")
+        .args(["-f", "-o"])
+        .arg(log)
+        .args(["-e", &traced])
+        .args(run)
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let text = std::fs::read_to_string(log).unwrap();
+    let mark = mark.to_str().unwrap();
+    let begin = text.lines().position(|line| line.contains(mark)).expect("the mark is opened");
+    let thread = text.lines().nth(begin).unwrap().split(' ').next().unwrap().to_owned();
+    let (mut counts, mut places) = (std::collections::BTreeMap::new(), Vec::new());
+    for (number, line) in text.lines().enumerate() {
+        let Some((pid, call)) = line.split_once(' ') else { continue };
+        let Some((call, _)) = call.trim_start().split_once('(') else { continue };
+        if pid != thread || !CALLS.contains(&call) {
+            continue;
+        }
+        let count = counts.entry(call.to_owned()).or_insert(0);
+        *count += 1;
+        if number >= begin {
+            places.push((call.to_owned(), *count));
+        }
+    }
+    places
+}
+
+/// The places of this sweep.
+pub fn chosen(places: Vec<Place>, blow: Blow) -> Vec<Place> {
+    let all: Vec<Place> = places.into_iter().filter(|(call, _)| blow.befalls(call)).collect();
+    if std::env::var_os("VERDICT_SWEEP").is_some_and(|how| how == "full") {
+        return all;
+    }
+    let step = all.len().div_ceil(RUNS).max(1);
+    // What makes a state the next one is always among them.
+    let matters = |call: &str| ["rename", "fsync", "syncfs"].contains(&call);
+    let place = |(index, place): (usize, Place)| (index % step == 0 || (step < 8 && matters(&place.0))).then_some(place);
+    all.into_iter().enumerate().filter_map(place).collect()
+}
+
+/// Runs it with one blow.
+pub fn strike(run: &[&str], environment: &[(&str, &str)], (call, number): &Place, blow: Blow) -> ExitStatus {
+    let inject = format!("inject={call}:{}:when={number}", blow.as_strace_says());
+    let traced = format!("trace={call}");
+    let ran = Command::new("strace")
+        .args(["-f", "-o", "/dev/null", "-e", &traced, "-e", &inject])
+        .args(run)
+        .envs(environment.iter().copied())
+        .output();
+    ran.unwrap().status
+}
+
+pub fn copy(from: &Path, to: &Path) {
+    let _ = std::fs::remove_dir_all(to);
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path: PathBuf = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        match path.is_dir() {
+            true => copy(&path, &target),
+            false => assert!(std::fs::copy(&path, &target).is_ok()),
+        }
+    }
+}
