@@ -15,7 +15,7 @@ Exit status:
   66  an input file cannot be opened
   69  the daemon cannot be reached
   73  an output file cannot be written
-  75  the daemon could not answer now (overloaded, or the connection broke): try again
+  75  the daemon could not answer now (overloaded, or the connection broke), a feed could not be fetched: try again
   76  the daemon does not speak this protocol
 
 Environment:

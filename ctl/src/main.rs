@@ -14,6 +14,7 @@ mod date;
 mod describe;
 mod exit;
 mod explain;
+mod fetch;
 mod hello;
 mod inspect;
 mod keygen;
@@ -49,6 +50,7 @@ enum Command {
     Describe(describe::Arguments),
     Hello(hello::Arguments),
     Ping(ping::Arguments),
+    Fetch(fetch::Arguments),
     Compile(compile::Arguments),
     Inspect(inspect::Arguments),
     Verify(verify::Arguments),
@@ -67,6 +69,7 @@ impl Command {
             Self::Describe(arguments) => describe::run(arguments, out),
             Self::Hello(arguments) => hello::run(arguments, out),
             Self::Ping(arguments) => ping::run(arguments, out),
+            Self::Fetch(arguments) => fetch::run(arguments, out),
             Self::Compile(arguments) => compile::run(arguments, out),
             Self::Inspect(arguments) => inspect::run(arguments, out),
             Self::Verify(arguments) => verify::run(arguments, out),

@@ -37,6 +37,7 @@
 
 mod columns;
 mod deployment;
+pub mod fetch;
 mod walk;
 
 use crate::aggregate::Policy;
@@ -45,6 +46,7 @@ use crate::limits::CONFIG_BYTES_MAX;
 use crate::read::Tlp;
 use crate::read::table::Columns;
 use crate::suffixes::Suffixes;
+use fetch::Fetch;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use toml::de::DeTable;
@@ -135,6 +137,8 @@ pub struct Feed {
     pub region: String,
     /// Where to read about it.
     pub reference: String,
+    /// `[feed.fetch]`: where `path` is brought from; none for a feed that something else puts there.
+    pub fetch: Option<Fetch>,
 }
 
 /// A mistake in a configuration.
@@ -209,6 +213,7 @@ impl Feed {
             tlp: None,
             region: String::new(),
             reference: String::new(),
+            fetch: None,
         }
     }
 }

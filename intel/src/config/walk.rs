@@ -33,6 +33,10 @@ impl<'t> Walk<'t> {
         Walk { text, directory, mistakes: Vec::new() }
     }
 
+    pub(super) fn directory(&self) -> &'t Path {
+        self.directory
+    }
+
     pub(super) fn mistake_at(&mut self, offset: usize, message: String) {
         let line = 1 + self.text.as_bytes().iter().take(offset).filter(|&&byte| byte == b'\n').count();
         self.mistakes.push(Mistake { line, message });
@@ -173,7 +177,7 @@ impl<'t> Walk<'t> {
     }
 
     fn feed(&mut self, table: &DeTable<'_>, place: &Value<'_>) -> Option<Feed> {
-        const KNOWN: [&str; 19] = [
+        const KNOWN: [&str; 20] = [
             "name",
             "path",
             "format",
@@ -193,6 +197,7 @@ impl<'t> Walk<'t> {
             "tlp",
             "region",
             "reference",
+            "fetch",
         ];
         let mut feed = Feed::new("", "");
         self.each(table, "[[feed]]", &KNOWN, |walk, key, value| match key {
@@ -223,6 +228,7 @@ impl<'t> Walk<'t> {
             "subdomains" => feed.subdomains = walk.boolean(value, "subdomains"),
             "prefixes" => feed.prefixes = walk.boolean(value, "prefixes").unwrap_or_default(),
             "may_be_empty" => feed.may_be_empty = walk.boolean(value, "may_be_empty").unwrap_or_default(),
+            "fetch" => feed.fetch = walk.fetch(value),
             _ => feed.columns = walk.columns(value),
         });
         for needed in ["name", "path"] {
