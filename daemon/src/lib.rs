@@ -98,7 +98,13 @@ impl Daemon {
         let machine = preflight::check(&config.shards, config.limits.connections_max)?;
         let backend = verdict_simd::detect()?;
         let first = First::find(config, backend)?;
-        Self::serve(config, signals, &machine, backend, first)
+        let source = first.source.clone();
+        let served = Self::serve(config, signals, &machine, backend, first);
+        if served.is_err() {
+            // A port that is taken says nothing about the snapshot: no failed start of it.
+            source.good();
+        }
+        served
     }
 
     fn serve(config: &Config, signals: bool, machine: &Machine, backend: Selected, first: First) -> Result<Self, StartError> {
@@ -179,9 +185,9 @@ impl Daemon {
         let (bound, admin) = std::sync::mpsc::channel();
         self.spawn(Placement::Unbound, "control", move || async move {
             let state = Rc::new(State::since(metrics, started));
-            match glommio::net::TcpListener::bind(address) {
+            match listener::admin(address) {
                 Ok(listener) => {
-                    let _ = bound.send(listener.local_addr());
+                    let _ = bound.send(listener.local_addr().map_err(std::io::Error::from));
                     glommio::spawn_local(admin::serve(listener, state.clone())).detach();
                 }
                 Err(error) => drop(bound.send(Err(error))),
@@ -208,7 +214,7 @@ impl Daemon {
         Err(StartError::Executor("a shard did not come up; its reason is in the log".into()))
     }
 
-    fn abandon(&self, error: &glommio::GlommioError<()>) -> StartError {
+    fn abandon(&self, error: &dyn std::fmt::Display) -> StartError {
         self.requests.drain();
         StartError::Executor(error.to_string())
     }

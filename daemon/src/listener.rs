@@ -110,6 +110,17 @@ pub fn tcp_for_shards(addresses: &[SocketAddr], shards: usize, backlog: i32) -> 
     Ok((listeners, bound))
 }
 
+/// The admin listener. The executor's own lacks SO_REUSEADDR: after one scrape a restart found its port taken for a minute, by connections that had
+/// ended (TIME_WAIT). It blocks, since the executor's ring waits in its place.
+///
+/// # Errors
+/// What the kernel says of socket, bind or listen.
+pub fn admin(address: SocketAddr) -> io::Result<glommio::net::TcpListener> {
+    let Listener { socket, .. } = tcp(address, 128)?;
+    rustix::io::ioctl_fionbio(&socket, false)?;
+    Ok(crate::driver::sys::adopt(socket))
+}
+
 /// SO_REUSEPORT would let two daemons of one user share a port in silence: a plain bind first finds out.
 ///
 /// # Errors

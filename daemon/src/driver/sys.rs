@@ -483,3 +483,9 @@ pub fn schedule(thread: i32, policy: i32, nice: i32) -> Result<(), Errno> {
     let refused = unsafe { libc::syscall(libc::SYS_sched_setattr, thread, &raw const wanted, 0) } != 0;
     if refused { Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::INVAL)) } else { Ok(()) }
 }
+
+/// A listener of ours, given to the executor.
+pub fn adopt(listener: std::os::fd::OwnedFd) -> glommio::net::TcpListener {
+    // SAFETY: the descriptor is a listening TCP socket (listener.rs), open, and nobody else's from here on.
+    unsafe { std::os::fd::FromRawFd::from_raw_fd(std::os::fd::IntoRawFd::into_raw_fd(listener)) }
+}

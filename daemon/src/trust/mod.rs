@@ -235,7 +235,7 @@ impl Trust {
         if !manifest.is_for_node(&self.node) {
             return Ok(Look::NotOurStage);
         }
-        let io = |error| Refusal::Io { path: self.directory.path.clone(), error };
+        let io = |error| Refusal::Io { path: PathBuf::from("snapshot.state"), error };
         if manifest.sha256 == self.serving {
             self.state.renew(&manifest, &signed).map_err(io)?;
             self.prune();
