@@ -12,6 +12,7 @@ pub mod lint;
 pub mod perf;
 pub mod prerequisites;
 pub mod suites;
+pub mod taxii;
 pub mod tidy;
 
 use crate::child::Log;

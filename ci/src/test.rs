@@ -36,7 +36,7 @@ struct Step {
 }
 
 /// Steps that run only when they are named: what they find beyond the others is not worth their minutes in every run.
-const ON_REQUEST: &[&str] = &["fuzz"];
+const ON_REQUEST: &[&str] = &["fuzz", "taxii"];
 
 /// In this order: what fails fast comes first, what needs a build comes after it.
 #[rustfmt::skip]
@@ -62,6 +62,7 @@ const STEPS: &[Step] = &[
     Step { name: "addresses",        what: "ten million addresses over full prefix tables, against another implementation",  run: steps::perf::addresses },
     Step { name: "soak",             what: "swaps under load, mutated frames, peers that stall or never read",               run: steps::perf::soak },
     Step { name: "bench",            what: "every bench at its small size; the JSON has the agreed shape",                   run: steps::perf::bench },
+    Step { name: "taxii",            what: "the TAXII client against the reference server, from PyPI",                        run: steps::taxii::run },
     Step { name: "fuzz",             what: "each fuzz target for a few seconds",                                             run: steps::fuzz::run },
 ];
 

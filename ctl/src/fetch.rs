@@ -21,10 +21,12 @@ Examples:
   verdictctl fetch feeds.toml                  # what is due
   verdictctl fetch feeds.toml --now --feed urlhaus
 
-Feeds with [feed.fetch] are asked, at most eight at once, by conditional requests, and not before they are due; FEED.fetch beside each file says when. A new
-file replaces the old one in one step, after it came whole and gave at least one rule (docs/feeds.md).
+Feeds with [feed.fetch] are asked, eight at once, by conditional requests, and not before they are due; FEED.fetch
+beside each file says when. A new file replaces the old one in one step, after it came whole and gave at least one
+rule (docs/feeds.md).
 
-Exit status: 0 all that was due is here, 2 no such feed, 65 feeds.toml is wrong, 75 a feed could not be brought: its last good file stays.")]
+Exit status: 0 all that was due is here, 2 no such feed, 65 feeds.toml is wrong, 75 a feed could not be brought and
+its last good file stays.")]
 pub struct Arguments {
     /// Which feeds there are
     #[arg(value_name = "FEEDS.TOML")]
@@ -111,6 +113,7 @@ fn cells(outcome: &Fetched) -> [Cell; 5] {
     };
     let why = match &outcome.what {
         What::Failed(error) => text::visible(error.to_string().as_bytes()),
+        What::NotDue => outcome.state.error.as_ref().map_or_else(String::new, |error| text::visible(format!("last: {error}").as_bytes())),
         _ => String::new(),
     };
     let bytes = if outcome.state.bytes > 0 { text::bytes(outcome.state.bytes) } else { String::new() };

@@ -1,7 +1,7 @@
 //! A TAXII 2.1 collection (OASIS, section 5.4: Get Objects), page by page, kept as one STIX bundle with one object a line.
 //!
 //! ```text
-//! GET {collection}objects/?added_after=...            ──► { more, next, objects }, X-TAXII-Date-Added-Last
+//! GET {collection}objects/?limit=1000&added_after=...            ──► { more, next, objects }, X-TAXII-Date-Added-Last
 //!   more, with next      ──► the same question with next
 //!   more, without next   ──► added_after = X-TAXII-Date-Added-Last, if that is later
 //!   no more              ──► done: what is new replaces what has the same id and is older
@@ -28,6 +28,8 @@ use verdict_intel::config::fetch::Fetch;
 const MEDIA_TYPE: &str = "application/taxii+json;version=2.1";
 /// Pages of one reading; at the usual hundred to ten thousand objects a page, more than any feed has.
 const PAGES_MAX: usize = 100_000;
+/// Objects of a page, asked for.
+const LIMIT: &str = "1000";
 /// One page, in memory.
 const PAGE_BYTES_MAX: u64 = 64 << 20;
 const ID_BYTES_MAX: usize = 256;
@@ -130,6 +132,8 @@ fn question(collection: &Url, after: Option<&str>, next: Option<&str>) -> Url {
     let mut url = collection.clone();
     let path = format!("{}/objects/", url.path().trim_end_matches('/').trim_end_matches("/objects"));
     url.set_path(&path);
+    // A server may need it where `next` is given, and give fewer in any case.
+    url.query_pairs_mut().append_pair("limit", LIMIT);
     if let Some(after) = after {
         url.query_pairs_mut().append_pair("added_after", after);
     }
@@ -170,8 +174,9 @@ fn gunzip(body: &[u8]) -> Result<Vec<u8>, String> {
     if plain.len() as u64 > PAGE_BYTES_MAX { Err(format!("more than {PAGE_BYTES_MAX} bytes when unpacked")) } else { Ok(plain) }
 }
 
+/// Of a page with a single object some say only the first date.
 fn date_added_last(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get("x-taxii-date-added-last")?.to_str().ok()?;
+    let value = headers.get("x-taxii-date-added-last").or_else(|| headers.get("x-taxii-date-added-first"))?.to_str().ok()?;
     (value.len() <= 64).then(|| value.to_owned())
 }
 
@@ -274,7 +279,10 @@ mod tests {
             ["https://t.example/api/collections/1", "https://t.example/api/collections/1/", "https://t.example/api/collections/1/objects/"]
         {
             let url = question(&Url::parse(collection).unwrap(), Some("2026-01-01T00:00:00.000001Z"), Some("a b"));
-            assert_eq!(url.as_str(), "https://t.example/api/collections/1/objects/?added_after=2026-01-01T00%3A00%3A00.000001Z&next=a+b");
+            assert_eq!(
+                url.as_str(),
+                "https://t.example/api/collections/1/objects/?limit=1000&added_after=2026-01-01T00%3A00%3A00.000001Z&next=a+b"
+            );
         }
     }
 }

@@ -29,7 +29,7 @@ fn ids(directory: &Directory) -> String {
 }
 
 fn query(request: &Request) -> &str {
-    request[0].split(' ').nth(1).unwrap().split_once('?').map_or("", |(_, query)| query)
+    request[0].split(' ').nth(1).unwrap().split_once("?limit=1000").map_or("no limit", |(_, query)| query.trim_start_matches('&'))
 }
 
 fn config(directory: &Directory, server: &Server) -> verdict_intel::Config {
@@ -134,4 +134,28 @@ fn after_resync_what_the_server_has_no_more_is_gone() {
     std::fs::write(&path, state.to_string()).unwrap();
     assert!(matches!(fetch(&config).what, What::New(_)));
     assert_eq!(ids(&directory), "b");
+}
+
+/// `VERDICT_TAXII=http://user:password@127.0.0.1:5000/api/collections/ID/` with `VERDICT_TAXII_OBJECTS` objects: `cargo xtask test --only taxii` starts medallion
+/// and names it here.
+#[test]
+fn the_reference_server_is_read_page_by_page() {
+    let Ok(wanted) = std::env::var("VERDICT_TAXII") else {
+        println!("SKIPPED: no TAXII server is named (VERDICT_TAXII)");
+        return;
+    };
+    let (user, rest) = wanted.trim_start_matches("http://").split_once(':').unwrap();
+    let (password, place) = rest.split_once('@').unwrap();
+    let directory = Directory::new("reference");
+    std::fs::write(directory.0.join("password"), password).unwrap();
+    let lines = format!("url = \"http://{place}\"\nprotocol = \"taxii\"\nuser = \"{user}\"\nsecret_file = \"password\"");
+    let config = directory.config("feed.json", &lines);
+    let first = fetch(&config);
+    assert!(matches!(first.what, What::New(_)), "{first:?}");
+    let all = kept(&directory);
+    assert_eq!(Ok(all.len().to_string()), std::env::var("VERDICT_TAXII_OBJECTS"), "{all:?}");
+    assert!(matches!(fetch(&config).what, What::Unchanged));
+    std::fs::write(directory.0.join("password"), "wrong").unwrap();
+    assert!(error(&fetch(&config)).starts_with("status 401"));
+    assert_eq!(kept(&directory), all);
 }

@@ -19,6 +19,30 @@ const TEXT_BYTES_MAX: usize = 256;
 /// A verdict may be kept for at most thirty days.
 const TTL_S_MAX: u64 = 30 * 86_400;
 
+/// Keys of `[[feed]]`.
+const FEED_KEYS: [&str; 20] = [
+    "name",
+    "path",
+    "format",
+    "class",
+    "categories",
+    "score",
+    "confidence",
+    "ttl",
+    "licence",
+    "action",
+    "subdomains",
+    "prefixes",
+    "may_be_empty",
+    "columns",
+    "trust",
+    "expires",
+    "tlp",
+    "region",
+    "reference",
+    "fetch",
+];
+
 /// Knows where it is in the text.
 pub(super) struct Walk<'t> {
     text: &'t str,
@@ -177,30 +201,8 @@ impl<'t> Walk<'t> {
     }
 
     fn feed(&mut self, table: &DeTable<'_>, place: &Value<'_>) -> Option<Feed> {
-        const KNOWN: [&str; 20] = [
-            "name",
-            "path",
-            "format",
-            "class",
-            "categories",
-            "score",
-            "confidence",
-            "ttl",
-            "licence",
-            "action",
-            "subdomains",
-            "prefixes",
-            "may_be_empty",
-            "columns",
-            "trust",
-            "expires",
-            "tlp",
-            "region",
-            "reference",
-            "fetch",
-        ];
         let mut feed = Feed::new("", "");
-        self.each(table, "[[feed]]", &KNOWN, |walk, key, value| match key {
+        self.each(table, "[[feed]]", &FEED_KEYS, |walk, key, value| match key {
             "name" => feed.name = walk.name(value).unwrap_or_default(),
             "path" => feed.path = walk.string(value, "path").map(|path| walk.directory.join(path)).unwrap_or_default(),
             "format" => feed.format = walk.word(value, "format", &Format::ALL.map(|format| (format.name(), format))),
