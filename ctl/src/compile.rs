@@ -3,6 +3,8 @@
 //! All or nothing: a feed that cannot be read, or that gives no rule, refuses the whole, and the output file stays as it was. What was written is
 //! read back and verified before it is called done. The account goes to standard output; progress and the reasons of a refusal to standard error.
 
+mod judged;
+
 use crate::answer::write_json;
 use crate::columns::{ALARM, Cell, FINE, NOTICE, Table};
 use crate::exit::{Failure, Outcome};
@@ -15,7 +17,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use verdict_intel::{Config, Feed, FeedReport, Format, Rejected, Report, Sink, Suffixes};
+use verdict_intel::{Against, Config, Feed, FeedReport, Format, Rejected, Report, Sink, Suffixes, Target};
 use verdict_keys::Scheme;
 use verdict_tables::Class;
 
@@ -28,11 +30,14 @@ const EXAMPLES_MAX: usize = 3;
 Examples:
   verdictctl compile feeds.toml -o verdicts.snap
   verdictctl compile urlhaus.csv.gz drop.netset hashes.txt -o verdicts.snap --rejects rejects.jsonl
+  verdictctl compile feeds.toml -o new.snap --against verdicts.snap --replay questions.txt --dry-run
 
 A file named *.toml says which feeds there are and what is thought of each (docs/feeds.md); files named beside it are added. The format of
 a feed is told from its content, and stated.
 
-Exit status: 0 written, 3 refused (a feed gave no rule; --output is untouched), 65 a feed or feeds.toml is wrong, 66 a file cannot be
+What is compiled is held against gates before it gets its name (docs/gates.md), by default also against the file that it would replace.
+
+Exit status: 0 written, 3 refused (by a gate, or a feed gave no rule; --output is untouched), 65 a feed or feeds.toml is wrong, 66 a file cannot be
 opened, 73 the output cannot be written.")]
 pub struct Arguments {
     /// feeds.toml, feed files, or both
@@ -63,6 +68,21 @@ pub struct Arguments {
     /// feeds.toml; else the one compiled in, but for gsb-v5 /usr/share/publicsuffix/public_suffix_list.dat of the Debian package publicsuffix]
     #[arg(long, value_name = "FILE")]
     public_suffix_list: Option<PathBuf>,
+    /// The snapshot that is served now: tell what would change, and refuse too much of it [default: --output, if it exists]
+    #[arg(long, value_name = "SNAPSHOT", conflicts_with = "not_against")]
+    against: Option<PathBuf>,
+    /// Hold it against no snapshot, for this reason: shrink and growth are not asked, and the account says so
+    #[arg(long, value_name = "REASON")]
+    not_against: Option<String>,
+    /// Recorded questions, one key a line: which of them would be answered otherwise? Needs a snapshot to hold it against
+    #[arg(long, value_name = "FILE")]
+    replay: Option<PathBuf>,
+    /// Judge and tell; write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Hold what this [profile.NAME] of feeds.toml allows [default: of its [deployment]]
+    #[arg(long, value_name = "NAME")]
+    deployment: Option<String>,
     /// One JSON document
     #[arg(long)]
     json: bool,
@@ -105,7 +125,19 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failur
     let mut account = Account::new(arguments.rejects.as_deref())?;
     let compiled = {
         let store = (!arguments.no_store).then(|| verdict_intel::store::beside(&arguments.output));
-        verdict_intel::compile_to(backend, &config, &arguments.output, store.as_deref(), &mut account)
+        let against = match (&arguments.against, &arguments.not_against) {
+            (Some(path), _) => Against::File(path),
+            (None, Some(_)) => Against::Nothing,
+            (None, None) => Against::Replaced,
+        };
+        let target = Target {
+            path: &arguments.output,
+            store: store.as_deref(),
+            against,
+            replay: arguments.replay.as_deref(),
+            dry_run: arguments.dry_run,
+        };
+        verdict_intel::compile_into(backend, &config, target, &mut account)
     };
     let Account { progress, rejects, examples } = account;
     progress.finish();
@@ -116,10 +148,11 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failur
     };
     if !arguments.json {
         write_feeds(out, report, &examples)?;
+        judged::write(out, report, arguments.not_against.as_deref())?;
     }
     let facts = match &compiled {
-        Ok(_) => Some(Facts::new(&arguments.output, &snapshot::load(&arguments.output)?)),
-        Err(_) => None,
+        Ok(report) if report.written => Some(Facts::new(&arguments.output, &snapshot::load(&arguments.output)?)),
+        _ => None,
     };
     if arguments.json {
         write_json(out, &Document { written: facts.is_some(), report, examples: &examples, snapshot: facts.as_ref() })?;
@@ -127,6 +160,9 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failur
     if let Err(refused) = &compiled {
         out.flush()?;
         return Err(refusal(&config, &refused.errors, report, &arguments.output));
+    }
+    if arguments.dry_run && !arguments.json {
+        writeln!(out, "dry run: nothing was written")?;
     }
     if let Some(facts) = facts.filter(|_| !arguments.json) {
         writeln!(out)?;
@@ -140,7 +176,8 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failur
             )?;
         }
         let time = |seconds: f64| text::duration(Duration::from_secs_f64(seconds));
-        writeln!(out, "took        {}, of which building {}", time(report.seconds), time(report.build_seconds))?;
+        let [whole, building, gates] = [report.seconds, report.build_seconds, report.gate_seconds].map(time);
+        writeln!(out, "took        {whole}, of which building {building}, of that the gates {gates}")?;
         if report.store_bytes > 0 {
             let store = verdict_intel::store::beside(&arguments.output);
             writeln!(out, "store       {}, {}, {}", text::path(&store), text::bytes(report.store_bytes), time(report.store_seconds))?;
@@ -188,6 +225,12 @@ fn config(arguments: &Arguments) -> Result<Config, Failure> {
     if let Some(path) = &arguments.public_suffix_list {
         config.snapshot.suffixes = Suffixes::read(path).map_err(|why| Failure::Input(text::visible(why.as_bytes())))?;
     }
+    if let Some(name) = &arguments.deployment {
+        config.deployment = Some(name.clone());
+        if config.profile().is_none() {
+            return Err(Failure::Usage(format!("no [profile.{name}] is declared in feeds.toml")));
+        }
+    }
     config.snapshot.complete().map_err(|why| Failure::Input(text::visible(why.as_bytes())))?;
     config.snapshot.as_of_s = arguments.as_of.unwrap_or(config.snapshot.as_of_s);
     Ok(config)
@@ -210,6 +253,12 @@ fn refusal(config: &Config, errors: &[String], report: &Report, output: &Path) -
     let told = visible_lines(&errors.join("\n"));
     let told = format!("{told}\nnothing was written: {} is as it was", text::path(output));
     let failed: Vec<&FeedReport> = report.feeds.iter().filter(|feed| feed.error.is_some()).collect();
+    if report.gates.refused() {
+        return Failure::Refused(told);
+    }
+    if failed.is_empty() && report.feeds.iter().all(|feed| feed.withheld.is_some()) {
+        return Failure::Refused(told);
+    }
     if failed.is_empty() {
         // Every feed was read: building or writing failed.
         return Failure::Output(told);
@@ -326,7 +375,11 @@ fn write_feeds(out: &mut dyn Write, report: &Report, examples: &Examples) -> Res
             if counts.rejected_rows() == 0 { rejected } else { rejected.coloured(NOTICE) },
             text::grouped(counts.rules.total()).into(),
             text::duration(Duration::from_secs_f64(feed.seconds)).into(),
-            if feed.error.is_none() { Cell::from("ok").coloured(FINE) } else { Cell::from("REFUSED").coloured(ALARM) },
+            match (&feed.error, &feed.withheld) {
+                (Some(_), _) => Cell::from("REFUSED").coloured(ALARM),
+                (None, Some(_)) => Cell::from("withheld").coloured(NOTICE),
+                (None, None) => Cell::from("ok").coloured(FINE),
+            },
         ]);
     }
     table.write_rows(out)?;
@@ -345,6 +398,9 @@ fn write_feed(out: &mut dyn Write, feed: &FeedReport, examples: Option<&BTreeMap
     match feed.format {
         Some(format) => writeln!(out, "{name}: {format} because {because}; {}{gzip}", text::bytes(feed.file_bytes))?,
         None => writeln!(out, "{name}: not read")?,
+    }
+    if let Some(why) = &feed.withheld {
+        writeln!(out, "  withheld: {}", text::visible(why.as_bytes()))?;
     }
     if let Some(error) = &feed.error {
         writeln!(out, "  refused: {}", text::visible(error.as_bytes()))?;

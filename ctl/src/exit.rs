@@ -8,7 +8,7 @@ use std::process::ExitCode;
 pub const HELP: &str = "\
 Exit status:
   0   done; for `lookup`: no key is malicious or suspicious; for `ask`: every answer as expected
-  1   for `lookup`: a key is malicious or suspicious; for `ask`: an answer differs
+  1   for `lookup`: a key is malicious or suspicious; for `ask`: an answer differs; for `diff`: the snapshots do
   2   wrong usage
   3   refused: the result would be unsafe to use (for example a snapshot of no rules)
   65  the data is wrong: a corrupt snapshot, a feed that cannot be read, a key that is no URL, host, address or hash

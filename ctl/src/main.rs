@@ -12,8 +12,10 @@ mod completions;
 mod daemon;
 mod date;
 mod describe;
+mod diff;
 mod exit;
 mod explain;
+mod feeds;
 mod fetch;
 mod hello;
 mod inspect;
@@ -58,6 +60,8 @@ enum Command {
     Publish(publish::Arguments),
     Rollback(rollback::Arguments),
     Explain(explain::Arguments),
+    Diff(diff::Arguments),
+    Feeds(feeds::Arguments),
     Completions(completions::Arguments),
 }
 
@@ -77,6 +81,8 @@ impl Command {
             Self::Publish(arguments) => publish::run(arguments, out),
             Self::Rollback(arguments) => rollback::run(arguments, out),
             Self::Explain(arguments) => explain::run(arguments, out),
+            Self::Diff(arguments) => diff::run(arguments, out),
+            Self::Feeds(arguments) => feeds::run(arguments, out),
             Self::Completions(arguments) => completions::run(arguments, out),
         }
     }
@@ -109,8 +115,16 @@ mod tests {
     use super::*;
     use std::path::Path;
 
-    const DOCUMENTS: [&str; 6] =
-        ["README.md", "ARCHITECTURE.md", "docs/manual.md", "docs/feeds.md", "docs/lookup.md", "docs/explain-store.md"];
+    const DOCUMENTS: [&str; 8] = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "docs/manual.md",
+        "docs/feeds.md",
+        "docs/lookup.md",
+        "docs/explain-store.md",
+        "docs/verdicts.md",
+        "docs/gates.md",
+    ];
 
     fn document(name: &str) -> String {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);

@@ -16,7 +16,8 @@ pub fn is_one(path: &Path) -> bool {
     File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok() && verdict_intel::store::is_store(&head)
 }
 
-fn failed(path: &Path, error: StoreError) -> Failure {
+/// What an error of a store amounts to.
+pub fn failed(path: &Path, error: StoreError) -> Failure {
     let shown = text::path(path);
     match error {
         StoreError::Io(error) => Failure::Input(format!("{shown}: {error}")),

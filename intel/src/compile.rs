@@ -5,13 +5,14 @@
 //!                                                                └─► build ──► bytes   after all feeds were read and told
 //! ```
 //! A feed that cannot be read, or that gives no rule, stops the compilation: a snapshot without it would look healthy and be blind.
-//! The output file is touched last, in one step, and not at all on failure.
+//! The bytes are complete on disk before the gates see them (`gates`), and get their name last, in one step, and not at all on failure.
 //! The order of feeds and rows cannot show in the bytes: the builder sorts by content.
 
 use crate::aggregate::{Addition, Aggregated, Collector};
 use crate::config::{Action, Config, Feed};
 use crate::detect::detect;
 use crate::format::Format;
+use crate::gates::{self, Candidate, Current};
 use crate::judge::Terms;
 use crate::model;
 use crate::open::{Meter, Opened, open};
@@ -19,12 +20,12 @@ use crate::read::{Said, Tlp};
 use crate::reason::Reason;
 use crate::report::{FeedReport, Report, Sink, Telling};
 use crate::scan::{Plan, Visitor, scan};
-use crate::store::{FeedOrigin, Origins};
+use crate::store::{self, FeedOrigin, Origins};
 use crate::suffixes::Suffixes;
 use std::path::Path;
 use std::time::Instant;
 use verdict_simd::Backend;
-use verdict_tables::{Builder, Built, Error, Prepared, Rule, Source};
+use verdict_tables::{Builder, Built, Error, Rule, Source};
 
 /// A snapshot and how it came about.
 pub struct Outcome {
@@ -51,16 +52,42 @@ impl std::fmt::Display for Refused {
     }
 }
 
-/// Compiles all feeds of `config` in memory. `sink` hears of every rejected row and of the progress.
+/// Where a snapshot goes, and what it is held against.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// The snapshot: the old file or the new one, complete, and the old one whenever anything is refused.
+    pub path: &'a Path,
+    /// Its explain store, likewise.
+    pub store: Option<&'a Path>,
+    /// The snapshot that is served now.
+    pub against: Against<'a>,
+    /// Recorded questions, one a line, for the blast radius.
+    pub replay: Option<&'a Path>,
+    /// Judge, tell, and write nothing.
+    pub dry_run: bool,
+}
+
+/// What shrink and growth are measured by.
+#[derive(Clone, Copy, Debug)]
+pub enum Against<'a> {
+    /// The file that would be replaced, if there is one.
+    Replaced,
+    /// This one, which must be there.
+    File(&'a Path),
+    /// Nothing.
+    Nothing,
+}
+
+/// Compiles all feeds of `config` in memory, without gates: for tests, benches, and whoever asks them himself. `sink` hears of every rejected row
+/// and of the progress.
 pub fn compile<B: Backend>(backend: B, config: &Config, sink: &mut dyn Sink) -> Result<Outcome, Box<Refused>> {
-    let (built, mut report) = finish(config, sink, None, |builder, _| builder.build(backend))?;
+    let (built, mut report) = finish(config, sink, None, |builder, _, _| Ok(builder.build(backend)?))?;
     report.generation = format!("{:016x}", built.generation);
     report.snapshot_bytes = built.bytes.len() as u64;
     Ok(Outcome { built, report })
 }
 
-/// Compiles all feeds of `config` into a file: afterwards `path` is the old file or the new one, complete, and the old one whenever this fails.
-/// With `store` the explain store of the new snapshot is written there, as atomically.
+/// Compiles all feeds of `config` into a file, through all gates, held against the file that it replaces.
 pub fn compile_to<B: Backend>(
     backend: B,
     config: &Config,
@@ -68,32 +95,71 @@ pub fn compile_to<B: Backend>(
     store: Option<&Path>,
     sink: &mut dyn Sink,
 ) -> Result<Report, Box<Refused>> {
-    let write = |builder: Builder, mut origins: Option<Origins>| -> Result<Written, Error> {
+    compile_into(backend, config, Target { path, store, against: Against::Replaced, replay: None, dry_run: false }, sink)
+}
+
+/// Compiles all feeds of `config` into files: complete on disk, judged as they are, and named last, the snapshot before its store.
+pub fn compile_into<B: Backend>(backend: B, config: &Config, target: Target<'_>, sink: &mut dyn Sink) -> Result<Report, Box<Refused>> {
+    let write = |builder: Builder, mut origins: Option<Origins>, report: &mut Report| -> Result<(), Stopped> {
+        let current = current(target)?;
         let prepared = builder.prepare(backend)?;
         let begun = Instant::now();
-        // The store is complete on disk before the snapshot is replaced, and gets its name after it.
-        let pending = match (store, &mut origins) {
+        let store = match (target.store, &mut origins) {
             (Some(store), Some(origins)) => Some(origins.write_beside(store, &prepared)?),
             _ => None,
         };
-        let store_seconds = begun.elapsed().as_secs_f64();
-        prepared.write_file(path)?;
-        let store_bytes = pending.map_or(Ok(0), |pending| pending.commit())?;
-        Ok(Written { prepared, snapshot_bytes: std::fs::metadata(path)?.len(), store_bytes, store_seconds })
+        report.store_seconds = begun.elapsed().as_secs_f64();
+        let pending = prepared.write_pending(target.path)?;
+        let begun = Instant::now();
+        let candidate = Candidate {
+            config,
+            report,
+            snapshot: pending.written_at(),
+            store: store.as_ref().map(store::Pending::written_at),
+            current,
+            replay: target.replay,
+        };
+        report.gates = gates::check(backend, candidate)?;
+        report.gate_seconds = begun.elapsed().as_secs_f64();
+        if report.gates.refused() {
+            return Err(Stopped { errors: report.gates.errors() });
+        }
+        report.generation = format!("{:016x}", prepared.generation());
+        report.snapshot_bytes = std::fs::metadata(pending.written_at())?.len();
+        if target.dry_run {
+            return Ok(());
+        }
+        pending.commit()?;
+        report.store_bytes = store.map_or(Ok(0), |store| store.commit())?;
+        report.written = true;
+        Ok(())
     };
-    let (written, mut report) = finish(config, sink, store.map(|_| Origins::new(config.snapshot.as_of_s)), write)?;
-    report.generation = format!("{:016x}", written.prepared.generation());
-    report.snapshot_bytes = written.snapshot_bytes;
-    report.store_bytes = written.store_bytes;
-    report.store_seconds = written.store_seconds;
-    Ok(report)
+    let origins = target.store.map(|_| Origins::new(config.snapshot.as_of_s));
+    finish(config, sink, origins, write).map(|((), report)| report)
 }
 
-struct Written {
-    prepared: Prepared,
-    snapshot_bytes: u64,
-    store_bytes: u64,
-    store_seconds: f64,
+/// The snapshot that is served now. One that is replaced and cannot be read is no measure, and no obstacle to a better one.
+fn current(target: Target<'_>) -> Result<Option<Current>, Stopped> {
+    match target.against {
+        Against::Nothing => Ok(None),
+        Against::Replaced if target.path.exists() => Ok(Current::load(target.path).ok()),
+        Against::Replaced => Ok(None),
+        Against::File(path) => match Current::load(path) {
+            Ok(current) => Ok(Some(current)),
+            Err(error) => Err(Stopped { errors: vec![format!("{}: {error}", path.display())] }),
+        },
+    }
+}
+
+/// Why a snapshot that was built is not written.
+struct Stopped {
+    errors: Vec<String>,
+}
+
+impl<E: std::fmt::Display> From<E> for Stopped {
+    fn from(error: E) -> Self {
+        Stopped { errors: vec![error.to_string()] }
+    }
 }
 
 /// Reads all feeds, then builds; a refused feed refuses the whole, but only after all feeds were read and told.
@@ -101,7 +167,7 @@ fn finish<T>(
     config: &Config,
     sink: &mut dyn Sink,
     mut origins: Option<Origins>,
-    build: impl FnOnce(Builder, Option<Origins>) -> Result<T, Error>,
+    build: impl FnOnce(Builder, Option<Origins>, &mut Report) -> Result<T, Stopped>,
 ) -> Result<(T, Report), Box<Refused>> {
     let started = Instant::now();
     let mut builder = Builder::new(config.snapshot.scheme, &config.snapshot.secret, config.snapshot.as_of_s);
@@ -120,12 +186,12 @@ fn finish<T>(
         builder.on_progress(progress);
     }
     let build_started = Instant::now();
-    let built = build(builder, origins);
+    let built = build(builder, origins, &mut report);
     report.build_seconds = build_started.elapsed().as_secs_f64();
     report.seconds = started.elapsed().as_secs_f64();
     match built {
         Ok(built) => Ok((built, report)),
-        Err(error) => Err(Box::new(Refused { errors: vec![error.to_string()], report })),
+        Err(Stopped { errors }) => Err(Box::new(Refused { errors, report })),
     }
 }
 

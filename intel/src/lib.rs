@@ -23,7 +23,9 @@ mod compile;
 pub mod config;
 pub mod date;
 pub mod detect;
+pub mod diff;
 mod format;
+pub mod gates;
 pub mod json;
 mod json_shape;
 pub mod judge;
@@ -42,7 +44,7 @@ mod signature;
 pub mod store;
 pub mod suffixes;
 
-pub use compile::{Outcome, Refused, compile, compile_to, plan};
+pub use compile::{Against, Outcome, Refused, Target, compile, compile_into, compile_to, plan};
 pub use config::{Action, Config, Feed, Mistake, Mistakes, Profile};
 pub use format::{Defaults, Format};
 pub use look::{Look, look};

@@ -3,6 +3,7 @@
 use crate::aggregate::Aggregated;
 use crate::config::Feed;
 use crate::format::Format;
+use crate::gates::Verdicts;
 use crate::reason::Reason;
 use crate::scan::Counts;
 use serde::Serialize;
@@ -114,6 +115,8 @@ pub struct Report {
     pub profile: Option<String>,
     /// `as_of` was given: without it no row ages, and none expires.
     pub as_of_stated: bool,
+    /// What the gates say; empty where it did not come to them.
+    pub gates: Verdicts,
     /// What `ipv6_aggregate` added; zeros without it.
     pub ipv6_aggregated: Aggregated,
     /// 16 hexadecimal digits; empty when nothing was built.
@@ -124,6 +127,10 @@ pub struct Report {
     pub store_bytes: u64,
     /// Of building, the explain store.
     pub store_seconds: f64,
+    /// Of building, the gates.
+    pub gate_seconds: f64,
+    /// The files have their names.
+    pub written: bool,
     /// Reading and building.
     pub seconds: f64,
     /// Of that, building.

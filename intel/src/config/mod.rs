@@ -8,6 +8,9 @@
 //! as_of = 2026-06-01T00:00:00Z    # what moment the data describes
 //! ipv6_aggregate = { bits = 64, hits = 4 } # four listed addresses of a /64 list it; off without this line
 //!
+//! [deployment]                    # which feeds this place may hold: `deployment.rs`
+//! [gates]                         # what the snapshot is held against: `gates.rs`
+//!
 //! [[feed]]
 //! name = "partner"
 //! path = "partner.csv.gz"         # relative to this file
@@ -38,6 +41,7 @@
 mod columns;
 mod deployment;
 pub mod fetch;
+pub mod gates;
 mod walk;
 
 use crate::aggregate::Policy;
@@ -67,6 +71,8 @@ pub struct Config {
     pub deployment: Option<String>,
     /// `[profile.NAME]`
     pub profiles: Vec<Profile>,
+    /// `[gates]`
+    pub gates: gates::Gates,
 }
 
 /// `[snapshot]`

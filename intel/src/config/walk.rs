@@ -90,21 +90,24 @@ impl<'t> Walk<'t> {
 
     pub(super) fn config(&mut self, root: &DeTable<'_>) -> Config {
         let mut config = Config::default();
-        self.each(root, "the file", &["snapshot", "deployment", "profile", "feed"], |walk, key, value| match (key, value.get_ref()) {
-            ("deployment", _) => config.deployment = walk.deployment(value),
-            ("profile", _) => config.profiles = walk.profiles(value),
-            ("snapshot", DeValue::Table(table)) => config.snapshot = walk.snapshot(table),
-            ("snapshot", _) => walk.mistake(value, "snapshot is a table: [snapshot]".into()),
-            (_, DeValue::Array(feeds)) => {
-                for feed in feeds.iter() {
-                    match feed.get_ref() {
-                        DeValue::Table(table) => config.feeds.extend(walk.feed(table, feed)),
-                        _ => walk.mistake(feed, "a feed is a table: [[feed]]".into()),
+        self.each(root, "the file", &["snapshot", "deployment", "profile", "gates", "feed"], |walk, key, value| {
+            match (key, value.get_ref()) {
+                ("deployment", _) => config.deployment = walk.deployment(value),
+                ("gates", _) => config.gates = walk.gates(value),
+                ("profile", _) => config.profiles = walk.profiles(value),
+                ("snapshot", DeValue::Table(table)) => config.snapshot = walk.snapshot(table),
+                ("snapshot", _) => walk.mistake(value, "snapshot is a table: [snapshot]".into()),
+                (_, DeValue::Array(feeds)) => {
+                    for feed in feeds.iter() {
+                        match feed.get_ref() {
+                            DeValue::Table(table) => config.feeds.extend(walk.feed(table, feed)),
+                            _ => walk.mistake(feed, "a feed is a table: [[feed]]".into()),
+                        }
                     }
+                    walk.unique_names(feeds.iter());
                 }
-                walk.unique_names(feeds.iter());
+                _ => walk.mistake(value, "feeds are written [[feed]]".into()),
             }
-            _ => walk.mistake(value, "feeds are written [[feed]]".into()),
         });
         if let Some(name) = &config.deployment
             && config.profile().is_none()

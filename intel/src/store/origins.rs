@@ -280,6 +280,11 @@ pub struct Pending {
 }
 
 impl Pending {
+    /// Where it is for now.
+    pub fn written_at(&self) -> &Path {
+        &self.temporary
+    }
+
     /// Gives it its name, in one step; returns its size.
     pub fn commit(mut self) -> io::Result<u64> {
         let bytes = fs::metadata(&self.temporary)?.len();

@@ -10,6 +10,7 @@
 //! Neither walks a chain that an attacker could lengthen: at most three nodes for IPv4, the height of the tree for IPv6.
 
 pub(crate) mod gather;
+mod tally;
 pub(crate) mod tree6;
 pub(crate) mod trie4;
 

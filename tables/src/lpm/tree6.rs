@@ -126,12 +126,12 @@ impl Tree6<'_> {
         }
     }
 
-    fn block(&self, id: u32) -> std::ops::Range<usize> {
+    pub(super) fn block(&self, id: u32) -> std::ops::Range<usize> {
         let block = (id & !LONG) as usize;
         self.blocks[block] as usize..self.blocks[block + 1] as usize
     }
 
-    fn leaves(&self) -> &[u64] {
+    pub(super) fn leaves(&self) -> &[u64] {
         let leaves = self.ids.len().div_ceil(KEYS);
         self.nodes[self.nodes.len() - leaves..].as_flattened()
     }

@@ -154,7 +154,7 @@ impl Trie4<'_> {
 
 /// Which word holds the entry of `byte` in the node that `entry` points to. No branch: the masks are all ones for a dense node, zeros for a sparse one.
 #[inline(always)]
-fn run_of(nodes: &[u32], entry: u32, byte: u32) -> u32 {
+pub(super) fn run_of(nodes: &[u32], entry: u32, byte: u32) -> u32 {
     let dense = 0u32.wrapping_sub(entry >> 30 & 1);
     let from = entry & POSITION;
     let quarter = byte >> 6;
