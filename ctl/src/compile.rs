@@ -369,7 +369,7 @@ fn write_feeds(out: &mut dyn Write, report: &Report, examples: &Examples) -> Res
         let rejected = Cell::from(text::grouped(counts.rejected_rows()));
         table.row([
             text::visible(feed.name.as_bytes()).into(),
-            feed.format.map_or("unknown", Format::name).into(),
+            feed.format.map_or(if feed.files > 1 { "several" } else { "unknown" }, Format::name).into(),
             text::grouped(counts.rows).into(),
             text::grouped(counts.kept).into(),
             if counts.rejected_rows() == 0 { rejected } else { rejected.coloured(NOTICE) },
@@ -394,13 +394,20 @@ fn write_feeds(out: &mut dyn Write, report: &Report, examples: &Examples) -> Res
 fn write_feed(out: &mut dyn Write, feed: &FeedReport, examples: Option<&BTreeMap<&'static str, Vec<Example>>>) -> Result<(), Failure> {
     let (name, file) = (text::visible(feed.name.as_bytes()), text::visible(feed.file.as_bytes()));
     let because = text::visible(feed.because.as_bytes());
-    let gzip = if feed.gzip { ", gzip" } else { "" };
+    let packed = if feed.packed.is_empty() { String::new() } else { format!(", {}", feed.packed) };
     match feed.format {
-        Some(format) => writeln!(out, "{name}: {format} because {because}; {}{gzip}", text::bytes(feed.file_bytes))?,
+        Some(format) => writeln!(out, "{name}: {format} because {because}; {}{packed}", text::bytes(feed.file_bytes))?,
+        None if feed.files > 0 => writeln!(out, "{name}: {because}; {}{packed}", text::bytes(feed.file_bytes))?,
         None => writeln!(out, "{name}: not read")?,
     }
     if let Some(why) = &feed.withheld {
         writeln!(out, "  withheld: {}", text::visible(why.as_bytes()))?;
+    }
+    if feed.left_out_files > 0 {
+        writeln!(out, "  left out {}, for example", text::counted(feed.left_out_files as usize, "file"))?;
+        for left_out in feed.left_out.iter().take(EXAMPLES_MAX) {
+            writeln!(out, "    {}: {}", text::visible(left_out.file.as_bytes()), text::visible(left_out.why.as_bytes()))?;
+        }
     }
     if let Some(error) = &feed.error {
         writeln!(out, "  refused: {}", text::visible(error.as_bytes()))?;

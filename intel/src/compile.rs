@@ -14,14 +14,18 @@ use crate::detect::detect;
 use crate::format::Format;
 use crate::gates::{self, Candidate, Current};
 use crate::judge::Terms;
+use crate::limits::LEFT_OUT_TOLD_MAX;
+use crate::lines::Counted;
 use crate::model;
-use crate::open::{Meter, Opened, open};
+use crate::open::Meter;
+use crate::package::{self, Member, Package};
 use crate::read::{Said, Tlp};
 use crate::reason::Reason;
-use crate::report::{FeedReport, Report, Sink, Telling};
+use crate::report::{FeedReport, LeftOut, Report, Sink, Telling};
 use crate::scan::{Plan, Visitor, scan};
 use crate::store::{self, FeedOrigin, Origins};
 use crate::suffixes::Suffixes;
+use std::io::Read;
 use std::path::Path;
 use std::time::Instant;
 use verdict_simd::Backend;
@@ -221,6 +225,7 @@ fn read_feeds(config: &Config, builder: &mut Builder, mut origins: Option<&mut O
             number,
             as_of_s: config.snapshot.as_of_s,
             tlp_max: config.profile().and_then(|profile| profile.tlp_max),
+            lines_before: 0,
         };
         let told = read_feed(feed, into, sink);
         number += 1;
@@ -253,13 +258,15 @@ fn aggregate(collector: Option<Collector>, builder: &mut Builder, mut origins: O
 }
 
 /// Reads one feed into the builder and tells what became of it.
-fn read_feed(feed: &Feed, into: Into<'_>, sink: &mut dyn Sink) -> FeedReport {
+fn read_feed(feed: &Feed, mut into: Into<'_>, sink: &mut dyn Sink) -> FeedReport {
     let started = Instant::now();
     let mut report = FeedReport::new(feed);
-    report.error = match open(&feed.path) {
-        Ok(opened) => read_opened(feed, opened, into, &mut report, sink).err(),
-        Err(error) => Some(error.to_string()),
-    };
+    if let Some(origins) = &mut into.origins {
+        origins.begin_feed();
+    }
+    let read =
+        package::each(&feed.path, &feed.members, &mut |package, member| read_member(feed, package, member, &mut into, &mut report, sink));
+    report.error = read.and_then(|package| end_feed(feed, &package, into, &mut report)).err();
     report.seconds = started.elapsed().as_secs_f64();
     report
 }
@@ -275,53 +282,105 @@ struct Into<'a> {
     /// The moment that the data describes, 0 if that is not said.
     as_of_s: u64,
     tlp_max: Option<Tlp>,
+    /// Lines of the feed's files before this one.
+    lines_before: u64,
 }
 
-fn read_opened(feed: &Feed, opened: Opened, into: Into<'_>, report: &mut FeedReport, sink: &mut dyn Sink) -> Result<(), String> {
-    let Into { builder, mut origins, suffixes, collector, number, as_of_s, tlp_max } = into;
-    (report.gzip, report.file_bytes) = (opened.gzip, opened.total_bytes);
-    sink.begin(&feed.name, &report.file, opened.total_bytes);
-    let (format, because) = match feed.format {
-        Some(format) => (format, "it was named".to_owned()),
-        None => {
-            let detected = detect(&report.file, &opened.head, opened.whole).map_err(|undecided| undecided.to_string())?;
-            (detected.format, detected.because)
-        }
-    };
-    sink.format(&feed.name, format, &because);
-    (report.format, report.because) = (Some(format), because);
-    let source = builder.source(Source { name: &feed.name, licence: &feed.licence });
-    let telling = Telling { feed: &feed.name, file: &report.file };
-    let (meter, sum, file_bytes) = (opened.meter.clone(), opened.sum.clone(), opened.total_bytes);
-    if let Some(origins) = &mut origins {
-        origins.begin_feed();
+/// Reads one file of a feed: all of it, for a feed that is one.
+fn read_member(
+    feed: &Feed,
+    package: &Package,
+    member: Member<'_>,
+    into: &mut Into<'_>,
+    report: &mut FeedReport,
+    sink: &mut dyn Sink,
+) -> Result<(), String> {
+    let Member { name, wanted, opened } = member;
+    if report.files + report.left_out_files == 0 {
+        report.file_bytes = package.total_bytes;
+        sink.begin(&feed.name, &report.file, package.total_bytes);
     }
-    let read = meter.clone();
+    let file = name.map_or_else(|| report.file.clone(), |name| format!("{}/{name}", report.file));
+    let told = match (wanted, feed.format) {
+        (false, _) => None,
+        (true, Some(format)) => Some((format, "it was named".to_owned())),
+        (true, None) => match detect(&file, &opened.head, opened.whole) {
+            Ok(detected) => Some((detected.format, detected.because)),
+            // One file that is no feed, a licence for example, does not spoil an archive.
+            Err(undecided) if name.is_some() => {
+                report.left_out_files += 1;
+                if report.left_out.len() < LEFT_OUT_TOLD_MAX {
+                    report.left_out.push(LeftOut { file: name.unwrap_or_default().to_owned(), why: undecided.to_string() });
+                }
+                None
+            }
+            Err(undecided) => return Err(undecided.to_string()),
+        },
+    };
+    let mut input = Counted::new(opened.into_reader());
+    let outcome = match told {
+        Some((format, because)) => {
+            report.files += 1;
+            *report.formats.entry(format.name()).or_default() += 1;
+            if report.files == 1 || report.format != Some(format) {
+                sink.format(&feed.name, format, &because);
+            }
+            report.format = Some(format).filter(|_| report.formats.len() == 1);
+            report.because = because;
+            scan_member(feed, format, &file, package, &mut input, into, report, sink)
+        }
+        None => std::io::copy(&mut input, &mut std::io::sink()).map(|_| ()).map_err(|error| error.to_string()),
+    };
+    into.lines_before += input.lines();
+    outcome.map_err(|error| name.map_or_else(|| error.clone(), |name| format!("{name}: {error}")))
+}
+
+#[expect(clippy::too_many_arguments, reason = "one call, of what a scan is made of")]
+fn scan_member(
+    feed: &Feed,
+    format: Format,
+    file: &str,
+    package: &Package,
+    input: &mut dyn Read,
+    into: &mut Into<'_>,
+    report: &mut FeedReport,
+    sink: &mut dyn Sink,
+) -> Result<(), String> {
+    let source = into.builder.source(Source { name: &feed.name, licence: &feed.licence });
+    let suffixes = into.suffixes;
     let mut adding = Adding {
         feed,
         format,
         source,
-        builder,
-        origins: origins.as_deref_mut(),
-        collector,
-        number,
-        as_of_s,
-        tlp_max,
+        builder: &mut *into.builder,
+        origins: into.origins.as_deref_mut(),
+        collector: into.collector.as_deref_mut(),
+        number: into.number,
+        as_of_s: into.as_of_s,
+        tlp_max: into.tlp_max,
+        lines_before: into.lines_before,
         sink,
-        telling,
-        meter,
-        file_bytes,
+        telling: Telling { feed: &feed.name, file },
+        meter: package.meter.clone(),
+        file_bytes: package.total_bytes,
         full: None,
     };
-    let (counts, outcome) = scan(Plan { suffixes, ..plan(feed, format) }, opened.into_reader(), &mut adding);
+    let (counts, outcome) = scan(Plan { suffixes, ..plan(feed, format) }, input, &mut adding);
     let full = adding.full;
-    report.counts = counts;
+    report.counts.add(&counts);
     outcome.map_err(|error| error.to_string())?;
-    if let Some(error) = full {
-        return Err(error.to_string());
+    full.map_or(Ok(()), |error| Err(error.to_string()))
+}
+
+/// All files of a feed are read: where it came from, and whether it gave anything.
+fn end_feed(feed: &Feed, package: &Package, into: Into<'_>, report: &mut FeedReport) -> Result<(), String> {
+    report.packed = package.packed.clone();
+    if report.files + report.left_out_files > 1 {
+        let formats: Vec<String> = report.formats.iter().map(|(format, files)| format!("{files} {format}")).collect();
+        report.because = format!("of its {} files: {}", report.files + report.left_out_files, formats.join(", "));
     }
-    if let Some(origins) = origins {
-        origins.end_feed(origin(feed, report, read.bytes(), sum.sha256()));
+    if let Some(origins) = into.origins {
+        origins.end_feed(origin(feed, report, package.meter.bytes(), package.sum.sha256()));
     }
     if report.counts.rules.total() == 0 && !feed.may_be_empty {
         report.gives_no_rule = true;
@@ -375,6 +434,7 @@ struct Adding<'a> {
     as_of_s: u64,
     /// The strictest marking that this deployment may hold.
     tlp_max: Option<Tlp>,
+    lines_before: u64,
     sink: &'a mut dyn Sink,
     telling: Telling<'a>,
     meter: Meter,
@@ -391,7 +451,7 @@ impl Adding<'_> {
             collector.revoke(&rule, self.source);
         }
         if let Some(origins) = &mut self.origins {
-            origins.push_revocation(line);
+            origins.push_revocation(self.lines_before + line);
         }
         Err(Reason::Revoked)
     }
@@ -422,10 +482,10 @@ impl Visitor for Adding<'_> {
         let vote = model::vote_at(self.feed, self.format, self.source, said, self.as_of_s)?;
         self.builder.add(rule, vote).map_err(|error| refused(error, &mut self.full))?;
         if let Some(collector) = &mut self.collector {
-            collector.see(&rule, &vote, self.number, line);
+            collector.see(&rule, &vote, self.number, self.lines_before + line);
         }
         if let Some(origins) = &mut self.origins {
-            origins.push(line, &vote);
+            origins.push(self.lines_before + line, &vote);
         }
         Ok(())
     }

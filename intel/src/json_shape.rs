@@ -40,7 +40,8 @@ pub(crate) fn tell(head: &[u8]) -> Option<Result<Detected, Undecided>> {
         (Format::Misp, &["Event"]),
         (Format::Misp, &["Attribute", "to_ids"]),
         (Format::Misp, &["Attribute", "Orgc"]),
-        (Format::MispWarninglist, &["list", "description", "name"]),
+        // Long lists: what stands behind them is not in the head.
+        (Format::MispWarninglist, &["list", "description"]),
         (Format::MispWarninglist, &["list", "type", "version"]),
     ] {
         if has(names) {

@@ -3,10 +3,10 @@
 //! ```text
 //!  feeds.toml ─► config ─┐
 //!                        ▼
-//!  file ─► open ─► lines ─► read/* (one file per format) ─► judge (verdict-keys, breadth) ─► compile ─► verdict-tables
-//!   gzip    64 KiB   1 row      what a row says                  rule, or a reason                        snapshot
+//!  path ─► package ─► open ─┬► lines, 1 row ───┬─► read/* (one file per format) ─► judge (verdict-keys, breadth) ─► compile ─► verdict-tables
+//!          tar, zip   gzip  └► json, 1 object ─┘     what a row says                  rule, or a reason                        snapshot
 //! ```
-//! - Streams: a feed costs one line of memory, however long it is; what a stranger's bytes may cost is in [`limits`].
+//! - Streams: a feed costs one line or object of memory, however long it is; what a stranger's bytes may cost is in [`limits`].
 //! - Accounts for every row: `rows = kept + rejected + comments + blank`, each rejection with file, line and a code ([`Reason`]).
 //! - Never widens: a URL is a rule of that URL, not of its host; what cannot be said exactly is rejected.
 //! - Deterministic: the same rows, in any order of files and lines, give the same bytes.
@@ -34,6 +34,7 @@ mod lines;
 mod look;
 pub mod model;
 pub mod open;
+pub mod package;
 pub mod publish;
 pub mod read;
 mod reason;
@@ -43,6 +44,8 @@ pub mod scan;
 mod signature;
 pub mod store;
 pub mod suffixes;
+mod tar;
+mod zstd;
 
 pub use compile::{Against, Outcome, Refused, Target, compile, compile_into, compile_to, plan};
 pub use config::{Action, Config, Feed, Mistake, Mistakes, Profile};

@@ -26,6 +26,27 @@ pub const EXPANSION_RATIO_MAX: u64 = 100;
 /// Below this size no ratio is held against a feed: a small, repetitive file does no harm.
 pub const EXPANSION_FREE_BYTES: u64 = 16 * 1024 * 1024;
 
+/// Files of one feed that is an archive or a directory. The largest public ones (Maltrail's families, MISP feeds) have some thousand.
+pub const MEMBERS_MAX: usize = 65_536;
+
+/// Files of a feed that were left out and are told by name.
+pub const LEFT_OUT_TOLD_MAX: usize = 100;
+
+/// The name of a file in an archive.
+pub const MEMBER_NAME_BYTES_MAX: usize = 4096;
+
+/// A zip archive: its directory stands at its end, so that the file is held in memory.
+pub const ZIP_BYTES_MAX: u64 = 512 * 1024 * 1024;
+
+/// The window of a zstd frame, which is memory. `zstd -19` takes 8 MiB, `--ultra -22` 128 MiB.
+pub const ZSTD_WINDOW_MAX: u64 = 128 * 1024 * 1024;
+
+/// The manifest of a MISP feed: some 500 bytes an event.
+pub const MANIFEST_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Directories within directories of a feed that is one.
+pub const DIRECTORY_DEPTH_MAX: usize = 16;
+
 /// Bytes of a rejected line that a report shows, before escaping.
 pub const EXCERPT_BYTES: usize = 96;
 

@@ -59,6 +59,36 @@ impl<R: Read> Lines<R> {
     }
 }
 
+/// Counts the lines of what is read through it, as `Lines` numbers them.
+pub struct Counted<R> {
+    input: R,
+    ends: u64,
+    in_line: bool,
+}
+
+impl<R> Counted<R> {
+    /// At the start of a file.
+    pub fn new(input: R) -> Self {
+        Counted { input, ends: 0, in_line: false }
+    }
+
+    /// Lines so far, one that has not ended too.
+    pub fn lines(&self) -> u64 {
+        self.ends + u64::from(self.in_line)
+    }
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.input.read(buffer)?;
+        if let Some(&last) = buffer[..bytes].last() {
+            self.ends += buffer[..bytes].iter().filter(|&&byte| byte == b'\n').count() as u64;
+            self.in_line = last != b'\n';
+        }
+        Ok(bytes)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,6 +110,17 @@ mod tests {
         check(b"a\r\nb\n\nc", &[b"a", b"b", b"", b"c"]);
         check(b"\n", &[b""]);
         check(b"a\rb\r", &[b"a\rb"]);
+    }
+
+    #[test]
+    fn lines_are_counted_as_they_are_numbered() {
+        for text in ["", "a", "a\n", "a\nb", "\n\n", "a\r\n\nb\n"] {
+            let mut counted = Counted::new(text.as_bytes());
+            io::copy(&mut counted, &mut io::sink()).unwrap();
+            let mut lines = Lines::new(text.as_bytes());
+            while lines.next().unwrap().is_some() {}
+            assert_eq!(counted.lines(), lines.number(), "{text:?}");
+        }
     }
 
     #[test]

@@ -1,12 +1,13 @@
-//! A feed's bytes: a file, or a gzip file known by its first bytes, metered and bounded.
+//! The bytes of one file: as they are, or unpacked from gzip or zstd by their first bytes, metered and bounded.
 //!
 //! ```text
-//! file ──► Metered (bytes read of the file: progress) ──► [gzip, every member ──► Bounded (total and ratio)] ──► head (64 KiB, for detection) + rest
+//! file ──► Metered (bytes read of the file: progress) ──► [gzip, every member; zstd, every frame ──► Bounded (total and ratio)] ──► head (64 KiB, for detection) + rest
 //! ```
-//! A gzip bomb ends at `EXPANSION_RATIO_MAX` or `EXPANDED_BYTES_MAX`, whichever comes first, as an error of the whole feed:
-//! half a feed is never taken for the feed. So does a truncated or damaged gzip stream.
+//! A bomb ends at `EXPANSION_RATIO_MAX` or `EXPANDED_BYTES_MAX`, whichever comes first, as an error of the whole feed: half a feed is never taken for
+//! the feed. So does a truncated or damaged stream. Archives of several files are taken apart in [`crate::package`], within the same bounds.
 
 use crate::limits::{DETECT_BYTES, EXPANDED_BYTES_MAX, EXPANSION_FREE_BYTES, EXPANSION_RATIO_MAX};
+use crate::zstd::Zstd;
 use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
@@ -15,21 +16,37 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A feed being read.
-pub struct Opened {
+/// A feed being read, or one file of it.
+pub struct Opened<'a> {
     /// The first bytes after decompression; all of them when `whole`.
     pub head: Vec<u8>,
     /// `head` is the whole feed.
     pub whole: bool,
-    /// Was it gzip?
-    pub gzip: bool,
+    /// `gzip`, `zstd`, or empty.
+    pub packed: &'static str,
     /// Size of the file, 0 where that is not known.
     pub total_bytes: u64,
     /// How far the file has been read.
     pub meter: Meter,
     /// SHA-256 of the file as far as it has been read.
     pub sum: Sum,
-    rest: Box<dyn Read>,
+    pub(crate) budget: Budget,
+    rest: Box<dyn Read + 'a>,
+}
+
+/// What a file may become: counted over everything that is unpacked from it.
+#[derive(Clone, Debug)]
+pub(crate) struct Budget {
+    expanded: Arc<AtomicU64>,
+    /// The file as it is.
+    file: Meter,
+}
+
+impl Budget {
+    /// Of a file that is read through this meter.
+    pub(crate) fn of(file: &Meter) -> Self {
+        Budget { expanded: Arc::default(), file: file.clone() }
+    }
 }
 
 /// Counts bytes read of a file.
@@ -66,7 +83,7 @@ pub enum Expansion {
 }
 
 /// Opens the file of a feed.
-pub fn open(path: &Path) -> io::Result<Opened> {
+pub fn open(path: &Path) -> io::Result<Opened<'static>> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
     if metadata.is_dir() {
@@ -76,31 +93,41 @@ pub fn open(path: &Path) -> io::Result<Opened> {
 }
 
 /// The same for any stream; `total_bytes` is its compressed size, 0 if unknown.
-pub fn from_reader(input: impl Read + 'static, total_bytes: u64) -> io::Result<Opened> {
+pub fn from_reader<'a>(input: impl Read + 'a, total_bytes: u64) -> io::Result<Opened<'a>> {
     let (meter, sum) = (Meter::default(), Sum::default());
-    let mut input = BufReader::with_capacity(64 * 1024, Metered { input, meter: meter.clone(), sum: sum.clone() });
-    let gzip = input.fill_buf()?.starts_with(&[0x1f, 0x8b]);
-    let mut rest: Box<dyn Read> = match gzip {
-        true => Box::new(Bounded { input: MultiGzDecoder::new(input), compressed: Some(meter.clone()), expanded: 0 }),
-        false => Box::new(Bounded { input, compressed: None, expanded: 0 }),
+    let budget = Budget::of(&meter);
+    let opened = unpack(Metered { input, meter, sum: sum.clone() }, &budget)?;
+    Ok(Opened { total_bytes, sum, ..opened })
+}
+
+/// Bytes as they are, or unpacked, within what is left of the budget.
+pub(crate) fn unpack<'a>(input: impl Read + 'a, budget: &Budget) -> io::Result<Opened<'a>> {
+    let mut input = BufReader::with_capacity(64 * 1024, input);
+    let start = input.fill_buf()?;
+    let (gzip, zstd) = (start.starts_with(&[0x1f, 0x8b]), start.starts_with(&crate::zstd::MAGIC));
+    let (packed, mut rest): (_, Box<dyn Read + 'a>) = match (gzip, zstd) {
+        (true, _) => ("gzip", Box::new(Bounded { input: MultiGzDecoder::new(input), budget: budget.clone(), is_packed: true })),
+        (_, true) => ("zstd", Box::new(Bounded { input: Zstd::new(input), budget: budget.clone(), is_packed: true })),
+        _ => ("", Box::new(Bounded { input, budget: budget.clone(), is_packed: false })),
     };
     let mut head = Vec::new();
     (&mut rest).take(DETECT_BYTES as u64).read_to_end(&mut head)?;
     let whole = head.len() < DETECT_BYTES;
-    Ok(Opened { head, whole, gzip, total_bytes, meter, sum, rest })
+    let (meter, budget) = (budget.file.clone(), budget.clone());
+    Ok(Opened { head, whole, packed, total_bytes: 0, meter, sum: Sum::default(), budget, rest })
 }
 
-impl Opened {
+impl<'a> Opened<'a> {
     /// All bytes from the start.
-    pub fn into_reader(self) -> impl Read {
+    pub fn into_reader(self) -> impl Read + 'a {
         io::Cursor::new(self.head).chain(self.rest)
     }
 }
 
-struct Metered<R> {
-    input: R,
-    meter: Meter,
-    sum: Sum,
+pub(crate) struct Metered<R> {
+    pub(crate) input: R,
+    pub(crate) meter: Meter,
+    pub(crate) sum: Sum,
 }
 
 impl<R: Read> Read for Metered<R> {
@@ -112,22 +139,22 @@ impl<R: Read> Read for Metered<R> {
     }
 }
 
-struct Bounded<R> {
-    input: R,
-    /// Set for compressed input: what the ratio is taken of.
-    compressed: Option<Meter>,
-    expanded: u64,
+pub(crate) struct Bounded<R> {
+    pub(crate) input: R,
+    pub(crate) budget: Budget,
+    /// Then the ratio counts, too.
+    pub(crate) is_packed: bool,
 }
 
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let bytes = self.input.read(buffer)?;
-        self.expanded += bytes as u64;
-        if self.expanded > EXPANDED_BYTES_MAX {
+        let expanded = self.budget.expanded.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
+        if expanded > EXPANDED_BYTES_MAX {
             return Err(io::Error::other(Expansion::Total));
         }
-        let ratio_is_over = |compressed: &Meter| self.expanded > compressed.bytes().saturating_mul(EXPANSION_RATIO_MAX);
-        if self.expanded > EXPANSION_FREE_BYTES && self.compressed.as_ref().is_some_and(ratio_is_over) {
+        let allowed = self.budget.file.bytes().saturating_mul(EXPANSION_RATIO_MAX);
+        if self.is_packed && expanded > EXPANSION_FREE_BYTES && expanded > allowed {
             return Err(io::Error::other(Expansion::Ratio));
         }
         Ok(bytes)
@@ -169,11 +196,28 @@ mod tests {
     }
 
     #[test]
+    fn reads_every_frame_of_a_zstd_file_and_notices_damage() {
+        let pack = |bytes: &[u8]| ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest);
+        let text = b"example.test\n".repeat(20_000);
+        let mut bytes = pack(&text);
+        assert_eq!(read(bytes.clone()).unwrap(), text);
+        // A skippable frame, and a second one.
+        bytes.extend([0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, b'x', b'y', b'z']);
+        bytes.extend(pack(b"two\n"));
+        assert_eq!(read(bytes.clone()).unwrap(), [text.as_slice(), b"two\n"].concat());
+        for end in [5, 20, bytes.len() - 1] {
+            assert!(read(bytes[..end].to_vec()).is_err(), "{end}");
+        }
+        bytes.extend(b"trailing");
+        assert!(read(bytes).is_err());
+    }
+
+    #[test]
     fn the_meter_tells_how_far_the_file_was_read() {
         let bytes = gzip(&b"one\n"[..]);
         let total = bytes.len() as u64;
         let opened = from_reader(io::Cursor::new(bytes), total).unwrap();
-        assert!(opened.whole && opened.gzip);
+        assert!(opened.whole && opened.packed == "gzip");
         assert_eq!(opened.meter.bytes(), total);
     }
 

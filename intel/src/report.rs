@@ -7,6 +7,7 @@ use crate::gates::Verdicts;
 use crate::reason::Reason;
 use crate::scan::Counts;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// A row, or one indicator of a row, that gave no rule. Sinks get it while the feed is read; nothing of it is kept.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -58,6 +59,15 @@ pub trait Sink {
 /// A sink for nobody.
 impl Sink for () {}
 
+/// A file of an archive or directory whose format could not be told.
+#[derive(Clone, Debug, Serialize)]
+pub struct LeftOut {
+    /// Its name there.
+    pub file: String,
+    /// What was seen.
+    pub why: String,
+}
+
 /// What became of one feed.
 #[derive(Clone, Debug, Serialize)]
 pub struct FeedReport {
@@ -65,12 +75,20 @@ pub struct FeedReport {
     pub name: String,
     /// Its file.
     pub file: String,
-    /// `None` where the feed could not be opened or its format not told.
+    /// `None` where the feed could not be opened or its format not told, or where its files have several.
     pub format: Option<Format>,
     /// Why this format.
     pub because: String,
-    /// Was it compressed?
-    pub gzip: bool,
+    /// How it is packed: `gzip`, `tar, gzip`, `zip`, `a directory`, …; empty for a plain file.
+    pub packed: String,
+    /// Files that were read; 1 where the feed is one file.
+    pub files: u64,
+    /// How many files have each format.
+    pub formats: BTreeMap<&'static str, u64>,
+    /// Files of an archive or directory that were not read, and why; the first `LEFT_OUT_TOLD_MAX` of them.
+    pub left_out: Vec<LeftOut>,
+    /// How many were not.
+    pub left_out_files: u64,
     /// Size of the file.
     pub file_bytes: u64,
     /// Rows and rules.
@@ -93,7 +111,11 @@ impl FeedReport {
             file: feed.path.display().to_string(),
             format: None,
             because: String::new(),
-            gzip: false,
+            packed: String::new(),
+            files: 0,
+            formats: BTreeMap::new(),
+            left_out: Vec::new(),
+            left_out_files: 0,
             file_bytes: 0,
             counts: Counts::default(),
             error: None,

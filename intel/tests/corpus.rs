@@ -3,6 +3,10 @@
 #[path = "../fuzz/src/read_any.rs"]
 mod read_any;
 
+#[path = "../fuzz/src/package_any.rs"]
+mod package_any;
+
+use package_any::package_any;
 use read_any::read_any;
 use std::path::{Path, PathBuf};
 use verdict_intel::{Config, Format};
@@ -55,6 +59,31 @@ fn the_corpus_holds() {
     for path in paths {
         read_any(&std::fs::read(path).unwrap());
     }
+}
+
+#[test]
+fn the_corpus_of_packages_holds_and_so_do_its_mutations() {
+    let mut paths = Vec::new();
+    files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/package"), &mut paths);
+    let (mut random, mut files) = (Random(0x7a12), 0);
+    for path in paths {
+        let bytes = std::fs::read(&path).unwrap();
+        let (found, _) = package_any(&bytes);
+        assert!(found > 0, "{}", path.display());
+        for _ in 0..400 / SHARE {
+            let mut bytes = bytes[..bytes.len().min(8192)].to_vec();
+            for _ in 0..=random.below(4) {
+                let at = random.below(bytes.len());
+                match random.below(3) {
+                    0 => bytes.truncate(at.max(1)),
+                    1 => bytes[at] = random.next() as u8,
+                    _ => bytes[at] ^= 1 << random.below(8),
+                }
+            }
+            files += package_any(&bytes).0;
+        }
+    }
+    assert!(files > 100 / SHARE as u64, "mutations that give nothing test nothing: {files}");
 }
 
 #[test]

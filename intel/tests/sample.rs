@@ -176,7 +176,7 @@ fn a_gzip_feed_is_told_apart_and_its_progress_heard() {
     let report =
         compile(detect().unwrap(), &Config::from_files(&[path]).unwrap(), &mut heard).unwrap_or_else(|refused| panic!("{refused}")).report;
     assert_eq!(report.counts.kept, 20_000);
-    assert!(report.feeds[0].gzip);
+    assert_eq!(report.feeds[0].packed, "gzip");
     assert_eq!(heard.formats, ["many.txt: host-list because the first 256 rows hold 256 hosts"]);
     assert!(heard.progress.len() > 2 && heard.progress.is_sorted(), "{:?}", heard.progress);
     let (bytes, file_bytes) = *heard.progress.last().unwrap();

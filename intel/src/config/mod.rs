@@ -25,6 +25,7 @@
 //! subdomains = true               # host rules cover the names below
 //! prefixes = false                # a URL ending in /* means every page below
 //! may_be_empty = false            # a feed without a rule is an error otherwise
+//! members = ["*.json", "!old/*"]  # which files of an archive or directory are read
 //! trust = 80                      # 0-100: what part of the confidence of its rows is believed
 //! expires = "90d"                 # a row that was not seen for so long gives no rule
 //! tlp = "green"                   # who may hold it; rows may be stricter
@@ -131,6 +132,8 @@ pub struct Feed {
     pub prefixes: bool,
     /// The feed may be without any rule; default no.
     pub may_be_empty: bool,
+    /// Which files of an archive or directory are read: `["*.json", "!drafts/*"]`. Default all.
+    pub members: Vec<String>,
     /// `[feed.columns]`
     pub columns: Option<Columns>,
     /// 0-100: what part of the confidence of its rows is believed. Default 100.
@@ -213,6 +216,7 @@ impl Feed {
             subdomains: None,
             prefixes: false,
             may_be_empty: false,
+            members: Vec::new(),
             columns: None,
             trust: 100,
             lifetime_days: None,

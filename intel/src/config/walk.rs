@@ -20,7 +20,7 @@ const TEXT_BYTES_MAX: usize = 256;
 const TTL_S_MAX: u64 = 30 * 86_400;
 
 /// Keys of `[[feed]]`.
-const FEED_KEYS: [&str; 20] = [
+const FEED_KEYS: [&str; 21] = [
     "name",
     "path",
     "format",
@@ -34,6 +34,7 @@ const FEED_KEYS: [&str; 20] = [
     "subdomains",
     "prefixes",
     "may_be_empty",
+    "members",
     "columns",
     "trust",
     "expires",
@@ -234,6 +235,7 @@ impl<'t> Walk<'t> {
             "prefixes" => feed.prefixes = walk.boolean(value, "prefixes").unwrap_or_default(),
             "may_be_empty" => feed.may_be_empty = walk.boolean(value, "may_be_empty").unwrap_or_default(),
             "fetch" => feed.fetch = walk.fetch(value),
+            "members" => feed.members = walk.members(value),
             _ => feed.columns = walk.columns(value),
         });
         for needed in ["name", "path"] {
@@ -311,6 +313,14 @@ impl<'t> Walk<'t> {
             }
         }
         Some(bits)
+    }
+
+    fn members(&mut self, value: &Value<'_>) -> Vec<String> {
+        let texts = value.get_ref().as_array().map(|names| names.iter().map(|name| name.get_ref().as_str().map(str::to_owned)).collect());
+        texts.flatten().unwrap_or_else(|| {
+            self.mistake(value, "members is an array of names of files, with * and ?, and ! before those that are not to be read".into());
+            Vec::new()
+        })
     }
 
     fn ttl(&mut self, value: &Value<'_>) -> Option<u32> {

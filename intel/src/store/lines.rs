@@ -5,7 +5,7 @@
 
 use super::origins::FeedOrigin;
 use crate::lines::{Line, Lines};
-use crate::open::open;
+use crate::package;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -20,21 +20,40 @@ pub enum NoLine {
     Changed,
 }
 
-/// The text of these lines of a feed.
+/// Bytes of a line that only opens an object, together with the lines that follow it.
+const OBJECT_SHOWN_BYTES: usize = 240;
+
+/// The text of these lines of a feed. Lines of a feed of several files are numbered through all of them, and told with the file and the line there;
+/// where a line only opens a JSON object, what follows is told with it.
 pub fn feed_lines(feed: &FeedOrigin, wanted: &BTreeSet<u64>) -> Result<BTreeMap<u64, Vec<u8>>, NoLine> {
-    let unreadable = |error: std::io::Error| NoLine::Unreadable(error.to_string());
-    let opened = open(Path::new(&feed.file)).map_err(unreadable)?;
-    if opened.total_bytes != feed.file_bytes {
+    let path = Path::new(&feed.file);
+    let metadata = std::fs::metadata(path).map_err(|error| NoLine::Unreadable(error.to_string()))?;
+    if metadata.is_file() && metadata.len() != feed.file_bytes {
         return Err(NoLine::Changed);
     }
-    let sum = opened.sum.clone();
-    let mut lines = Lines::new(opened.into_reader());
-    let (mut found, mut number) = (BTreeMap::new(), 0);
-    while let Some(Line::Text(line) | Line::TooLong(line)) = lines.next().map_err(unreadable)? {
-        number += 1;
-        if wanted.contains(&number) {
-            found.insert(number, line.to_vec());
+    let (mut found, mut before) = (BTreeMap::<u64, Vec<u8>>::new(), 0);
+    let package = package::each(path, &[], &mut |_, member| {
+        let name = member.name;
+        let mut lines = Lines::new(member.opened.into_reader());
+        let (mut here, mut opening) = (0, None);
+        while let Some(Line::Text(line) | Line::TooLong(line)) = lines.next().map_err(|error| error.to_string())? {
+            here += 1;
+            let number = before + here;
+            if let Some(shown) = opening.and_then(|first| found.get_mut(&first)) {
+                shown.push(b' ');
+                shown.extend_from_slice(line.trim_ascii());
+                opening = opening.filter(|_| shown.len() < OBJECT_SHOWN_BYTES);
+            }
+            if wanted.contains(&number) {
+                let mut text = name.map_or_else(Vec::new, |name| format!("{name}:{here}: ").into_bytes());
+                text.extend_from_slice(line);
+                found.insert(number, text);
+                opening = matches!(line.trim_ascii(), b"{" | b"[{" | b",{").then_some(number);
+            }
         }
-    }
-    if sum.sha256() == feed.sha256 { Ok(found) } else { Err(NoLine::Changed) }
+        before += here;
+        Ok(())
+    });
+    let package = package.map_err(NoLine::Unreadable)?;
+    if package.sum.sha256() == feed.sha256 { Ok(found) } else { Err(NoLine::Changed) }
 }
