@@ -89,7 +89,8 @@ fn the_corpus_of_packages_holds_and_so_do_its_mutations() {
 #[test]
 fn every_input_is_read_in_every_format() {
     for (_, input) in inputs() {
-        for choice in (0..=255u8).step_by(SHARE) {
+        // Every third: each format has four choices.
+        for choice in (0..=255u8).step_by(3 * SHARE) {
             let mut bytes = vec![choice];
             bytes.extend_from_slice(&input);
             read_any(&bytes);
