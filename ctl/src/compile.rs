@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use verdict_intel::{Against, Config, Feed, FeedReport, Format, Rejected, Report, Sink, Suffixes, Target};
 use verdict_keys::Scheme;
 use verdict_tables::Class;
@@ -58,7 +58,7 @@ pub struct Arguments {
     /// Write no explain store (SNAPSHOT.explain: which line said what, for `explain`)
     #[arg(long)]
     no_store: bool,
-    /// The moment the data describes, 2026-06-01 or 2026-06-01T12:00:00Z (UTC)
+    /// The moment the data describes: 2026-06-01, 2026-06-01T12:00:00Z (UTC), or `now`
     #[arg(long, value_name = "DATE", value_parser = parse_moment)]
     as_of: Option<u64>,
     /// Which expressions questions are asked by [default: of feeds.toml, else full]
@@ -115,7 +115,10 @@ fn parse_format(text: &str) -> Result<Format, String> {
 }
 
 fn parse_moment(text: &str) -> Result<u64, String> {
-    verdict_intel::date::unix_seconds(text).ok_or_else(|| "write 2026-06-01 or 2026-06-01T12:00:00Z".to_owned())
+    if text == "now" {
+        return Ok(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()));
+    }
+    verdict_intel::date::unix_seconds(text).ok_or_else(|| "write 2026-06-01, 2026-06-01T12:00:00Z or now".to_owned())
 }
 
 /// Compiles and tells.

@@ -22,6 +22,7 @@ const TTL_S_MAX: u64 = 30 * 86_400;
 /// Keys of `[[feed]]`.
 const FEED_KEYS: [&str; 21] = [
     "name",
+    "enabled",
     "path",
     "format",
     "class",
@@ -205,8 +206,9 @@ impl<'t> Walk<'t> {
     }
 
     fn feed(&mut self, table: &DeTable<'_>, place: &Value<'_>) -> Option<Feed> {
-        let mut feed = Feed::new("", "");
+        let (mut feed, mut enabled) = (Feed::new("", ""), true);
         self.each(table, "[[feed]]", &FEED_KEYS, |walk, key, value| match key {
+            "enabled" => enabled = walk.boolean(value, key).unwrap_or(true),
             "name" => feed.name = walk.name(value).unwrap_or_default(),
             "path" => feed.path = walk.string(value, "path").map(|path| walk.directory.join(path)).unwrap_or_default(),
             "format" => feed.format = walk.word(value, "format", &Format::ALL.map(|format| (format.name(), format))),
@@ -244,7 +246,7 @@ impl<'t> Walk<'t> {
             }
         }
         self.check_feed(&mut feed, table, place);
-        Some(feed)
+        enabled.then_some(feed)
     }
 
     /// What fits only together.
