@@ -175,6 +175,9 @@ fn finish<T>(
 ) -> Result<(T, Report), Box<Refused>> {
     let started = Instant::now();
     let mut builder = Builder::new(config.snapshot.scheme, &config.snapshot.secret, config.snapshot.as_of_s);
+    if config.snapshot.steady_hash_key {
+        builder.steady_hash_key();
+    }
     if let Some(list) = config.snapshot.suffixes.list() {
         builder.public_suffixes(list.clone());
     }

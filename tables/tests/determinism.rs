@@ -35,6 +35,43 @@ fn bytes(votes: &[(OwnedRule, Vote)]) -> Vec<u8> {
 }
 
 #[test]
+fn a_steady_key_outlives_the_rules_and_a_small_change_leaves_most_pages_alone() {
+    use std::collections::HashSet;
+    use verdict_tables::layout::{Header, PAGE};
+    let build = |rules: u32, secret: &[u8], steady: bool| {
+        let mut builder = verdict_tables::Builder::new(verdict_keys::Scheme::Full, secret, 1);
+        if steady {
+            builder.steady_hash_key();
+        }
+        let source = builder.source(verdict_tables::Source { name: "one", licence: "" });
+        for number in 0..rules {
+            let vote = verdict_tables::Vote {
+                source,
+                class: verdict_tables::Class::Malicious,
+                allow: false,
+                overrides: false,
+                score: 90,
+                confidence: 80,
+                categories: 1,
+                first_seen_day: 0,
+                last_seen_day: 0,
+                ttl_s: 60,
+            };
+            builder.add(verdict_tables::Rule::Host { host: &format!("h{number}.test"), subdomains: true }, vote).unwrap();
+        }
+        builder.build(verdict_simd::Portable::new()).unwrap().bytes
+    };
+    let key = |bytes: &[u8]| bytemuck::pod_read_unaligned::<Header>(&bytes[..size_of::<Header>()]).hash_key;
+    let (before, after) = (build(30_000, b"secret", true), build(30_005, b"secret", true));
+    assert!(key(&before) == key(&after) && key(&before) != key(&build(30_000, b"other", true)));
+    assert!(key(&build(30_000, b"secret", false)) != key(&build(30_005, b"secret", false)));
+    let there: HashSet<&[u8]> = before.chunks(PAGE).collect();
+    let same = after.chunks(PAGE).filter(|page| there.contains(page)).count();
+    assert!(same * 2 > after.len() / PAGE, "{same} of {} pages", after.len() / PAGE);
+    verdict_tables::Snapshot::from_bytes(&after).unwrap();
+}
+
+#[test]
 fn order_repetition_and_threads_do_not_show() {
     let mut votes = votes(20_000, 1);
     let first = bytes(&votes);

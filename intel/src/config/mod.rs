@@ -87,6 +87,8 @@ pub struct Snapshot {
     pub suffixes: Suffixes,
     /// `as_of` in unix seconds; 0 if not given.
     pub as_of_s: u64,
+    /// The hash key follows `secret_file` alone, so that updates re-send little; refused without one. Default false.
+    pub steady_hash_key: bool,
     /// `ipv6_aggregate`: many listed addresses of one network become a rule for it. Default off.
     pub ipv6_aggregate: Option<Policy>,
 }
@@ -185,7 +187,14 @@ impl std::fmt::Display for Mistakes {
 
 impl Default for Snapshot {
     fn default() -> Self {
-        Snapshot { scheme: Scheme::Full, secret: Vec::new(), suffixes: Suffixes::default(), as_of_s: 0, ipv6_aggregate: None }
+        Snapshot {
+            scheme: Scheme::Full,
+            secret: Vec::new(),
+            steady_hash_key: false,
+            suffixes: Suffixes::default(),
+            as_of_s: 0,
+            ipv6_aggregate: None,
+        }
     }
 }
 
@@ -394,7 +403,7 @@ mod tests {
         let shown = parse(text).unwrap_err().to_string();
         assert!(
             shown.starts_with(
-                "feeds.toml:2: unknown key \"profil\" in [snapshot] (known: profile, secret_file, public_suffix_list, as_of, ipv6_aggregate)\n"
+                "feeds.toml:2: unknown key \"profil\" in [snapshot] (known: profile, secret_file, steady_hash_key, public_suffix_list, as_of, ipv6_aggregate)\n"
             ),
             "{shown}"
         );

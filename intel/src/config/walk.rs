@@ -151,7 +151,7 @@ impl<'t> Walk<'t> {
 
     fn snapshot(&mut self, table: &DeTable<'_>) -> Snapshot {
         let mut snapshot = Snapshot::default();
-        let known = ["profile", "secret_file", "public_suffix_list", "as_of", "ipv6_aggregate"];
+        let known = ["profile", "secret_file", "steady_hash_key", "public_suffix_list", "as_of", "ipv6_aggregate"];
         self.each(table, "[snapshot]", &known, |walk, key, value| match key {
             "profile" => {
                 if let Some(scheme) = walk.word(value, "profile", &Scheme::ALL.map(|scheme| (scheme.name(), scheme))) {
@@ -160,6 +160,12 @@ impl<'t> Walk<'t> {
             }
             "secret_file" => snapshot.secret = walk.secret(value),
             "public_suffix_list" => snapshot.suffixes = walk.suffixes(value),
+            "steady_hash_key" => {
+                snapshot.steady_hash_key = walk.boolean(value, key).unwrap_or(false);
+                if snapshot.steady_hash_key && table.get("secret_file").is_none() {
+                    walk.mistake(value, "steady_hash_key needs a secret_file: without one anybody could aim at the table".into());
+                }
+            }
             "ipv6_aggregate" => snapshot.ipv6_aggregate = walk.aggregate(value),
             _ => {
                 let text = match value.get_ref() {

@@ -68,6 +68,7 @@ pub struct Builder {
     path_prefixes: usize,
     threads: usize,
     tag_mask: u64,
+    steady: bool,
     traced: Option<Vec<TracedVote>>,
     progress: Progress,
     /// Some entries of the arena take others back.
@@ -110,6 +111,7 @@ impl Builder {
             path_prefixes: 0,
             threads: parallel::threads(),
             tag_mask: u64::MAX,
+            steady: false,
             traced: None,
             progress: Box::new(|_, _, _| ()),
             revokes: false,
@@ -199,6 +201,12 @@ impl Builder {
         Err(Error::MalformedVote(problem))
     }
 
+    /// The hash key stays while the secret does, whatever the rules are, and the table grows by steps: an update of few rules changes few parts of the
+    /// file. The price: whoever is told the key (HELLO) knows that of the next snapshots as well. FORMAT.md, "Whose hash key".
+    pub fn steady_hash_key(&mut self) {
+        self.steady = true;
+    }
+
     /// The snapshot, in memory.
     pub fn build<B: Backend>(self, backend: B) -> Result<Built, Error> {
         let image = self.prepare(backend)?.image;
@@ -240,7 +248,7 @@ impl Builder {
             }
             let total = keyed.slots.len() as u64;
             let report = &mut |done| (self.progress)(Phase::Place, done, total);
-            let Ok(placement) = place::place(&keyed.slots, self.threads, report) else {
+            let Ok(placement) = place::place_by_steps(&keyed.slots, self.steady, self.threads, report) else {
                 continue;
             };
             let header = Header {
@@ -322,7 +330,10 @@ impl Builder {
         let (numbers, sources) = self.sort_sources(&entries);
         let distinct = || entries.chunk_by(|a, b| a.0 == b.0);
         let count = distinct().count();
-        let root = seed::root(&self.secret, count as u64, distinct().map(|group| &group[0].0));
+        let root = match self.steady {
+            true => seed::steady_root(&self.secret),
+            false => seed::root(&self.secret, count as u64, distinct().map(|group| &group[0].0)),
+        };
         let mut interner = Interner::new(VERDICTS_MAX);
         let mut rules = Vec::with_capacity(count);
         let (mut votes, mut voters) = (Vec::new(), Vec::new());

@@ -40,13 +40,23 @@ pub(super) struct Placement {
 }
 
 /// Places all slots, or says how many layouts were tried in vain.
-pub(super) fn place(slots: &[Slot], threads: usize, progress: &mut dyn FnMut(u64)) -> Result<Placement, u32> {
+#[cfg(test)]
+fn place(slots: &[Slot], threads: usize, progress: &mut dyn FnMut(u64)) -> Result<Placement, u32> {
+    place_by_steps(slots, false, threads, progress)
+}
+
+/// The same. `steady`: the number of buckets goes by steps of up to 1/64, so that few more slots do not send every key elsewhere.
+pub(super) fn place_by_steps(slots: &[Slot], steady: bool, threads: usize, progress: &mut dyn FnMut(u64)) -> Result<Placement, u32> {
     let shards = slots.len().div_ceil(SHARD_SLOTS).clamp(1, SHARDS_MAX as usize);
     let mut geometry = Geometry { shards: shards as u32, shard_buckets: 1 };
     let bounds = shard_bounds(slots, geometry);
     let fullest = bounds.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
     for load in LOADS {
         geometry.shard_buckets = (fullest * 1000).div_ceil(SLOTS * load).max(1) as u32;
+        if steady {
+            let step = (geometry.shard_buckets.next_power_of_two() / 128).max(1);
+            geometry.shard_buckets = geometry.shard_buckets.next_multiple_of(step);
+        }
         if let Some(buckets) = try_place(slots, &bounds, geometry, threads, progress) {
             return Ok(Placement { geometry, buckets });
         }

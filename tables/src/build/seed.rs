@@ -6,6 +6,8 @@
 //! h|k  = SHA-256(root, salt u32)
 //! ```
 //!
+//! or, where an update should re-send little (`Builder::steady_hash_key`): root = SHA-256("verdictd hash key 2" 0x00, secret bytes u64, secret)
+//!
 //! `salt` counts from 0 and moves only when a layout fails or two different rules meet in one 128-bit key.
 
 use sha2::{Digest as _, Sha256};
@@ -26,6 +28,15 @@ pub(super) fn root<'a>(secret: &[u8], count: u64, distinct: impl Iterator<Item =
     hasher.update(secret);
     hasher.update(count.to_le_bytes());
     distinct.for_each(|digest| hasher.update(digest));
+    hasher.finalize().into()
+}
+
+/// Root of a key that stays while the secret does: small changes of the rules are then small changes of the file.
+pub(super) fn steady_root(secret: &[u8]) -> RuleDigest {
+    let mut hasher = Sha256::new();
+    hasher.update(b"verdictd hash key 2\0");
+    hasher.update((secret.len() as u64).to_le_bytes());
+    hasher.update(secret);
     hasher.finalize().into()
 }
 
