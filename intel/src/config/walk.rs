@@ -20,7 +20,7 @@ const TEXT_BYTES_MAX: usize = 256;
 const TTL_S_MAX: u64 = 30 * 86_400;
 
 /// Keys of `[[feed]]`.
-const FEED_KEYS: [&str; 21] = [
+const FEED_KEYS: [&str; 22] = [
     "name",
     "enabled",
     "path",
