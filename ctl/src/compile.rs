@@ -17,8 +17,9 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use verdict_intel::{Against, Config, Feed, FeedReport, Format, Rejected, Report, Sink, Suffixes, Target};
+use verdict_intel::{Against, Config, Feed, FeedReport, Format, Refused, Rejected, Report, Sink, Suffixes, Target};
 use verdict_keys::Scheme;
+use verdict_simd::Backend;
 use verdict_tables::Class;
 
 /// Examples kept of each feed and reason.
@@ -126,22 +127,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failur
     let config = config(arguments)?;
     let backend = verdict_simd::detect().map_err(|error| Failure::Usage(error.to_string()))?;
     let mut account = Account::new(arguments.rejects.as_deref())?;
-    let compiled = {
-        let store = (!arguments.no_store).then(|| verdict_intel::store::beside(&arguments.output));
-        let against = match (&arguments.against, &arguments.not_against) {
-            (Some(path), _) => Against::File(path),
-            (None, Some(_)) => Against::Nothing,
-            (None, None) => Against::Replaced,
-        };
-        let target = Target {
-            path: &arguments.output,
-            store: store.as_deref(),
-            against,
-            replay: arguments.replay.as_deref(),
-            dry_run: arguments.dry_run,
-        };
-        verdict_intel::compile_into(backend, &config, target, &mut account)
-    };
+    let compiled = compile(backend, arguments, &config, &mut account);
     let Account { progress, rejects, examples } = account;
     progress.finish();
     rejects.map_or(Ok(()), Rejects::finish)?;
@@ -168,25 +154,48 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failur
         writeln!(out, "dry run: nothing was written")?;
     }
     if let Some(facts) = facts.filter(|_| !arguments.json) {
-        writeln!(out)?;
-        facts.write_head(out)?;
-        let added = report.ipv6_aggregated;
-        if added != Default::default() {
-            let [networks, allowed, refused] = [added.networks, added.beside_allowed, added.refused].map(text::grouped);
-            writeln!(
-                out,
-                "aggregated  {networks} IPv6 networks listed for their addresses; not {allowed} beside allowed ones, not {refused} that none may list"
-            )?;
-        }
-        let time = |seconds: f64| text::duration(Duration::from_secs_f64(seconds));
-        let [whole, building, gates] = [report.seconds, report.build_seconds, report.gate_seconds].map(time);
-        writeln!(out, "took        {whole}, of which building {building}, of that the gates {gates}")?;
-        if report.store_bytes > 0 {
-            let store = verdict_intel::store::beside(&arguments.output);
-            writeln!(out, "store       {}, {}, {}", text::path(&store), text::bytes(report.store_bytes), time(report.store_seconds))?;
-        }
+        write_written(out, &facts, report, &arguments.output)?;
     }
     Ok(Outcome::Done)
+}
+
+fn compile<B: Backend>(backend: B, arguments: &Arguments, config: &Config, account: &mut Account) -> Result<Report, Box<Refused>> {
+    let store = (!arguments.no_store).then(|| verdict_intel::store::beside(&arguments.output));
+    let against = match (&arguments.against, &arguments.not_against) {
+        (Some(path), _) => Against::File(path),
+        (None, Some(_)) => Against::Nothing,
+        (None, None) => Against::Replaced,
+    };
+    let target = Target {
+        path: &arguments.output,
+        store: store.as_deref(),
+        against,
+        replay: arguments.replay.as_deref(),
+        dry_run: arguments.dry_run,
+    };
+    verdict_intel::compile_into(backend, config, target, account)
+}
+
+/// What was written, and how long it took.
+fn write_written(out: &mut dyn Write, facts: &Facts, report: &Report, output: &Path) -> Result<(), Failure> {
+    writeln!(out)?;
+    facts.write_head(out)?;
+    let added = report.ipv6_aggregated;
+    if added != Default::default() {
+        let [networks, allowed, refused] = [added.networks, added.beside_allowed, added.refused].map(text::grouped);
+        writeln!(
+            out,
+            "aggregated  {networks} IPv6 networks listed for their addresses; not {allowed} beside allowed ones, not {refused} that none may list"
+        )?;
+    }
+    let time = |seconds: f64| text::duration(Duration::from_secs_f64(seconds));
+    let [whole, building, gates] = [report.seconds, report.build_seconds, report.gate_seconds].map(time);
+    writeln!(out, "took        {whole}, of which building {building}, of that the gates {gates}")?;
+    if report.store_bytes > 0 {
+        let store = verdict_intel::store::beside(output);
+        writeln!(out, "store       {}, {}, {}", text::path(&store), text::bytes(report.store_bytes), time(report.store_seconds))?;
+    }
+    Ok(())
 }
 
 /// What feeds.toml and the command line ask for.

@@ -45,6 +45,9 @@ const FEED_KEYS: [&str; 22] = [
     "fetch",
 ];
 
+const CLASSES: [(&str, Class); 3] = [("malicious", Class::Malicious), ("suspicious", Class::Suspicious), ("clean", Class::Clean)];
+const ACTIONS: [(&str, Action); 3] = [("block", Action::Block), ("allow", Action::Allow), ("override", Action::Override)];
+
 /// Knows where it is in the text.
 pub(super) struct Walk<'t> {
     text: &'t str,
@@ -218,13 +221,7 @@ impl<'t> Walk<'t> {
             "name" => feed.name = walk.name(value).unwrap_or_default(),
             "path" => feed.path = walk.string(value, "path").map(|path| walk.directory.join(path)).unwrap_or_default(),
             "format" => feed.format = walk.word(value, "format", &Format::ALL.map(|format| (format.name(), format))),
-            "class" => {
-                feed.class = walk.word(
-                    value,
-                    "class",
-                    &[("malicious", Class::Malicious), ("suspicious", Class::Suspicious), ("clean", Class::Clean)],
-                )
-            }
+            "class" => feed.class = walk.word(value, "class", &CLASSES),
             "categories" => feed.categories = walk.categories(value),
             "score" => feed.score = walk.percent(value, "score"),
             "confidence" => feed.confidence = walk.percent(value, "confidence"),
@@ -235,10 +232,7 @@ impl<'t> Walk<'t> {
             "tlp" => feed.tlp = walk.tlp(value, "tlp"),
             "region" => feed.region = walk.text(value, "region").unwrap_or_default(),
             "reference" => feed.reference = walk.text(value, "reference").unwrap_or_default(),
-            "action" => {
-                let words = [("block", Action::Block), ("allow", Action::Allow), ("override", Action::Override)];
-                feed.action = walk.word(value, "action", &words).unwrap_or_default();
-            }
+            "action" => feed.action = walk.word(value, "action", &ACTIONS).unwrap_or_default(),
             "subdomains" => feed.subdomains = walk.boolean(value, "subdomains"),
             "prefixes" => feed.prefixes = walk.boolean(value, "prefixes").unwrap_or_default(),
             "may_be_empty" => feed.may_be_empty = walk.boolean(value, "may_be_empty").unwrap_or_default(),
