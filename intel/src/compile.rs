@@ -8,6 +8,13 @@
 //! The bytes are complete on disk before the gates see them (`gates`), and get their name last, in one step, and not at all on failure.
 //! The order of feeds and rows cannot show in the bytes: the builder sorts by content.
 
+mod adding;
+mod target;
+
+pub use target::{Against, Target};
+
+use adding::Adding;
+
 use crate::aggregate::{Addition, Aggregated, Collector};
 use crate::config::{Action, Config, Feed};
 use crate::detect::detect;
@@ -54,32 +61,6 @@ impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.errors.join("\n"))
     }
-}
-
-/// Where a snapshot goes, and what it is held against.
-#[derive(Clone, Copy, Debug)]
-pub struct Target<'a> {
-    /// The snapshot: the old file or the new one, complete, and the old one whenever anything is refused.
-    pub path: &'a Path,
-    /// Its explain store, likewise.
-    pub store: Option<&'a Path>,
-    /// The snapshot that is served now.
-    pub against: Against<'a>,
-    /// Recorded questions, one a line, for the blast radius.
-    pub replay: Option<&'a Path>,
-    /// Judge, tell, and write nothing.
-    pub dry_run: bool,
-}
-
-/// What shrink and growth are measured by.
-#[derive(Clone, Copy, Debug)]
-pub enum Against<'a> {
-    /// The file that would be replaced, if there is one.
-    Replaced,
-    /// This one, which must be there.
-    File(&'a Path),
-    /// Nothing.
-    Nothing,
 }
 
 /// Compiles all feeds of `config` in memory, without gates: for tests, benches, and whoever asks them himself. `sink` hears of every rejected row
@@ -423,81 +404,4 @@ pub fn plan(feed: &Feed, format: Format) -> Plan<'_> {
     let subdomains = feed.subdomains.unwrap_or(format.defaults().subdomains);
     let terms = Terms { subdomains, prefixes: feed.prefixes, allow: feed.action == Action::Allow };
     Plan { format, columns: feed.columns.as_ref(), terms, suffixes: Suffixes::compiled_in() }
-}
-
-/// Adds the rules of one feed to the builder.
-struct Adding<'a> {
-    feed: &'a Feed,
-    format: Format,
-    source: u16,
-    builder: &'a mut Builder,
-    origins: Option<&'a mut Origins>,
-    collector: Option<&'a mut Collector>,
-    number: usize,
-    as_of_s: u64,
-    /// The strictest marking that this deployment may hold.
-    tlp_max: Option<Tlp>,
-    lines_before: u64,
-    sink: &'a mut dyn Sink,
-    telling: Telling<'a>,
-    meter: Meter,
-    file_bytes: u64,
-    /// The builder takes no more: the whole compilation fails.
-    full: Option<Error>,
-}
-
-impl Adding<'_> {
-    /// The row gives no rule, and takes back what other rows of its feed say of the same, wherever in the feed they stand.
-    fn revoke(&mut self, line: u64, rule: Rule<'_>) -> Result<(), Reason> {
-        self.builder.revoke(rule, self.source).map_err(|error| refused(error, &mut self.full))?;
-        if let Some(collector) = &mut self.collector {
-            collector.revoke(&rule, self.source);
-        }
-        if let Some(origins) = &mut self.origins {
-            origins.push_revocation(self.lines_before + line);
-        }
-        Err(Reason::Revoked)
-    }
-}
-
-/// Why the builder did not take a rule: the row's fault, or the end of the compilation.
-fn refused(error: Error, full: &mut Option<Error>) -> Reason {
-    match error {
-        Error::Unreachable(_) => Reason::Unreachable,
-        Error::MalformedRule(_) => Reason::RefusedByTables,
-        error => {
-            full.get_or_insert(error);
-            Reason::RefusedByTables
-        }
-    }
-}
-
-impl Visitor for Adding<'_> {
-    fn rule(&mut self, line: u64, rule: Rule<'_>, said: &Said) -> Result<(), Reason> {
-        if let (Some(max), Some(tlp)) = (self.tlp_max, model::tlp(self.feed, said))
-            && tlp > max
-        {
-            return Err(Reason::Withheld);
-        }
-        if said.revoked {
-            return self.revoke(line, rule);
-        }
-        let vote = model::vote_at(self.feed, self.format, self.source, said, self.as_of_s)?;
-        self.builder.add(rule, vote).map_err(|error| refused(error, &mut self.full))?;
-        if let Some(collector) = &mut self.collector {
-            collector.see(&rule, &vote, self.number, self.lines_before + line);
-        }
-        if let Some(origins) = &mut self.origins {
-            origins.push(self.lines_before + line, &vote);
-        }
-        Ok(())
-    }
-
-    fn rejected(&mut self, line: u64, reason: Reason, part: bool, excerpt: &[u8]) {
-        self.telling.tell(self.sink, line, reason, part, excerpt);
-    }
-
-    fn progress(&mut self) {
-        self.sink.progress(&self.feed.name, self.meter.bytes(), self.file_bytes);
-    }
 }
