@@ -9,10 +9,11 @@ use verdict_keys::Form;
 use verdict_simd::{Backend, CHUNK, Key128};
 
 use crate::layout::slot;
-use crate::lookup::{Weight, single_weight};
+
 use crate::verdict::Verdict;
 use crate::view::View;
 use crate::wave::{Sink, Wave};
+use crate::weight::{Weight, single_weight};
 
 /// A batch in which item `i` is key `i`, and all are of one form: nothing but the ref decides, and the answer is written at once.
 pub(crate) struct Flat<'a, 'b> {

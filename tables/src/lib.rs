@@ -32,6 +32,7 @@ mod verdict;
 mod verify;
 mod view;
 mod wave;
+mod weight;
 
 pub use build::{Builder, Built, Pending, Phase, Prepared, Progress, SOURCES_MAX, TracedVote, VOTES_MAX, fingerprint};
 pub use corroboration::{SOURCES_HEARD, corroboration};
