@@ -13,6 +13,7 @@ use crate::background::Background;
 use crate::limits::TICK_MS;
 use crate::mailbox::{Mailbox, ToShard};
 use crate::metrics::Metrics;
+use crate::nodes::{Copies, Nodes};
 use crate::pages;
 use crate::source::{Found, Freshness, Refused, Source};
 use crate::trust::watch::{jittered, notice};
@@ -27,7 +28,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
-use verdict_tables::Snapshot;
 use verdict_tables::manifest::Why;
 
 /// A shard adopts a snapshot at its next turn; one that has not after so long is stuck, and said to be.
@@ -39,7 +39,7 @@ const DRAIN: u32 = 2;
 
 /// When it was asked for, what came of it, and how many of its bytes lie in huge pages: the kernel walks page tables to say so, which is no work for
 /// beside a shard either.
-type Loaded = (Instant, Result<Found, Refused>, u64);
+type Loaded = (Instant, Result<Found<Copies>, Refused>, u64);
 
 /// A handle that any thread may keep.
 #[derive(Clone, Debug)]
@@ -113,7 +113,9 @@ pub struct Control {
     /// One for each shard.
     pub shards: Vec<Mailbox>,
     /// What is served now.
-    pub snapshot: Arc<Snapshot>,
+    pub snapshot: Copies,
+    /// Where copies of the next one are to lie.
+    pub nodes: Nodes,
     /// Who signed it, and until when.
     pub terms: Option<Terms>,
     /// Where the next one comes from.
@@ -180,12 +182,12 @@ impl Control {
 
     /// In the background; `done` gets what came of it.
     fn load(&self, done: Sender<Loaded>) {
-        let (source, requests, began) = (self.source.clone(), self.requests.clone(), Instant::now());
+        let (source, nodes, requests, began) = (self.source.clone(), self.nodes.clone(), self.requests.clone(), Instant::now());
         let (serving, without_thread) = (self.snapshot.generation(), done.clone());
         let no_thread = |error: std::io::Error| Refused { why: Why::Io, text: error.to_string(), again: false };
         let started = self.background.start(
             move || {
-                let found = source.look(serving);
+                let found = source.look(serving).and_then(|found| found.copied(&nodes));
                 let huge = if let Ok(Found::New(next, _)) = &found { huge_bytes(next) } else { 0 };
                 (found, huge)
             },
@@ -202,7 +204,7 @@ impl Control {
     }
 
     /// True if what is served, or until when, is another now.
-    async fn judge(&mut self, began: Instant, found: Result<Found, Refused>, huge: u64) -> bool {
+    async fn judge(&mut self, began: Instant, found: Result<Found<Copies>, Refused>, huge: u64) -> bool {
         let serving = format!("{:016x}", self.snapshot.generation());
         match found {
             Err(refused) => {
@@ -225,7 +227,7 @@ impl Control {
             }
             Ok(Found::New(next, terms)) => {
                 self.terms = terms;
-                self.adopt(Arc::new(*next), huge, began).await;
+                self.adopt(next, huge, began).await;
                 return true;
             }
         }
@@ -313,10 +315,10 @@ impl Control {
         self.state.notes.replace(notes);
     }
 
-    async fn adopt(&mut self, next: Arc<Snapshot>, huge: u64, began: Instant) {
+    async fn adopt(&mut self, next: Copies, huge: u64, began: Instant) {
         let generation = next.generation();
-        for shard in &self.shards {
-            shard.send(ToShard::Adopt(next.clone()));
+        for (number, shard) in self.shards.iter().enumerate() {
+            shard.send(ToShard::Adopt(next.near(number).clone()));
         }
         // Kept until no shard has it any more, so that none of them is the last: unmapping a gigabyte takes milliseconds.
         let old = std::mem::replace(&mut self.snapshot, next);
@@ -344,7 +346,13 @@ impl Control {
         numbers.snapshot_bytes.set(stats.file_bytes);
         numbers.huge_bytes.set(huge);
         let page = pages::huge_page_bytes().unwrap_or(0);
-        tracing::info!(bytes = stats.file_bytes, huge_page_bytes = huge, huge_page_size = page, "snapshot in memory");
+        tracing::info!(
+            bytes = stats.file_bytes,
+            copies = self.snapshot.all().len(),
+            huge_page_bytes = huge,
+            huge_page_size = page,
+            "snapshot in memory"
+        );
         numbers.as_of_s.set(self.snapshot.as_of_s());
         numbers.loaded_timestamp_s.set(now_s());
         self.note_terms(None);
@@ -369,8 +377,9 @@ impl Clock {
     }
 }
 
-fn huge_bytes(snapshot: &Snapshot) -> u64 {
-    pages::huge_bytes(snapshot.as_bytes().as_ptr() as usize).unwrap_or(0)
+/// Of all copies.
+fn huge_bytes(snapshot: &Copies) -> u64 {
+    snapshot.all().iter().filter_map(|copy| pages::huge_bytes(copy.as_bytes().as_ptr() as usize)).sum()
 }
 
 /// SIGHUP reloads, SIGTERM and SIGINT drain. The signals were blocked before any thread was made.

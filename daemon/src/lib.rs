@@ -21,6 +21,7 @@ pub mod limits;
 pub mod listener;
 pub mod mailbox;
 pub mod metrics;
+pub mod nodes;
 pub mod pages;
 pub mod pipeline;
 pub mod preflight;
@@ -36,6 +37,7 @@ use glommio::{LocalExecutorBuilder, Placement};
 use listener::{Family, Listener, UnixPath};
 use mailbox::Mailbox;
 use metrics::Metrics;
+use nodes::Nodes;
 use preflight::Machine;
 use shard::ShardSetup;
 use std::net::SocketAddr;
@@ -110,6 +112,8 @@ impl Daemon {
     fn serve(config: &Config, signals: bool, machine: &Machine, backend: Selected, first: First) -> Result<Self, StartError> {
         let First { snapshot, terms, source } = first;
         let shards = machine.cpus.len();
+        let nodes = Nodes::of(&machine.cpus);
+        let snapshot = nodes.copies(snapshot).map_err(|error| StartError::Snapshot { path: source.shown().into(), error })?;
         let driver = machine.driver;
         let (mut listeners, tcp) = listener::tcp_for_shards(&config.listen.tcp, shards, limits::LISTEN_BACKLOG)?;
         let unix = share_unix(config, &mut listeners)?;
@@ -123,7 +127,7 @@ impl Daemon {
             let mailbox = Mailbox::new()?;
             mailboxes.push(mailbox.clone());
             let setup = ShardSetup {
-                snapshot: snapshot.clone(),
+                snapshot: snapshot.near(number).clone(),
                 limits: config.limits.clone(),
                 listeners,
                 mailbox,
@@ -149,6 +153,7 @@ impl Daemon {
             requests,
             shards: mailboxes,
             snapshot,
+            nodes,
             terms,
             source,
             watched,
@@ -246,7 +251,7 @@ impl Daemon {
 
 /// What is served first, and where the next comes from.
 struct First {
-    snapshot: Arc<Snapshot>,
+    snapshot: Snapshot,
     terms: Option<trust::Terms>,
     source: source::Source,
 }
@@ -257,12 +262,12 @@ impl First {
             let mut trust = trust::Trust::open(&config.snapshot, backend)?;
             let (snapshot, terms) = trust.start()?;
             let source = source::Source::Directory(Arc::new(std::sync::Mutex::new(trust)));
-            return Ok(First { snapshot: Arc::new(snapshot), terms: Some(terms), source });
+            return Ok(First { snapshot, terms: Some(terms), source });
         }
         let path = config.snapshot.path.clone();
         tracing::warn!(path = %path.display(), "served unsigned: anybody who can write the file decides the answers; see snapshot.directory and snapshot.keys");
         let snapshot = Snapshot::load(&path).map_err(|error| StartError::Snapshot { path: path.clone(), error })?;
-        Ok(First { snapshot: Arc::new(snapshot), terms: None, source: source::Source::File(path) })
+        Ok(First { snapshot, terms: None, source: source::Source::File(path) })
     }
 }
 

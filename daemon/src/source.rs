@@ -5,11 +5,12 @@
 //! | `snapshot.path` | at SIGHUP | checksums, structure | – |
 //! | `snapshot.directory` | when it changes, at SIGHUP, and now and then | signature, epoch, expiry, checksums, structure, canaries | three generations |
 
+use crate::nodes::{Copies, Nodes};
 use crate::trust::{Look, Terms, Trust};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use verdict_tables::Snapshot;
-use verdict_tables::manifest::Why;
+use verdict_tables::manifest::{Refusal, Why};
+use verdict_tables::{Error, Snapshot};
 
 /// A file, or a directory that somebody publishes to.
 #[derive(Clone)]
@@ -21,7 +22,7 @@ pub enum Source {
 }
 
 /// What there is.
-pub enum Found {
+pub enum Found<S = Box<Snapshot>> {
     /// What is served.
     Same,
     /// What is served, under a newer manifest.
@@ -29,7 +30,22 @@ pub enum Found {
     /// For other nodes first.
     NotOurStage,
     /// To be served.
-    New(Box<Snapshot>, Option<Terms>),
+    New(S, Option<Terms>),
+}
+
+impl Found {
+    /// With a copy for each node. Takes as long as that takes.
+    ///
+    /// # Errors
+    /// When there is no memory for them.
+    pub fn copied(self, nodes: &Nodes) -> Result<Found<Copies>, Refused> {
+        Ok(match self {
+            Found::Same => Found::Same,
+            Found::Renewed(terms) => Found::Renewed(terms),
+            Found::NotOurStage => Found::NotOurStage,
+            Found::New(next, terms) => Found::New(nodes.copies(*next).map_err(refused)?, terms),
+        })
+    }
 }
 
 /// Why it is not served.
@@ -61,10 +77,7 @@ impl Source {
             Source::File(path) => match Snapshot::load(path) {
                 Ok(next) if next.generation() == serving => Ok(Found::Same),
                 Ok(next) => Ok(Found::New(Box::new(next), None)),
-                Err(error) => {
-                    let refusal = verdict_tables::manifest::Refusal::from(error);
-                    Err(Refused { why: refusal.why(), text: refusal.to_string(), again: false })
-                }
+                Err(error) => Err(refused(error)),
             },
             Source::Directory(trust) => match lock(trust).look() {
                 Ok(Look::Nothing) => Ok(Found::Same),
@@ -90,6 +103,11 @@ impl Source {
             Source::Directory(trust) => lock(trust).quarantined(),
         }
     }
+}
+
+fn refused(error: Error) -> Refused {
+    let refusal = Refusal::from(error);
+    Refused { why: refusal.why(), text: refusal.to_string(), again: false }
 }
 
 /// A look that panicked changed nothing that the next one relies on: all of it is read from disk.

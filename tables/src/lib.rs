@@ -24,6 +24,7 @@ pub mod layout;
 mod lookup;
 mod lpm;
 pub mod manifest;
+mod memory;
 mod rule;
 mod signatures;
 mod snapshot;

@@ -1,29 +1,30 @@
 //! A snapshot in memory of our own: what is served cannot be changed or truncated by anybody any more.
 //!
 //! ```text
-//! file ──read──► anonymous memory, MADV_HUGEPAGE ──verify the copy──► read-only ──► shared by all shards
+//! file ──read──► anonymous memory, in huge pages ──verify the copy──► read-only ──► shared by the shards, a copy for each memory node
 //! ```
 //!
 //! A mapped file would be shorter to write and a SIGBUS to serve: whoever truncates it kills the process.
-//! The kernel picks the size of huge pages, or none; nothing here depends on it.
+//! Which pages there are: `memory`; nothing here depends on it.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use memmap2::{Advice, Mmap, MmapMut, MmapOptions};
+use memmap2::{Mmap, MmapMut};
 use verdict_keys::Profile;
 use verdict_simd::{HashKey, HashSchedule};
 
 use crate::error::Error;
 use crate::layout::PAGE;
+use crate::memory::Memory;
 use crate::signatures::Signatures;
 use crate::verify::{Verified, verify, verify_header};
 use crate::view::View;
 
 /// A verified snapshot in memory of our own.
 pub struct Snapshot {
-    memory: Mmap,
+    memory: Memory<Mmap>,
     verified: Verified,
     schedule: HashSchedule,
     signatures: Option<Signatures>,
@@ -44,7 +45,7 @@ impl Snapshot {
         }
         // The header vouches for the length before that much memory is asked for.
         let file_bytes = verify_header(&page, metadata.len())?.header.file_bytes as usize;
-        let mut memory = memory(file_bytes)?;
+        let mut memory = Memory::new(file_bytes)?;
         memory[..PAGE].copy_from_slice(&page);
         let got = PAGE + read_up_to(&mut file, &mut memory[PAGE..])?;
         if got < file_bytes {
@@ -59,19 +60,31 @@ impl Snapshot {
             return Err(Error::corrupt("header", bytes.len() as u64, format!("{PAGE} bytes"), format!("{} bytes", bytes.len())));
         };
         verify_header(page, bytes.len() as u64)?;
-        let mut memory = memory(bytes.len())?;
+        let mut memory = Memory::new(bytes.len())?;
         memory.copy_from_slice(bytes);
         Self::of_memory(memory)
     }
 
     /// Memory of its own, filled by somebody else and then verified like a file.
     pub(crate) fn filled<E: From<Error>>(bytes: usize, fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Self, E> {
-        let mut memory = memory(bytes)?;
+        let mut memory = Memory::new(bytes).map_err(Error::from)?;
         fill(&mut memory)?;
         Ok(Self::of_memory(memory)?)
     }
 
-    fn of_memory(memory: MmapMut) -> Result<Self, Error> {
+    /// The same in other memory: near the CPU that calls, where memory is nearer to some CPUs than to others, for the kernel takes a page from
+    /// whoever writes to it first.
+    pub fn copy(&self) -> Result<Self, Error> {
+        let mut memory = Memory::new(self.memory.len())?;
+        for (to, from) in memory.chunks_mut(READ_BYTES).zip(self.memory.chunks(READ_BYTES)) {
+            to.copy_from_slice(from);
+        }
+        let (memory, verified) = (memory.make_read_only()?, self.verified.clone());
+        let signatures = Signatures::new(&View::new(&memory, &verified))?;
+        Ok(Self { memory, verified, schedule: self.schedule.clone(), signatures })
+    }
+
+    fn of_memory(memory: Memory<MmapMut>) -> Result<Self, Error> {
         let memory = memory.make_read_only()?;
         let verified = verify(&memory)?;
         let schedule = HashSchedule::new(&verified.header.hash_key);
@@ -143,14 +156,6 @@ impl Snapshot {
     pub(crate) fn verified(&self) -> &Verified {
         &self.verified
     }
-}
-
-/// Anonymous memory, in huge pages where the kernel has some. It begins at a page, so sections are aligned for their elements.
-fn memory(bytes: usize) -> Result<MmapMut, Error> {
-    let memory = MmapOptions::new().len(bytes).map_anon()?;
-    // A kernel without huge pages refuses; the snapshot is served all the same, with more TLB misses.
-    let _ = memory.advise(Advice::HugePage);
-    Ok(memory)
 }
 
 /// One `read`: on a kernel without preemption a call that copies a gigabyte keeps the CPU from whoever wants it.
