@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything there is to check, as named steps, on both architectures.
 //!
 //! ```text
-//!  [8/18] clippy-aarch64    every target linted for aarch64: code that is cfg'd out here is not seen otherwise
+//!  [8/18] clippy-aarch64    the same for ARM, of what has code of one architecture
 //!         ok, 31 s
 //! ```
 //! A failed step does not keep the others from running. Each writes its log to `target/xtask/`; the end is a table and one plain line
@@ -48,7 +48,7 @@ const STEPS: &[Step] = &[
     Step { name: "docs",             what: "the two commands are in the README, links lead somewhere",                       run: steps::docs::run },
     Step { name: "deny",             what: "licences and banned crates, as in ci/deny.toml",                                 run: steps::deny::run },
     Step { name: "clippy-x86-64",    what: "every target linted, warnings are errors",                                       run: steps::lint::clippy_native },
-    Step { name: "clippy-aarch64",   what: "the same for ARM: code that is cfg'd out here is not seen otherwise",            run: steps::lint::clippy_arm },
+    Step { name: "clippy-aarch64",   what: "the same for ARM, of what has code of one architecture",                                run: steps::lint::clippy_arm },
     Step { name: "tests-x86-64",     what: "cargo test --workspace; every expected backend must run",                        run: steps::suites::native },
     Step { name: "tests-portable",   what: "simd, keys and tables with VERDICT_BACKEND=portable",                            run: steps::suites::portable },
     Step { name: "tests-aarch64",    what: "simd, keys, tables, wire and intel on NEON, under qemu-user",                    run: steps::suites::arm },

@@ -7,7 +7,8 @@
 //! admin HTTP, metrics
 //! ```
 //! A snapshot that cannot be read or verified changes nothing: the last good one keeps serving. Requests to reload that arrive meanwhile coalesce
-//! into one more. Four times a second the loop looks at the clock: is what is served stale, was it served long enough, is it time to poll?
+//! into one more. Where there is a directory or a bound on age the loop looks at the clock four times a second: is what is served stale, was it
+//! served long enough, is it time to poll?
 
 use crate::background::Background;
 use crate::limits::TICK_MS;
@@ -256,14 +257,11 @@ impl Control {
         if let Some((path, poll)) = &self.watched {
             glommio::spawn_local(notice(path.clone(), self.requests.clone(), *poll)).detach();
         }
-        let requests = self.requests.clone();
-        let tick = async move {
-            loop {
-                glommio::timer::sleep(Duration::from_millis(TICK_MS)).await;
-                requests.ask(0);
-            }
-        };
-        glommio::spawn_local(tick).detach();
+        self.requests.ask(0);
+        // A file that nobody signed, without a bound on its age, changes by request alone; the executor's timers would allocate all day for nothing.
+        if self.watched.is_some() || self.stale_after_s != 0 {
+            glommio::spawn_local(tick(self.requests.clone())).detach();
+        }
     }
 
     /// Tells the shards when answers become stale, and writes down a good start. True when it is time to poll.
@@ -380,6 +378,13 @@ impl Clock {
 /// Of all copies.
 fn huge_bytes(snapshot: &Copies) -> u64 {
     snapshot.all().iter().filter_map(|copy| pages::huge_bytes(copy.as_bytes().as_ptr() as usize)).sum()
+}
+
+async fn tick(requests: Requests) {
+    loop {
+        glommio::timer::sleep(Duration::from_millis(TICK_MS)).await;
+        requests.ask(0);
+    }
 }
 
 /// SIGHUP reloads, SIGTERM and SIGINT drain. The signals were blocked before any thread was made.

@@ -8,8 +8,8 @@
 //! chunk 1                  ask for its lines   compare           settle ...
 //! ```
 //! Asking and comparing alternate every eight keys, about 30 instructions a key in all. A prefetch holds its place in the core until its line
-//! is on its way, so a core overlaps as many lines as fit into its window (448 instructions on Zen 5): every instruction a key costs 0.2 ns
-//! (perf/investigations/probe.md). Hence arithmetic on small arrays that stay in L1, no branch that depends on one key, one compilation per backend.
+//! is on its way, so a core overlaps as many lines as fit into its window (448 instructions on Zen 5); what was saved beyond about 30 a key
+//! gained nothing more (perf/investigations/probe.md). Hence arithmetic on small arrays that stay in L1, no branch that depends on one key, one compilation per backend.
 //!
 //! Hence, too, the six steps: a vector that is loaded over narrow stores waits until these have left the core, behind all prefetches before
 //! them. What one step stores as scalars the next one loads as vectors.

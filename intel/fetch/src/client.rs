@@ -63,6 +63,14 @@ impl Asker {
         &self.url
     }
 
+    /// A file in the directory that the address is.
+    pub fn below(&self, name: &str) -> Url {
+        let mut url = self.url.clone();
+        let path = format!("{}/{name}", url.path().trim_end_matches('/'));
+        url.set_path(&path);
+        url
+    }
+
     /// A GET, with the secret where it goes.
     pub fn get(&self, url: Url) -> RequestBuilder {
         // What comes is stored as it comes: readers know gzip, and bound what it grows to.

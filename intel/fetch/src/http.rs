@@ -10,8 +10,8 @@ use crate::Error;
 use crate::client::Asker;
 use crate::land::{Landed, Landing, looks_like_a_feed};
 use crate::state::State;
-use reqwest::StatusCode;
 use reqwest::header::{CONTENT_ENCODING, ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
+use reqwest::{RequestBuilder, StatusCode};
 use std::path::Path;
 use verdict_intel::Feed;
 use verdict_intel::config::fetch::Fetch;
@@ -24,14 +24,8 @@ pub type Check<'a> = dyn Fn(&Feed, &Path) -> Result<(), String> + 'a;
 
 /// Brings the document; `None` where it has not changed. The state gets what the server says of it.
 pub async fn bring(asker: &Asker, feed: &Feed, fetch: &Fetch, state: &mut State, check: &Check<'_>) -> Result<Option<Landed>, Error> {
-    let mut request = asker.get(asker.url().clone());
-    if state.matches(&feed.path) {
-        for (name, value) in [(IF_NONE_MATCH, &state.etag), (IF_MODIFIED_SINCE, &state.last_modified)] {
-            if let Some(value) = value {
-                request = request.header(name, value);
-            }
-        }
-    }
+    let request = asker.get(asker.url().clone());
+    let request = if state.matches(&feed.path) { conditions(request, state) } else { request };
     let mut response = asker.accepted(request.send().await?)?;
     if response.status() == StatusCode::NOT_MODIFIED {
         return Ok(None);
@@ -43,13 +37,13 @@ pub async fn bring(asker: &Asker, feed: &Feed, fetch: &Fetch, state: &mut State,
     if response.content_length().is_some_and(|bytes| bytes > fetch.bytes_max) {
         return Err(Error::TooLarge(fetch.bytes_max));
     }
-    let validators = [validator(response.headers(), ETAG), validator(response.headers(), LAST_MODIFIED)];
+    let said = validators(response.headers());
     let mut landing = Landing::beside(&feed.path, fetch.bytes_max)?;
     while let Some(bytes) = response.chunk().await? {
         landing.write(&bytes)?;
     }
     let landed = checked(landing, feed, check)?;
-    [state.etag, state.last_modified] = validators;
+    [state.etag, state.last_modified] = said;
     Ok(Some(landed))
 }
 
@@ -58,6 +52,21 @@ pub fn checked(landing: Landing, feed: &Feed, check: &Check<'_>) -> Result<Lande
     looks_like_a_feed(landing.temporary(), feed.may_be_empty)?;
     check(feed, landing.temporary()).map_err(Error::NotAFeed)?;
     landing.name()
+}
+
+/// Only if it is not what is here.
+pub fn conditions(mut request: RequestBuilder, state: &State) -> RequestBuilder {
+    for (name, value) in [(IF_NONE_MATCH, &state.etag), (IF_MODIFIED_SINCE, &state.last_modified)] {
+        if let Some(value) = value {
+            request = request.header(name, value);
+        }
+    }
+    request
+}
+
+/// What the server says of this version, to be said back to it.
+pub fn validators(headers: &HeaderMap) -> [Option<String>; 2] {
+    [validator(headers, ETAG), validator(headers, LAST_MODIFIED)]
 }
 
 fn validator(headers: &HeaderMap, name: HeaderName) -> Option<String> {

@@ -4,7 +4,7 @@ use crate::client::Asker;
 use crate::http::Check;
 use crate::land::Landed;
 use crate::state::State;
-use crate::{Error, http, schedule, taxii};
+use crate::{Error, http, misp, schedule, taxii};
 use futures_util::{StreamExt, stream};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -92,6 +92,7 @@ async fn transfer(feed: &Feed, fetch: &Fetch, state: &mut State, check: &Check<'
     let asker = Asker::new(fetch)?;
     match fetch.protocol {
         Protocol::Http => http::bring(&asker, feed, fetch, state, check).await,
+        Protocol::Misp => misp::bring(&asker, feed, fetch, state, check).await,
         Protocol::Taxii => taxii::bring(&asker, feed, fetch, state, now_s(), check).await,
     }
 }

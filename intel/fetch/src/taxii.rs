@@ -10,6 +10,7 @@
 //! Deletions are not told, so every `resync` the collection is read as a whole. Dates are passed on as they came, to the microsecond.
 
 use crate::Error;
+use crate::body::whole;
 use crate::client::Asker;
 use crate::http::{Check, checked};
 use crate::land::{Landed, Landing};
@@ -96,8 +97,9 @@ async fn read(asker: &Asker, fetch: &Fetch, since: Option<String>) -> Result<Rea
         let url = question(asker.url(), after.as_deref(), next.as_deref());
         let mut response = asker.accepted(asker.get(url).header(ACCEPT, MEDIA_TYPE).send().await?)?;
         let (envelope, size) = envelope(&mut response).await.map_err(|error| match error {
-            Wrong::Client(error) => error,
-            Wrong::Page(reason) => wrong(reason),
+            Error::NotAFeed(reason) => wrong(reason),
+            Error::TooLarge(bytes) => wrong(format!("more than {bytes} bytes")),
+            error => error,
         })?;
         bytes += size;
         if bytes > fetch.bytes_max {
@@ -143,35 +145,14 @@ fn question(collection: &Url, after: Option<&str>, next: Option<&str>) -> Url {
     url
 }
 
-enum Wrong {
-    Client(Error),
-    Page(String),
-}
-
-async fn envelope(response: &mut Response) -> Result<(Envelope, u64), Wrong> {
-    let mut body = Vec::new();
-    while let Some(bytes) = response.chunk().await.map_err(|error| Wrong::Client(error.into()))? {
-        body.extend_from_slice(&bytes);
-        if body.len() as u64 > PAGE_BYTES_MAX {
-            return Err(Wrong::Page(format!("more than {PAGE_BYTES_MAX} bytes")));
-        }
-    }
-    let size = body.len() as u64;
-    if body.starts_with(&[0x1f, 0x8b]) {
-        body = gunzip(&body).map_err(Wrong::Page)?;
-    }
+async fn envelope(response: &mut Response) -> Result<(Envelope, u64), Error> {
+    let (body, came) = whole(response, PAGE_BYTES_MAX).await?;
     // An empty body is what some servers mean by "nothing".
     if body.trim_ascii().is_empty() {
-        return Ok((Envelope { more: false, next: None, objects: Vec::new() }, size));
+        return Ok((Envelope { more: false, next: None, objects: Vec::new() }, came));
     }
-    serde_json::from_slice(&body).map(|envelope| (envelope, size)).map_err(|error| Wrong::Page(format!("no TAXII envelope: {error}")))
-}
-
-fn gunzip(body: &[u8]) -> Result<Vec<u8>, String> {
-    use std::io::Read;
-    let mut plain = Vec::new();
-    flate2::read::MultiGzDecoder::new(body).take(PAGE_BYTES_MAX + 1).read_to_end(&mut plain).map_err(|error| error.to_string())?;
-    if plain.len() as u64 > PAGE_BYTES_MAX { Err(format!("more than {PAGE_BYTES_MAX} bytes when unpacked")) } else { Ok(plain) }
+    let envelope = serde_json::from_slice(&body).map_err(|error| Error::NotAFeed(format!("no TAXII envelope: {error}")))?;
+    Ok((envelope, came))
 }
 
 /// Of a page with a single object some say only the first date.

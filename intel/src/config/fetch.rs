@@ -3,7 +3,7 @@
 //! ```toml
 //! [feed.fetch]
 //! url = "https://feeds.example/{secret}/recent.csv"  # {secret} where the server wants it in the path
-//! protocol = "http"             # or "taxii": the address of a TAXII 2.1 collection
+//! protocol = "http"             # or "taxii": the address of a TAXII 2.1 collection; or "misp": of a feed's directory
 //! every = "1h"                  # not asked more often
 //! timeout = "5m"                # from the request to the last byte
 //! bytes_max = 268435456         # more is an attack or a mistake
@@ -51,6 +51,8 @@ pub enum Protocol {
     Http,
     /// A TAXII 2.1 collection, page by page.
     Taxii,
+    /// A MISP feed: the directory of a manifest and its events.
+    Misp,
 }
 
 /// Where a secret is kept.
@@ -97,7 +99,7 @@ impl Walk<'_> {
         self.each(table, "[feed.fetch]", &KNOWN, |walk, key, value| match key {
             "url" => fetch.url = walk.url(value),
             "protocol" => {
-                let words = [("http", Protocol::Http), ("taxii", Protocol::Taxii)];
+                let words = [("http", Protocol::Http), ("taxii", Protocol::Taxii), ("misp", Protocol::Misp)];
                 fetch.protocol = walk.word(value, key, &words).unwrap_or(Protocol::Http);
             }
             "every" => fetch.every_s = walk.seconds(value, key, &EVERY_S),

@@ -104,7 +104,13 @@ pub fn fetch(config: &Config) -> Outcome {
 }
 
 pub fn fetch_when(config: &Config, now: bool) -> Outcome {
-    let check = |_: &verdict_intel::Feed, path: &Path| match std::fs::read(path).unwrap() {
+    let check = |_: &verdict_intel::Feed, path: &Path| match std::fs::read(if path.is_dir() {
+        path.join("manifest.json")
+    } else {
+        path.to_owned()
+    })
+    .unwrap()
+    {
         bytes if bytes.windows(9).any(|window| window == b"refuse me") => Err("no rule in it".to_owned()),
         _ => Ok(()),
     };
