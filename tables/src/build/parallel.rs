@@ -1,7 +1,6 @@
 //! Work on all CPUs of this process; results stand in the order of the jobs, whoever did them.
 
-use std::sync::Mutex;
-use std::sync::mpsc;
+use crossbeam::channel::unbounded;
 
 /// How many threads pay.
 pub(super) fn threads() -> usize {
@@ -10,16 +9,18 @@ pub(super) fn threads() -> usize {
 
 /// Runs every job; `progress` hears on this thread, after each, the sum of what they returned.
 pub(super) fn each<J: Send>(jobs: Vec<J>, threads: usize, run: impl Fn(J) -> u64 + Sync, progress: &mut dyn FnMut(u64)) {
-    let queue = Mutex::new(jobs.into_iter());
-    // The guard is dropped before the job runs; a poisoned lock means a job panicked, and the scope passes that on.
-    let next = || queue.lock().ok()?.next();
-    let (report, reports) = mpsc::channel();
+    let (queue, waiting) = unbounded();
+    let (report, reports) = unbounded();
+    for job in jobs {
+        // The receiver is right here.
+        let _ = queue.send(job);
+    }
+    drop(queue);
     std::thread::scope(|scope| {
         for _ in 0..threads.max(1) {
-            let report = report.clone();
-            let (next, run) = (&next, &run);
+            let (waiting, report, run) = (waiting.clone(), report.clone(), &run);
             scope.spawn(move || {
-                while let Some(job) = next() {
+                for job in waiting {
                     // The receiver outlives the scope.
                     let _ = report.send(run(job));
                 }
