@@ -5,12 +5,32 @@ use crate::child::Log;
 use crate::release::{self, BUILD_LIMIT};
 use crate::steps::Done;
 use crate::workspace::{Workspace, create};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(10 * 60);
 /// What each figure of a bench says, at least.
 const FIELDS: [&str; 8] = ["name", "median", "min", "max", "runs", "unit", "how", "peer"];
+
+/// Figures that there are on any machine, one at least of each suite.
+const FIGURES: [&str; 11] = [
+    "p999_vs_echo",
+    "swap_p99_ratio",
+    "echo_cpu_ratio_b16",
+    "echo_cpu_ratio_b100",
+    "echo_cpu_ratio_b1000_epoll",
+    "echo_cpu_ratio_hashed_b100_blocking",
+    "probe_vs_hashbrown",
+    "bytes_per_entry",
+    "keys_vs_url",
+    "hash_vs_best",
+    "fast_path_share",
+];
+/// Figures beside each peer that is installed.
+const BESIDE: [&str; 3] = ["url_b100", "hash_b256", "hash_b1_c64"];
+/// What a record says of its making.
+const RECORD: [&str; 6] = ["cpu", "kernel", "toolchain", "backend", "bias", "command"];
 
 /// A million questions, each answer compared with a naive oracle.
 pub fn replay(workspace: &Workspace, log: &Log) -> Result<Done, String> {
@@ -67,23 +87,48 @@ pub fn soak(workspace: &Workspace, log: &Log) -> Result<Done, String> {
     if held == 3 { Ok(Done::Passed("drivers epoll (auto), ring, streams".into())) } else { Err(format!("{held} of 3 said `all held`")) }
 }
 
-/// Every suite at its small size; the JSON has the agreed shape.
+/// Every suite at its small size: the JSON has the agreed shape and the figures that have a target, records say where they were made, plots are drawn.
 pub fn bench(workspace: &Workspace, log: &Log) -> Result<Done, String> {
     let (mut perf, verdictd) = built(workspace, log)?;
-    let json = create(workspace.target.join("xtask"))?.join("bench.json");
-    log.run(perf.args(["bench", "--small", "--json"]).arg(&json).arg("--verdictd").arg(verdictd), LIMIT)?;
-    let text = std::fs::read_to_string(&json).map_err(|error| format!("{}: {error}", json.display()))?;
-    let figures: Vec<serde_json::Map<String, serde_json::Value>> =
-        serde_json::from_str(&text).map_err(|error| format!("{}: not an array of objects: {error}", json.display()))?;
-    if figures.is_empty() {
-        return Err(format!("{} holds no figure", json.display()));
+    let records = create(workspace.target.join("xtask/records"))?;
+    let json = records.join("figures.json");
+    log.run(
+        perf.args(["bench", "all", "--small", "--json"]).arg(&json).arg("--record").arg(&records).arg("--verdictd").arg(verdictd),
+        LIMIT,
+    )?;
+    let figures: Vec<Object> = read(&json)?;
+    if let Some((figure, field)) =
+        figures.iter().find_map(|figure| Some((figure, FIELDS.iter().find(|field| !figure.contains_key(**field))?)))
+    {
+        return Err(format!("{}: a figure without `{field}`: {figure:?}", json.display()));
     }
-    for figure in &figures {
-        if let Some(field) = FIELDS.iter().find(|field| !figure.contains_key(**field)) {
-            return Err(format!("{}: a figure without `{field}`: {figure:?}", json.display()));
+    let is_there =
+        |name: &str| figures.iter().any(|figure| figure["name"] == name && figure["median"].as_f64().is_some_and(|median| median > 0.0));
+    let peers =
+        [("memcached", "/usr/bin/memcached"), ("redis", "/usr/bin/redis-server")].map(|(peer, path)| (peer, Path::new(path).exists()));
+    let beside = peers.iter().filter(|(_, there)| *there).flat_map(|(peer, _)| BESIDE.map(|figure| format!("{figure}_vs_{peer}")));
+    if let Some(missing) = FIGURES.map(str::to_owned).into_iter().chain(beside).find(|name| !is_there(name)) {
+        return Err(format!("{}: no figure `{missing}`", json.display()));
+    }
+    let record: Object = read(&records.join("peers.json"))?;
+    if let Some(key) = RECORD.iter().find(|key| record.get(**key).and_then(serde_json::Value::as_str).is_none_or(str::is_empty)) {
+        return Err(format!("peers.json does not say `{key}`"));
+    }
+    for picture in ["echo-ratios.svg", "echo-cost_by_batch-urls.svg", "latency-percentiles-half-of-saturation.svg"] {
+        let svg = std::fs::read_to_string(records.join(picture)).unwrap_or_default();
+        if !svg.starts_with("<svg") || !svg.trim_end().ends_with("</svg>") {
+            return Err(format!("{picture} is no picture"));
         }
     }
-    Ok(Done::Passed(format!("{} figures, at the small size", figures.len())))
+    let without: String = peers.iter().filter(|(_, there)| !there).map(|(peer, _)| format!("; SKIPPED {peer}: not installed")).collect();
+    Ok(Done::Passed(format!("{} figures, at the small size{without}", figures.len())))
+}
+
+type Object = serde_json::Map<String, serde_json::Value>;
+
+fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// verdict-perf, and the daemon that it starts.
