@@ -39,8 +39,8 @@ pub enum Error {
     /// It redirects where we do not follow.
     #[error("redirected to {0}")]
     Redirect(String),
-    /// Larger than `bytes_max`.
-    #[error("more than bytes_max ({0}) bytes")]
+    /// Larger than `bytes_max`, which for a feed of several documents holds for all of them together.
+    #[error("more than fetch.bytes_max ({0} bytes)")]
     TooLarge(u64),
     /// It took longer than `timeout`.
     #[error("not done within timeout ({0} s)")]
@@ -48,6 +48,14 @@ pub enum Error {
     /// What came is no feed.
     #[error("{0}")]
     NotAFeed(String),
+    /// One document of a feed that has many.
+    #[error("{name}: {error}")]
+    Part {
+        /// Its name.
+        name: String,
+        /// What went wrong with it.
+        error: Box<Error>,
+    },
     /// A TAXII server that does not keep to the protocol.
     #[error("taxii: page {page}: {reason}")]
     Taxii {
@@ -77,13 +85,18 @@ impl Error {
 
     /// Asking sooner than usual would not help: a person must act.
     pub(crate) fn needs_a_person(&self) -> bool {
-        matches!(self, Error::Secret { .. } | Error::Unauthorised { .. } | Error::Tls(_) | Error::Redirect(_) | Error::TooLarge(_))
+        match self {
+            Error::Part { error, .. } => error.needs_a_person(),
+            Error::Secret { .. } | Error::Unauthorised { .. } | Error::Tls(_) | Error::Redirect(_) | Error::TooLarge(_) => true,
+            _ => false,
+        }
     }
 
     /// For how long the server wants to be left alone.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Error::Status { retry_after, .. } => *retry_after,
+            Error::Part { error, .. } => error.retry_after(),
             _ => None,
         }
     }
@@ -104,5 +117,21 @@ impl From<reqwest::Error> for Error {
             cause = inner.source();
         }
         if error.is_redirect() { Error::Redirect(text) } else { Error::Unreachable(text) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_wrong_with_a_part_is_judged_as_if_it_were_the_whole() {
+        let part = |error| Error::Part { name: "a.json".into(), error: Box::new(error) };
+        let refused = part(Error::Unauthorised { status: 403, had_secret: true });
+        assert!(refused.needs_a_person() && part(Error::TooLarge(9)).needs_a_person() && !part(Error::TimedOut(9)).needs_a_person());
+        assert_eq!(refused.to_string(), "a.json: status 403: the secret is wrong, expired, or not enough for this");
+        let busy = part(Error::Status { status: 503, retry_after: Some(Duration::from_secs(90)) });
+        assert_eq!(busy.retry_after(), Some(Duration::from_secs(90)));
+        assert_eq!(part(Error::TooLarge(9)).to_string(), "a.json: more than fetch.bytes_max (9 bytes)");
     }
 }

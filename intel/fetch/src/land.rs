@@ -2,10 +2,13 @@
 
 use crate::Error;
 use flate2::read::GzDecoder;
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use sha2::{Digest, Sha256};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// A file that is not there yet; dropped without `name`, nothing is left of it.
@@ -32,10 +35,7 @@ impl Landing {
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory).map_err(Error::file(directory))?;
         }
-        // The end of the name says what it is to whoever checks it.
-        let mut name = OsString::from(format!(".new-{}-", std::process::id()));
-        name.push(path.file_name().unwrap_or_default());
-        let temporary = path.with_file_name(name);
+        let temporary = unnamed(path)?;
         let file = File::create(&temporary).map_err(Error::file(&temporary))?;
         Ok(Landing { path: path.to_owned(), temporary, file, digest: Sha256::new(), bytes: 0, bytes_max, named: false })
     }
@@ -68,10 +68,41 @@ impl Landing {
 impl Drop for Landing {
     fn drop(&mut self) {
         if !self.named {
-            // Nobody can be told, and the next attempt writes over it.
+            // Nobody can be told, and a later run sweeps it away.
             let _ = std::fs::remove_file(&self.temporary);
         }
     }
+}
+
+/// Where a file or directory is until it has its name: `.new-PID-NAME` beside it, whose end says what it is to whoever checks it. What a run left
+/// there that was killed is swept away: of this very number, and of any process that is no more.
+pub fn unnamed(path: &Path) -> Result<PathBuf, Error> {
+    let name = path.file_name().unwrap_or_default();
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    for entry in std::fs::read_dir(directory).map_err(Error::file(directory))?.flatten() {
+        if maker(&entry.file_name(), name).is_some_and(|pid| pid == std::process::id() || !is_there(pid)) {
+            let left = entry.path();
+            // What cannot be swept costs room and nothing else.
+            let _ = if left.is_dir() { std::fs::remove_dir_all(left) } else { std::fs::remove_file(left) };
+        }
+    }
+    let mut unnamed = OsString::from(format!("{PREFIX}{}-", std::process::id()));
+    unnamed.push(name);
+    Ok(path.with_file_name(unnamed))
+}
+
+const PREFIX: &str = ".new-";
+
+/// The process that made `entry` on its way to `name`, if it is such a one.
+fn maker(entry: &OsStr, name: &OsStr) -> Option<u32> {
+    let rest = entry.as_bytes().strip_prefix(PREFIX.as_bytes())?.strip_suffix(name.as_bytes())?;
+    std::str::from_utf8(rest.strip_suffix(b"-")?).ok()?.parse().ok()
+}
+
+/// A number that was given to another process since is there too: then it is the next run's to sweep.
+fn is_there(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH))
 }
 
 /// A small file, in one step.
@@ -142,6 +173,43 @@ pub(crate) mod tests {
         assert!(matches!(landing.write(b"more"), Err(Error::TooLarge(3))));
         drop(landing);
         assert_eq!(names(path.parent().unwrap()), ["feed.txt"]);
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn what_killed_runs_left_is_swept_away_and_what_others_are_making_is_not() {
+        let directory = directory("sweep");
+        let mut ended = std::process::Command::new("true").spawn().unwrap();
+        ended.wait().unwrap();
+        let (gone, here, alive) = (ended.id(), std::process::id(), 1);
+        for pid in [gone, here, alive] {
+            std::fs::write(directory.join(format!(".new-{pid}-feed.txt")), b"half").unwrap();
+            std::fs::create_dir(directory.join(format!(".new-{pid}-misp"))).unwrap();
+            std::fs::write(directory.join(format!(".new-{pid}-misp/event.json")), b"half").unwrap();
+        }
+        for other in [format!(".new-{gone}-other-feed.txt.fetch"), format!(".new-{gone}feed.txt"), ".new-x-feed.txt".into()] {
+            std::fs::write(directory.join(other), b"not ours").unwrap();
+        }
+        write_whole(&directory.join("feed.txt"), b"new").unwrap();
+        let mut left = names(&directory);
+        left.sort();
+        let mut wanted: Vec<OsString> = [
+            ".new-1-feed.txt".to_owned(),
+            ".new-1-misp".into(),
+            format!(".new-{gone}-misp"),
+            format!(".new-{here}-misp"),
+            format!(".new-{gone}-other-feed.txt.fetch"),
+            format!(".new-{gone}feed.txt"),
+            ".new-x-feed.txt".into(),
+            "feed.txt".into(),
+        ]
+        .map(OsString::from)
+        .into();
+        wanted.sort();
+        assert_eq!(left, wanted);
+        unnamed(&directory.join("misp")).unwrap();
+        assert!(directory.join(".new-1-misp").exists() && !directory.join(format!(".new-{gone}-misp")).exists());
+        assert!(!directory.join(format!(".new-{here}-misp")).exists());
         std::fs::remove_dir_all(directory).unwrap();
     }
 

@@ -1,8 +1,8 @@
 //! Brings feeds from where they are published to the files that `compile` reads.
 //!
 //! ```text
-//! feeds.toml ─► due? (state beside each file) ─► ask (conditional GET, TAXII pages, MISP)─► a new file beside the old ─► check ─► rename
-//!                    jitter, back-off               time, bytes and redirects bounded                                    │ wrong: the old one stays
+//! feeds.toml ─► due? (state beside each file) ─► ask (conditional GET, TAXII pages, MISP) ─► a new file beside the old ─► check ─► rename
+//!                    jitter, back-off               time, bytes and redirects bounded                                       │ wrong: the old one stays
 //! ```
 //! - Whatever goes wrong, the last good file stays as it is: a new one gets its name in one step, after it arrived whole and a reader of ours made
 //!   rules of it.

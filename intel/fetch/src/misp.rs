@@ -12,7 +12,7 @@ use crate::Error;
 use crate::body::whole;
 use crate::client::Asker;
 use crate::http::{Check, conditions, validators};
-use crate::land::Landed;
+use crate::land::{Landed, unnamed};
 use crate::state::State;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use reqwest::StatusCode;
@@ -21,7 +21,6 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use verdict_intel::Feed;
@@ -60,7 +59,8 @@ pub async fn bring(asker: &Asker, feed: &Feed, fetch: &Fetch, state: &mut State,
     }
     let (folder_of, left_of) = (&folder, &left);
     let transfers = wanted.into_iter().map(|name| async move {
-        let event = event(asker, &name, fetch, left_of).await.map_err(|error| Error::NotAFeed(format!("{name}: {error}")))?;
+        let event = event(asker, &name, fetch, left_of).await;
+        let event = event.map_err(|error| Error::Part { name: name.clone(), error: Box::new(error) })?;
         folder_of.write(&name, &event)
     });
     stream::iter(transfers).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
@@ -79,7 +79,11 @@ async fn event(asker: &Asker, name: &str, fetch: &Fetch, left: &Cell<u64>) -> Re
 
 /// A body, out of what is left of `bytes_max`.
 async fn spend(left: &Cell<u64>, fetch: &Fetch, response: &mut reqwest::Response) -> Result<Vec<u8>, Error> {
-    let (bytes, _) = whole(response, left.get()).await?;
+    let (bytes, _) = whole(response, left.get()).await.map_err(|error| match error {
+        // What is left is no number that anybody has set.
+        Error::TooLarge(_) => Error::TooLarge(fetch.bytes_max),
+        other => other,
+    })?;
     // Others may have spent some meanwhile.
     let rest = left.get().checked_sub(bytes.len() as u64).ok_or(Error::TooLarge(fetch.bytes_max))?;
     left.set(rest);
@@ -131,11 +135,7 @@ struct Folder {
 
 impl Folder {
     fn beside(path: &Path) -> Result<Self, Error> {
-        let mut name = OsString::from(format!(".new-{}-", std::process::id()));
-        name.push(path.file_name().unwrap_or_default());
-        let temporary = path.with_file_name(name);
-        // Of a run that was killed.
-        let _ = std::fs::remove_dir_all(&temporary);
+        let temporary = unnamed(path)?;
         std::fs::create_dir_all(&temporary).map_err(Error::file(&temporary))?;
         Ok(Folder { path: path.to_owned(), temporary })
     }

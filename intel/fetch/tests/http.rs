@@ -57,7 +57,7 @@ fn whatever_goes_wrong_the_last_good_file_stays() {
         (answer("200 OK", &[], b"<!DOCTYPE html><title>Sign in</title>"), "HTML"),
         (ok(""), "empty document"),
         (ok("refuse me"), "no rule in it"),
-        (ok(&"bad.example\n".repeat(100)), "more than bytes_max (1000) bytes"),
+        (ok(&"bad.example\n".repeat(100)), "more than fetch.bytes_max (1000 bytes)"),
         (answer("200 OK", &["Content-Encoding: br"], b"bad.example"), "content coding \"br\""),
         (answer("206 Partial Content", &[], b"bad."), "status 206"),
     ];

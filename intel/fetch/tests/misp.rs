@@ -73,7 +73,7 @@ fn whatever_goes_wrong_the_last_good_directory_stays() {
     for (wrong, said) in [
         (vec![(A, "1", "one"), (B, "1", "missing")], "00b.json: status 404"),
         (vec![("../../../../../../tmp/out-of-the-directory", "1", "x")], "is no UUID"),
-        (vec![(A, "2", long)], "more than bytes_max"),
+        (vec![(A, "2", long)], "more than fetch.bytes_max (1000 bytes)"),
     ] {
         *events.lock().unwrap() = wrong;
         match fetch(&config).what {
