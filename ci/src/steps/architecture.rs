@@ -23,7 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("verdict-intel",  &["verdict-tables", "verdict-keys", "verdict-simd", "verdict-models"]),
     ("verdictd",       &["verdict-wire", "verdict-tables", "verdict-keys", "verdict-models", "verdict-simd"]),
     ("verdict-fetch",  &["verdict-intel"]),
-    ("verdictctl",     &["verdict-wire", "verdict-fetch", "verdict-intel", "verdict-tables", "verdict-keys", "verdict-simd"]),
+    ("verdictctl",     &["verdict-wire", "verdict-fetch", "verdict-intel", "verdict-tables", "verdict-models", "verdict-keys", "verdict-simd"]),
     ("verdict-perf",   &["verdict-simd", "verdict-wire", "verdict-keys", "verdict-tables", "verdict-models", "verdict-intel", "verdictd", "verdictctl"]),
     ("verdict-kernels", &["verdict-tables", "verdict-keys", "verdict-simd"]),
     ("xtask",          &[]),

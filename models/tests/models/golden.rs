@@ -1,0 +1,40 @@
+//! The trainer's vectors, for every model that is here: the same rows of each text, the same sums, the same logits.
+
+use std::path::Path;
+use std::sync::Arc;
+use verdict_models::features::Spec;
+use verdict_models::golden;
+use verdict_models::native::{Evaluator, Scorer};
+use verdict_models::onnx::Model;
+use verdict_simd::available;
+
+#[test]
+fn every_model_gives_its_golden_vectors_on_every_backend() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut models = 0;
+    for entry in std::fs::read_dir(root.join("golden")).into_iter().flatten().flatten() {
+        let name = entry.path().file_stem().unwrap().to_string_lossy().into_owned();
+        let file = std::fs::read(root.join("artefacts").join(format!("{name}.onnx"))).unwrap();
+        let vectors = golden::read(&std::fs::read(entry.path()).unwrap()).unwrap();
+        let evaluator = Arc::new(Evaluator::new(&Model::read(&file).unwrap()).unwrap());
+        let spec = Spec::new(15, &[2, 3, 4, 5], &[3, 4]).unwrap();
+        for backend in available() {
+            let mut scorer = Scorer::new(evaluator.clone(), spec).unwrap();
+            golden::check(backend, &vectors, spec, &mut scorer).unwrap_or_else(|refusal| panic!("{name}: {refusal}"));
+        }
+        models += 1;
+    }
+    if models == 0 {
+        println!("skipped: no trained model is here yet");
+    }
+}
+
+#[test]
+fn a_golden_file_is_refused_with_its_line() {
+    let refused = |text: &str| golden::read(text.as_bytes()).unwrap_err().to_string();
+    let good = "{\"text\": \"a.test/\", \"ids\": [1], \"int8\": [0.5], \"z2\": [7]}\n";
+    assert_eq!(golden::read(good.as_bytes()).unwrap().len(), 1);
+    assert!(refused(&format!("{good}\n{{\"ids\": 1}}")).starts_with("malformed, golden vectors, line 3: "));
+    assert!(refused("{\"ids\": [], \"int8\": [], \"z2\": []}").contains("line 1: as many logits as sums"));
+    assert!(refused("").contains("there are none"));
+}
