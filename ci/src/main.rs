@@ -6,6 +6,7 @@
 //!  arm/          the ARM side: toolchain, kernel, initramfs, the emulated machine (bin/arm-init.rs is its PID 1)
 //!  bench.rs      hands over to verdict-perf, as flamegraph.rs does; compare.rs holds two commits against each other
 //!  kernels/      the kernels' machine code: disassembled, counted, traced and modelled, without a clock; arm_model.rs prints the table
+//!  train.rs      the models' trainer, Python, in an environment of its own
 //! ```
 //! `workspace.rs` knows where things are, `child.rs` runs programs with a log and a deadline, `counts.rs` reads how many tests ran.
 //! There are no shell scripts: what a step needs beyond programs of Debian and cargo is written here.
@@ -24,6 +25,7 @@ mod kernels;
 mod release;
 mod steps;
 mod test;
+mod train;
 mod workspace;
 
 use clap::{Parser, Subcommand};
@@ -47,6 +49,7 @@ enum Command {
     ArmModel(arm_model::Arguments),
     Flamegraph(flamegraph::Arguments),
     Tidy(steps::tidy::Arguments),
+    Train(train::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Command::ArmModel(arguments) => arm_model::run(&workspace, arguments).map(|()| ExitCode::SUCCESS),
         Command::Flamegraph(arguments) => flamegraph::run(&workspace, arguments).map(|()| ExitCode::SUCCESS),
         Command::Tidy(arguments) => steps::tidy::command(&workspace, arguments).map(|()| ExitCode::SUCCESS),
+        Command::Train(arguments) => train::run(&workspace, arguments).map(|()| ExitCode::SUCCESS),
     });
     result.unwrap_or_else(|reason| {
         eprintln!("cargo xtask: {reason}");

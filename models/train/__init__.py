@@ -1,0 +1,1 @@
+"""Trainer of verdictd's small quantized models; `python -m train --help`."""

@@ -1,0 +1,32 @@
+"""What the models must beat, on the same rows with the same weights: hashed n-gram logistic regression, and boosted trees on the counts."""
+
+import lightgbm
+import numpy as np
+from sklearn.feature_extraction.text import HashingVectorizer
+from sklearn.linear_model import SGDClassifier
+
+ROWS_MAX = 150_000
+
+
+def logistic(texts, label, weight, judged, seed, grams=(2, 5)):
+    """Scores of the judged texts; trained on at most ROWS_MAX rows, drawn by the seed."""
+    rows = _sample(len(texts), seed)
+    hasher = HashingVectorizer(analyzer="char", ngram_range=grams, n_features=1 << 20, alternate_sign=False, dtype=np.float32, lowercase=False)
+    model = SGDClassifier(loss="log_loss", alpha=2e-6, max_iter=6, tol=None, random_state=seed)
+    model.fit(hasher.transform(texts[rows]), label[rows], sample_weight=weight[rows] / weight[rows].mean())
+    return np.concatenate([model.decision_function(hasher.transform(judged[at : at + 20000])) for at in range(0, len(judged), 20000)])
+
+
+def boosted(counts, label, weight, judged, seed):
+    """LightGBM on small integer features."""
+    rows = _sample(len(counts), seed)
+    model = lightgbm.LGBMClassifier(
+        n_estimators=300, num_leaves=63, learning_rate=0.08, n_jobs=1, random_state=seed, verbose=-1, deterministic=True, force_row_wise=True
+    )
+    model.fit(counts[rows], label[rows], sample_weight=weight[rows] / weight[rows].mean())
+    return model.predict(judged, raw_score=True)
+
+
+def _sample(count, seed):
+    random = np.random.default_rng(seed)
+    return np.arange(count) if count <= ROWS_MAX else np.sort(random.choice(count, ROWS_MAX, replace=False))
