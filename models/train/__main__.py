@@ -23,6 +23,7 @@ def main():
     parser.add_argument("--only", choices=MODELS, nargs="*", default=MODELS)
     parser.add_argument("--blind", action="store_true", help="judge on validation rows only; the test part stays unread")
     parser.add_argument("--reuse", action="store_true", help="judge and write again what an earlier run left in OUT/float")
+    parser.add_argument("--ship", action="store_true", help="url: train on all months with the settings that were judged, and write that; cards stay as they are")
     arguments = parser.parse_args()
     begin = time.time()
 

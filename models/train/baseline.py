@@ -5,16 +5,26 @@ import numpy as np
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import SGDClassifier
 
-ROWS_MAX = 150_000
+ROWS_MAX = 60_000
 
 
-def logistic(texts, label, weight, judged, seed, grams=(2, 5)):
-    """Scores of the judged texts; trained on at most ROWS_MAX rows, drawn by the seed."""
-    rows = _sample(len(texts), seed)
-    hasher = HashingVectorizer(analyzer="char", ngram_range=grams, n_features=1 << 20, alternate_sign=False, dtype=np.float32, lowercase=False)
-    model = SGDClassifier(loss="log_loss", alpha=2e-6, max_iter=6, tol=None, random_state=seed)
-    model.fit(hasher.transform(texts[rows]), label[rows], sample_weight=weight[rows] / weight[rows].mean())
-    return np.concatenate([model.decision_function(hasher.transform(judged[at : at + 20000])) for at in range(0, len(judged), 20000)])
+class Logistic:
+    """Logistic regression on hashed n-grams, one model a head; the judged texts are hashed once for all."""
+
+    def __init__(self, grams, seed):
+        self.hasher = HashingVectorizer(analyzer="char", ngram_range=grams, n_features=1 << 20, alternate_sign=False, dtype=np.float32, lowercase=False)
+        self.seed, self.models = seed, []
+
+    def fit(self, texts, label, weight):
+        """On at most ROWS_MAX rows, drawn by the seed."""
+        rows = _sample(len(texts), self.seed)
+        model = SGDClassifier(loss="log_loss", alpha=2e-6, max_iter=6, tol=None, random_state=self.seed)
+        model.fit(self.hasher.transform(texts[rows]), label[rows], sample_weight=weight[rows] / weight[rows].mean())
+        self.models.append(model)
+
+    def scores(self, texts):
+        parts = [self.hasher.transform(texts[at : at + 20000]) for at in range(0, len(texts), 20000)]
+        return np.stack([np.concatenate([model.decision_function(part) for part in parts]) for model in self.models], 1)
 
 
 def boosted(counts, label, weight, judged, seed):

@@ -46,13 +46,13 @@ class Domains:
 @dataclass
 class Config:
     spec: Spec = field(default_factory=lambda: Spec(bits=15, host=(2, 3, 4, 5), rest=()))
-    width: int = 32
+    width: int = 48
     hidden: int = 32
     epochs: int = 5
     batch: int = 2048
     rate: float = 0.003
     decay: float = 0.0
-    drop: float = 0.4
+    drop: float = 0.5
     swap: float = 0.3
     invented: float = 0.5
     seed: int = 11

@@ -11,7 +11,7 @@ import numpy as np
 from .metrics import RATES, auc, rates
 
 CAP = 20
-DRAWS = 200
+DRAWS = 100
 
 
 @dataclass

@@ -1,8 +1,8 @@
 """Everything about a trained model that goes into the tree: graphs, golden vectors, manifest, card with plots."""
 
 import hashlib
+import json
 import platform
-import time
 from importlib.metadata import version
 
 import numpy as np
@@ -13,7 +13,6 @@ from . import evaluate, golden, graph, plot
 from .bag import Bag
 
 PACKAGES = ("numpy", "scipy", "scikit-learn", "lightgbm", "onnx", "onnxruntime")
-BATCHES = (1, 8, 32, 128)
 FILE_BYTES_MAX = 2 << 20
 
 
@@ -35,6 +34,15 @@ def kept(arguments, name, fresh):
     return model
 
 
+def remember(arguments, name, judged):
+    """Figures of the split model, for the manifest of the shipped one."""
+    (arguments.out / "float" / f"{name}.judged.json").write_text(json.dumps([[who.strip("*"), j] for who, j in judged], default=float))
+
+
+def remembered(arguments, name):
+    return json.loads((arguments.out / "float" / f"{name}.judged.json").read_text())
+
+
 def prove(model, quantized, bags, about):
     """Graphs of both; the integer one must equal numpy's integers bit for bit, the float one closely."""
     small, real = graph.integer(quantized, about["name"], about), graph.real(model, about["name"], about)
@@ -45,24 +53,6 @@ def prove(model, quantized, bags, about):
     if np.abs(session(real).run(None, {"ids": ids})[0] - model.logits(some)).max() > 1e-3:
         raise SystemExit("the runtime's floats differ from numpy's")
     return small, real
-
-
-def clock(graphs, bags, rounds=9):
-    """Microseconds a row, the least of some rounds, runs of the graphs in turn. Python's call is in it."""
-    some = bags.take(np.random.default_rng(2).permutation(len(bags))[:4096])
-    count = len(some)
-    sessions = {name: session(one) for name, one in graphs.items()}
-    out = {name: {} for name in graphs}
-    for batch in BATCHES:
-        chunks = [graph.padded(some.take(np.arange(at, at + batch))) for at in range(0, min(count, 60 * batch) - batch + 1, batch)]
-        for _ in range(rounds):
-            for name, one in sessions.items():
-                begin = time.perf_counter()
-                for chunk in chunks:
-                    one.run(None, {"ids": chunk})
-                spent = (time.perf_counter() - begin) / len(chunks) / batch * 1e6
-                out[name][batch] = min(out[name].get(batch, np.inf), spent)
-    return out
 
 
 def digest(path):
@@ -120,13 +110,11 @@ RATE_HEAD = (
 )
 
 
-def card(out, name, title, judged, trivial, times, curves, calibrations, notes, extra=""):
+def card(out, name, title, judged, trivial, curves, calibrations, notes, extra=""):
     """`judged`: [(model, result of judge)]."""
     plot.roc(out / "cards" / f"{name}-roc.svg", curves)
     plot.calibration(out / "cards" / f"{name}-calibration.svg", calibrations)
     rows = "\n".join(rate_row(model, j) for model, j in judged)
-    ratio = {batch: times["int8"][batch] / times["float"][batch] for batch in BATCHES}
-    clocked = "\n".join(f"| {b} | {times['float'][b]:.2f} | {times['int8'][b]:.2f} | {ratio[b]:.2f} |" for b in BATCHES)
     text = f"""# {title}
 
 Written by the trainer; the notes at the end by hand. What the columns mean: benign rows are weighted so that no owner (registrable name) counts for more than
@@ -139,12 +127,6 @@ Written by the trainer; the notes at the end by hand. What the columns mean: ben
 ![true against false positives]({name}-roc.svg)
 
 ![calibration]({name}-calibration.svg)
-
-ONNX Runtime on one thread of a busy x86-64 machine, called from Python, microseconds a row, rows padded to the longest of their batch:
-
-| batch | float | int8 | int8 / float |
-|---|---|---|---|
-{clocked}
 
 {extra}{notes}"""
     (out / "cards" / f"{name}.md").write_text(text)

@@ -1,8 +1,10 @@
-"""The PE model: fields of a file's headers, each cut into at most BINS places at quantiles of the training rows; flags bit by bit.
+"""The PE model: boosted trees on fields of a file's headers, whose leaves are rows of a bag.
 
-    field f with edges e: id = 1 + BINS * f + (edges not above the value)      flag word w, bit b set: id = FLAGS + 16 * w + b
-    two paired fields:    id = PAIRS + ((first id << 16 | second id) * ONE >> (32 - PAIR_BITS)), in wrapping 32 bits
-A field that is not known gives no row, so a collection that lacks some can be scored. A fifth of the ids is left out while training, for that too.
+    tree t ends in leaf l:  id = first[t] + l       a row holds the leaf's value, in every column
+    column k of the hidden layer is that score cut to its own segment, so that eight bits a column keep the whole range finely
+
+Trees beat a network on these fields at every point, and a sum of leaves is a sum of rows: the same graph runs them, in integers.
+A field that is not known is -1. A flag word is a number like the others.
 """
 
 import csv
@@ -10,15 +12,15 @@ import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import lightgbm
 import numpy as np
 
 from . import evaluate
-from .bag import Bag
-from .features import ONE, Bags
+from .bag import TOP, Bag
+from .features import Bags
 from .text import lines
 from .url_corpus import TEST, TRAIN, VALID
 
-BINS = 32
 KAGGLE = "pe/kaggle_dataset_malwares_20306x52.csv.gz"
 CLAMP = "pe/ClaMP_Integrated-5184.csv.gz"
 FIELDS = (
@@ -29,15 +31,7 @@ FIELDS = (
     "SizeOfStackCommit", "SizeOfHeapReserve", "SizeOfHeapCommit", "LoaderFlags", "NumberOfRvaAndSizes",
 )  # fmt: skip
 WORDS = ("Characteristics", "DllCharacteristics")
-FLAGS = 1 + BINS * len(FIELDS)
-#: Pairs of these fields give a row each, hashed: what one field says depends on another, as trees know well.
-PAIRED = (
-    "e_lfanew", "NumberOfSections", "MajorLinkerVersion", "MinorLinkerVersion", "SizeOfCode", "SizeOfInitializedData", "SizeOfUninitializedData", "AddressOfEntryPoint", "BaseOfCode", "ImageBase",
-    "FileAlignment", "MajorOperatingSystemVersion", "MajorSubsystemVersion", "SizeOfHeaders", "CheckSum", "SizeOfImage", "Subsystem", "SizeOfStackReserve", "SizeOfStackCommit", "e_cblp",
-)  # fmt: skip
-PAIRS = FLAGS + 16 * len(WORDS)
-PAIR_BITS = 14
-ROWS = PAIRS + (1 << PAIR_BITS)
+NAMES = (*FIELDS, *WORDS)
 #: ClaMP spells flags one by one, in the order of the headers' definitions (0x40 has no name there), and reduces some fields to a yes or no: those are unknown.
 CLAMP_FILE = (0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15)
 CLAMP_DLL = (5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
@@ -57,14 +51,24 @@ class Files:
 
 @dataclass
 class Config:
-    width: int = 48
-    hidden: int = 32
-    epochs: int = 40
-    batch: int = 256
-    rate: float = 0.002
-    decay: float = 0.02
-    drop: float = 0.4
+    trees: int = 160
+    leaves: int = 31
+    rate: float = 0.1
+    segments: int = 32
+    reach: float = 12.0
     seed: int = 13
+
+
+@dataclass
+class Forest:
+    """Inner nodes of all trees in one list: left where the field is at most the cut, else right; a negative child is leaf `-1 - child`, an id."""
+
+    root: list
+    field: list
+    cut: list
+    left: list
+    right: list
+    values: np.ndarray
 
 
 def load(data: Path):
@@ -109,48 +113,63 @@ def _distinct(values, bad):
     return np.sort(first[~both[which[first]]])
 
 
-def edges(values):
-    """At most BINS - 1 edges a field, quantiles of the known values."""
-    out = []
-    for column in values[:, : len(FIELDS)].T:
-        known = column[column != UNKNOWN]
-        cuts = np.unique(np.quantile(known, np.linspace(0, 1, BINS)[1:], method="higher")) if len(known) else np.array([], np.int64)
-        out.append(cuts[cuts > known.min()][: BINS - 1].astype(np.int64) if len(known) else cuts)
-    return out
-
-
-def bags(values, cuts):
-    owner, ids = [], []
-    for at, cut in enumerate(cuts):
-        known = np.flatnonzero(values[:, at] != UNKNOWN)
-        owner.append(known)
-        ids.append(1 + BINS * at + np.searchsorted(cut, values[known, at], side="right"))
-    for word in range(len(WORDS)):
-        for bit in range(16):
-            mine = np.flatnonzero(values[:, len(FIELDS) + word] >> bit & 1)
-            owner.append(mine)
-            ids.append(np.full(len(mine), FLAGS + 16 * word + bit))
-    places = {name: np.searchsorted(cuts[FIELDS.index(name)], values[:, FIELDS.index(name)], side="right") for name in PAIRED}
-    for at, one in enumerate(PAIRED):
-        for other in PAIRED[at + 1 :]:
-            known = np.flatnonzero((values[:, FIELDS.index(one)] != UNKNOWN) & (values[:, FIELDS.index(other)] != UNKNOWN))
-            first, second = 1 + BINS * FIELDS.index(one) + places[one][known], 1 + BINS * FIELDS.index(other) + places[other][known]
-            value = (first.astype(np.uint32) << np.uint32(16) | second.astype(np.uint32)) * np.uint32(ONE)
-            owner.append(known)
-            ids.append(PAIRS + (value >> np.uint32(32 - PAIR_BITS)).astype(np.int64))
-    owner, ids = np.concatenate(owner), np.concatenate(ids)
-    order = np.lexsort((ids, owner))
-    return Bags(ids[order].astype(np.int32), np.concatenate(([0], np.cumsum(np.bincount(owner, minlength=len(values))))))
-
-
-def fit(files, rows, cuts, config, tell=print):
-    own = bags(files.values[rows], cuts)
+def grow(files, rows, config):
+    """LightGBM's trees, with cuts that are integers, since fields are."""
     bad = files.bad[rows]
-    weight = np.where(bad, 0.5 / bad.mean(), 0.5 / (~bad).mean()).astype(np.float32)[:, None]
-    model = Bag(ROWS, config.width, config.hidden, 1, config.seed)
-    model.fit(own, bad.astype(np.float32)[:, None], weight, config.epochs, config.batch, config.rate, config.decay, config.drop,
-              lambda epoch, loss: epoch % 10 == 9 and tell(epoch, loss))  # fmt: skip
-    return model
+    model = lightgbm.LGBMClassifier(
+        n_estimators=config.trees, num_leaves=config.leaves, learning_rate=config.rate, min_child_samples=8, feature_fraction=0.5, bagging_fraction=0.8, bagging_freq=1,
+        n_jobs=1, random_state=config.seed, verbose=-1, deterministic=True, force_row_wise=True, use_missing=False,
+    )  # fmt: skip
+    weight = np.where(bad, 0.5 / bad.mean(), 0.5 / (~bad).mean())
+    model.fit(files.values[rows].astype(np.float64), bad, sample_weight=weight)
+    forest = Forest([], [], [], [], [], np.zeros(1))
+    values = [0.0]
+    for tree in model.booster_.dump_model()["tree_info"]:
+        forest.root.append(_plant(tree["tree_structure"], forest, values))
+    forest.values = np.array(values)
+    return forest, model
+
+
+def _plant(node, forest, values):
+    if "leaf_value" in node:
+        values.append(node["leaf_value"])
+        return -len(values)
+    at = len(forest.field)
+    for column in (forest.left, forest.right):
+        column.append(0)
+    forest.field.append(node["split_feature"])
+    forest.cut.append(int(np.floor(node["threshold"])))
+    forest.left[at] = _plant(node["left_child"], forest, values)
+    forest.right[at] = _plant(node["right_child"], forest, values)
+    return at
+
+
+def bags(values, forest):
+    """One id a tree."""
+    field, cut, left, right = (np.array(column, np.int64) for column in (forest.field, forest.cut, forest.left, forest.right))
+    ids = np.zeros((len(values), len(forest.root)), np.int32)
+    every = np.arange(len(values))
+    for tree, root in enumerate(forest.root):
+        node = np.full(len(values), root)
+        while (inner := every[node >= 0]).size:
+            now = node[inner]
+            node[inner] = np.where(values[inner, field[now]] <= cut[now], left[now], right[now])
+        ids[:, tree] = -1 - node
+    ids.sort(axis=1)
+    return Bags(ids.ravel(), np.arange(len(values) + 1) * len(forest.root))
+
+
+def network(forest, config):
+    """The forest as weights of a Bag: segment k of the score in column k, added up again behind."""
+    width = 2 * config.reach / config.segments
+    scale = TOP / width
+    starts = -config.reach + width * np.arange(config.segments)
+    f32 = lambda value: np.ascontiguousarray(value, np.float32)
+    return Bag.of({
+        "rows": f32(np.repeat(forest.values[:, None] * scale, config.segments, axis=1)), "b0": f32(-starts * scale),
+        "w1": f32(np.eye(config.segments)), "b1": np.zeros(config.segments, np.float32),
+        "w2": np.full((config.segments, 1), 1 / scale, np.float32), "b2": f32([-config.reach]),
+    })  # fmt: skip
 
 
 def contest(name, files, rows):

@@ -35,9 +35,7 @@ def run(arguments, tell):
         for name, score in scores.items():
             judged.append((name, evaluate.judge(contest, score, d.owner)))
             tell(pack.rate_row(*judged[-1]))
-    times = pack.clock({"float": real, "int8": small}, bags.take(valid))
-    tell("us a row", times)
-    _write(arguments, config, d, model, quantized, small, real, scores, contests, judged, times)
+    _write(arguments, config, d, model, quantized, small, real, scores, contests, judged)
 
 
 def _scatter(d, rows, values):
@@ -54,9 +52,10 @@ def _baselines(d, bags, judged, config):
     weight = evaluate.owner_share(d.owner[rows])
     weight[bad] = dga.family_share(d.group[rows][bad])
     weight[bad] *= weight[~bad].sum() / weight[bad].sum()
-    words = baseline.logistic(d.text[rows], bad, weight, d.text[judged], config.seed, grams=(1, 4))
+    words = baseline.Logistic((1, 4), config.seed)
+    words.fit(d.text[rows], bad, weight)
     trees = baseline.boosted(_counts(bags, rows), bad, weight, _counts(bags, judged), config.seed)
-    return {"n-gram logistic regression": _scatter(d, judged, words), "boosted trees on counts": _scatter(d, judged, trees)}
+    return {"n-gram logistic regression": _scatter(d, judged, words.scores(d.text[judged])[:, 0]), "boosted trees on counts": _scatter(d, judged, trees)}
 
 
 def _families(d, contests, score):
@@ -96,7 +95,7 @@ def _trivial(d, contests):
     return "\n".join(out) + "\n"
 
 
-def _write(arguments, config, d, model, quantized, small, real, scores, contests, judged, times):
+def _write(arguments, config, d, model, quantized, small, real, scores, contests, judged):
     score = scores["**int8**"]
     hosts = list(dict.fromkeys(one.partition("/")[0] + "/" for one in golden.texts(600, config.seed)))[:300]
     path = pack.save(arguments.out, "dga", small, real, config.spec, model, quantized, hosts)
@@ -108,7 +107,7 @@ def _write(arguments, config, d, model, quantized, small, real, scores, contests
         calibrated[one.name] = evaluate.calibration(score[rows], np.arange(len(rows)) < len(one.malicious), weight)
     notes = NOTES.read_text() if NOTES.exists() else ""
     extra = _families(d, contests, score)
-    pack.card(arguments.out, "dga", "Card of the DGA model", judged, _trivial(d, contests), times, curves, calibrated, notes, extra)
+    pack.card(arguments.out, "dga", "Card of the DGA model", judged, _trivial(d, contests), curves, calibrated, notes, extra)
     tables = {
         "model": {
             "name": "dga", "version": 1, "kind": "host", "features": "host-1", "heads": ["dga"], "file": path.name, "sha256": pack.digest(path),

@@ -22,11 +22,16 @@ def run(arguments, tell):
     tell(f"{len(corpus.text):,} URLs")
     bags = extract(corpus.text, config.spec)
     tell(f"{len(bags.ids) / len(bags):.0f} ids a URL")
-    fresh = lambda: url.fit(corpus, bags, config, lambda epoch, loss, _: tell(f"epoch {epoch}: loss {loss:.4f}"))
-    model = pack.kept(arguments, "url", fresh)
+    fresh = lambda what: lambda: url.fit(what, bags, config, lambda epoch, loss, _: tell(f"epoch {epoch}: loss {loss:.4f}"))
     valid = np.flatnonzero(corpus.part == VALID)
+    if arguments.ship:
+        model = pack.kept(arguments, "url.shipped", fresh(url.whole(corpus)))
+    else:
+        model = pack.kept(arguments, "url", fresh(corpus))
     quantized = quantize(model, bags.take(valid[:: max(1, len(valid) // 20000)]))
     small, real = pack.prove(model, quantized, bags.take(valid), {"name": "url", "features": "url-1"})
+    if arguments.ship:
+        return _ship(arguments, config, corpus, bags, model, quantized, small, real)
     tell("the runtime agrees with the integers")
 
     judged_rows = np.flatnonzero((corpus.part == VALID) | ((corpus.part == TEST) & (not arguments.blind)))
@@ -44,9 +49,7 @@ def run(arguments, tell):
         for name, score in scores.items():
             judged.append((name, evaluate.judge(contest, score[:, head], corpus.owner)))
             tell(pack.rate_row(*judged[-1]))
-    times = pack.clock({"float": real, "int8": small}, bags.take(valid))
-    tell("us a row", times)
-    _write(arguments, config, corpus, model, quantized, small, real, scores, contests, judged, times)
+    _write(arguments, config, corpus, model, quantized, small, real, scores, contests, judged)
 
 
 def _scatter(corpus, rows, values):
@@ -69,15 +72,14 @@ def _counts(bags, rows):
 
 def _baselines(corpus, bags, judged, config):
     stratum, share = evaluate.stratum_of(corpus.text), url.row_shares(corpus, config)
-    words = np.full((len(corpus.text), 2), np.nan, np.float32)
-    trees = words.copy()
+    words, trees = baseline.Logistic((2, 5), config.seed), np.full((len(corpus.text), 2), np.nan, np.float32)
     for head, label in enumerate(url.HEADS):
         rows = np.flatnonzero((corpus.part == url.TRAIN) & np.isin(corpus.label, [BENIGN, label]))
         weight = url.balanced(corpus.label[rows], stratum[rows], share[rows], label)
         truth = corpus.label[rows] == label
-        words[judged, head] = baseline.logistic(corpus.text[rows], truth, weight, corpus.text[judged], config.seed)
+        words.fit(corpus.text[rows], truth, weight)
         trees[judged, head] = baseline.boosted(_counts(bags, rows), truth, weight, _counts(bags, judged), config.seed)
-    return {"n-gram logistic regression": words, "boosted trees on counts": trees}
+    return {"n-gram logistic regression": _scatter(corpus, judged, words.scores(corpus.text[judged])), "boosted trees on counts": trees}
 
 
 def _held_out(corpus):
@@ -129,7 +131,7 @@ def _by_stratum(corpus, contests, score):
     return "\n".join(out) + "\n\n"
 
 
-def _write(arguments, config, corpus, model, quantized, small, real, scores, contests, judged, times):
+def _write(arguments, config, corpus, model, quantized, small, real, scores, contests, judged):
     score = scores["**int8**"]
     inputs = golden.texts(300, config.seed)
     path = pack.save(arguments.out, "url", small, real, config.spec, model, quantized, inputs)
@@ -141,7 +143,21 @@ def _write(arguments, config, corpus, model, quantized, small, real, scores, con
         calibrated[contest.name] = evaluate.calibration(score[rows, head], np.arange(len(rows)) < len(contest.malicious), weight)
     notes = NOTES.read_text() if NOTES.exists() else ""
     extra = _by_stratum(corpus, contests, score)
-    pack.card(arguments.out, "url", "Card of the URL model", judged, _trivial(arguments, corpus, contests), times, curves, calibrated, notes, extra)
+    pack.card(arguments.out, "url", "Card of the URL model", judged, _trivial(arguments, corpus, contests), curves, calibrated, notes, extra)
+    _manifest(arguments, config, corpus, path, score, contests, [(who.strip("*"), j) for who, j in judged])
+    pack.remember(arguments, "url", judged)
+
+
+def _ship(arguments, config, corpus, bags, model, quantized, small, real):
+    """The model of all months: its graph, vectors and thresholds; figures are those of the split model that was judged before."""
+    path = pack.save(arguments.out, "url", small, real, config.spec, model, quantized, golden.texts(300, config.seed))
+    benign = np.flatnonzero((corpus.part == VALID) & (corpus.label == BENIGN))
+    score = _scatter(corpus, benign, quantized.logits(bags.take(benign)))
+    contests = [("", one) for one in url.contests(corpus, VALID)]
+    _manifest(arguments, config, corpus, path, score, contests, pack.remembered(arguments, "url"))
+
+
+def _manifest(arguments, config, corpus, path, score, contests, judged):
     parts = {name: int((corpus.part == at).sum()) for at, name in enumerate(("train", "valid", "test"))} | {"left_out": int((corpus.part == OUT).sum())}
     tables = {
         "model": {
@@ -149,7 +165,7 @@ def _write(arguments, config, corpus, model, quantized, small, real, scores, con
             "golden": "../golden/url.ndjson", "bits": config.spec.bits, "host_grams": config.spec.host, "rest_grams": config.spec.rest,
             "rows": config.spec.rows, "width": config.width, "hidden": config.hidden,
         },
-        "training": {"seed": config.seed, "epochs": config.epochs, "drop": config.drop, "rate": config.rate, **{f"rows_{k}": v for k, v in parts.items()}},
+        "training": {"months": "all: figures are of the same training on the train part alone" if arguments.ship else "those of the train part", "seed": config.seed, "epochs": config.epochs, "drop": config.drop, "rate": config.rate, **{f"rows_{k}": v for k, v in parts.items()}},
         "split": {
             "phishing": f"first seen: train before {url_corpus.PHISHING_VALID}, validation before {url_corpus.PHISHING_TEST}, test from then on",
             "malware": f"date added: train before {url_corpus.MALWARE_VALID}, validation before {url_corpus.MALWARE_TEST}, test from then on",
@@ -160,7 +176,7 @@ def _write(arguments, config, corpus, model, quantized, small, real, scores, con
             {"head": name, **pack.threshold_table(score[:, head], contests[head][1][1])} for head, name in enumerate(HEAD_NAMES)
         ],
         "figures": [
-            {"rows": j["contest"], "model": who.strip("*"), "auc": j["auc"], "tpr": list(j["tpr"].values()), "low": list(j["low"].values()), "high": list(j["high"].values())}
+            {"rows": j["contest"], "model": who, "auc": j["auc"], "tpr": list(j["tpr"].values()), "low": list(j["low"].values()), "high": list(j["high"].values())}
             for who, j in judged
         ],
         "versions": pack.versions(),

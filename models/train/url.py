@@ -1,6 +1,6 @@
 """The URL model: weights of rows, training, and the parts it is judged on."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -40,8 +40,9 @@ def row_shares(corpus, config):
         share[corpus.source == source] *= factor
     if config.half_life:
         dated = corpus.source == "openphish"
-        age = np.array([(2026 - int(m[:4])) * 12 - int(m[5:]) for m in corpus.month[dated]])
-        share[dated] *= 0.5 ** (np.maximum(age, 0) / config.half_life)
+        month = np.array([int(one[:4]) * 12 + int(one[5:]) for one in corpus.month[dated]])
+        newest = month[corpus.part[dated] == TRAIN].max()
+        share[dated] *= 0.5 ** (np.maximum(newest - month, 0) / config.half_life)
     return share
 
 
@@ -54,6 +55,13 @@ def balanced(label, stratum, share, head):
             if side.any():
                 weight[side] = share[side] * mass / share[side].sum()
     return weight / weight.sum()
+
+
+def whole(corpus):
+    """For the model that is shipped: every month of the dated malicious rows is for training. Benign owners stay where they were, so thresholds are still those of strangers."""
+    part = corpus.part.copy()
+    part[np.isin(corpus.source, ["openphish", "urlhaus", "ebbu_phishing"])] = TRAIN
+    return replace(corpus, part=part)
 
 
 def training_rows(corpus, bags, config):
