@@ -14,6 +14,9 @@ fn every_model_gives_its_golden_vectors_on_every_backend() {
     let mut models = 0;
     for entry in std::fs::read_dir(root.join("golden")).into_iter().flatten().flatten() {
         let name = entry.path().file_stem().unwrap().to_string_lossy().into_owned();
+        if name == "pe" {
+            continue; // its rows are leaves of trees that fields of a file lead to: it has no text
+        }
         let file = std::fs::read(root.join("artefacts").join(format!("{name}.onnx"))).unwrap();
         let vectors = golden::read(&std::fs::read(entry.path()).unwrap()).unwrap();
         let evaluator = Arc::new(Evaluator::new(&Model::read(&file).unwrap()).unwrap());
