@@ -2,26 +2,27 @@
 
 use std::process::Command;
 
+/// Starts the daemon with these lines for its shards; it must not start, with status 78. What it said.
+fn refused(name: &str, shards: &str) -> String {
+    let config = std::env::temp_dir().join(format!("verdictd-status-{}-{name}.toml", std::process::id()));
+    std::fs::write(&config, format!("[snapshot]\npath = \"/nonexistent.snap\"\n[shards]\n{shards}\n")).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_verdictd")).arg("--config").arg(&config).output().unwrap();
+    std::fs::remove_file(&config).unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    said
+}
+
 /// A CPU that is not there stands for whatever a machine may lack: a kernel without the ring cannot be had in a test, so what is said then is tested
 /// beside preflight.
 #[test]
 fn a_machine_that_cannot_is_status_78_with_cause_and_remedy() {
-    let config = std::env::temp_dir().join(format!("verdictd-status-{}.toml", std::process::id()));
-    std::fs::write(&config, "[snapshot]\npath = \"/nonexistent.snap\"\n[shards]\ncpus = [4095]\ndriver = \"ring\"\n").unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_verdictd")).arg("--config").arg(&config).output().unwrap();
-    std::fs::remove_file(&config).unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(78), "{said}");
+    let said = refused("cpu", "cpus = [4095]\ndriver = \"ring\"");
     assert!(said.contains("CPU 4095") && said.contains("correct shards.cpus"), "{said}");
 }
 
 #[test]
 fn a_driver_that_nobody_knows_is_status_78_with_those_there_are() {
-    let config = std::env::temp_dir().join(format!("verdictd-status-driver-{}.toml", std::process::id()));
-    std::fs::write(&config, "[snapshot]\npath = \"/nonexistent.snap\"\n[shards]\ndriver = \"dpdk\"\n").unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_verdictd")).arg("--config").arg(&config).output().unwrap();
-    std::fs::remove_file(&config).unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(78), "{said}");
+    let said = refused("driver", "driver = \"dpdk\"");
     assert!(said.contains("ring") && said.contains("epoll"), "{said}");
 }

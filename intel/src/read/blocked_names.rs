@@ -15,11 +15,8 @@ pub struct BindZones;
 impl Reader for BindZones {
     fn read<'l>(&mut self, line: &'l [u8]) -> Line<'l> {
         let line = line.trim_ascii();
-        if line.is_empty() {
-            return Line::Blank;
-        }
-        if line[0] == b'#' || line.starts_with(b"//") {
-            return Line::Comment;
+        if let Some(other) = Line::without_row(line, |line| line[0] == b'#' || line.starts_with(b"//")) {
+            return other;
         }
         let quoted = line.strip_prefix(b"zone").map(<[u8]>::trim_ascii_start).and_then(|rest| rest.strip_prefix(b"\""));
         let Some((name, rest)) =

@@ -29,11 +29,8 @@ impl Dnsmasq {
 impl Reader for Dnsmasq {
     fn read<'l>(&mut self, line: &'l [u8]) -> Line<'l> {
         let line = line.trim_ascii();
-        if line.is_empty() {
-            return Line::Blank;
-        }
-        if line[0] == b'#' {
-            return Line::Comment;
+        if let Some(other) = Line::without_row(line, |line| line[0] == b'#') {
+            return other;
         }
         // A comment follows white space; `#` itself is a target.
         let text = line.split(u8::is_ascii_whitespace).next().unwrap_or_default();

@@ -9,11 +9,8 @@ pub struct HashComment;
 impl Reader for HashComment {
     fn read<'l>(&mut self, line: &'l [u8]) -> Line<'l> {
         let line = line.trim_ascii();
-        if line.is_empty() {
-            return Line::Blank;
-        }
-        if line[0] == b'#' {
-            return Line::Comment;
+        if let Some(other) = Line::without_row(line, |line| line[0] == b'#') {
+            return other;
         }
         let end = line.iter().position(|&byte| byte == b';').unwrap_or(line.len());
         Line::Row(Row::single(line[..end].trim_ascii(), Expect::Digest))

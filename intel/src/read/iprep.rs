@@ -14,11 +14,8 @@ pub struct IpReputation;
 impl Reader for IpReputation {
     fn read<'l>(&mut self, line: &'l [u8]) -> Line<'l> {
         let line = line.trim_ascii();
-        if line.is_empty() {
-            return Line::Blank;
-        }
-        if line[0] == b'#' {
-            return Line::Comment;
+        if let Some(other) = Line::without_row(line, |line| line[0] == b'#') {
+            return other;
         }
         let Some((address, _, reputation)) = split(line) else { return Line::Refused(Reason::ListFormat) };
         let said = Said { confidence: Some((u32::from(reputation) * 100 / 127) as u8), ..Said::default() };

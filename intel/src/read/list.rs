@@ -26,11 +26,8 @@ impl List {
 impl Reader for List {
     fn read<'l>(&mut self, line: &'l [u8]) -> Line<'l> {
         let line = line.trim_ascii();
-        if line.is_empty() {
-            return Line::Blank;
-        }
-        if is_list_comment(line) {
-            return Line::Comment;
+        if let Some(other) = Line::without_row(line, is_list_comment) {
+            return other;
         }
         let text = without_trailing_comment(line);
         if text.iter().any(u8::is_ascii_whitespace) {

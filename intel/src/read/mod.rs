@@ -65,6 +65,16 @@ pub enum Line<'l> {
     Broken(String),
 }
 
+impl Line<'static> {
+    /// What a line is that is no row: blank, or a comment by the format's mark. `line` is trimmed.
+    pub(crate) fn without_row(line: &[u8], is_comment: impl FnOnce(&[u8]) -> bool) -> Option<Self> {
+        match line {
+            [] => Some(Line::Blank),
+            _ => is_comment(line).then_some(Line::Comment),
+        }
+    }
+}
+
 /// One row of a feed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Row<'l> {

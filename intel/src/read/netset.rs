@@ -10,11 +10,8 @@ pub struct Netset;
 impl Reader for Netset {
     fn read<'l>(&mut self, line: &'l [u8]) -> Line<'l> {
         let line = line.trim_ascii();
-        if line.is_empty() {
-            return Line::Blank;
-        }
-        if matches!(line[0], b'#' | b';') {
-            return Line::Comment;
+        if let Some(other) = Line::without_row(line, |line| matches!(line[0], b'#' | b';')) {
+            return other;
         }
         let text = without_trailing_comment(line);
         if text.iter().any(u8::is_ascii_whitespace) {

@@ -27,11 +27,8 @@ pub struct Rules;
 impl Reader for Rules {
     fn read<'l>(&mut self, line: &'l [u8]) -> Line<'l> {
         let line = line.trim_ascii();
-        if line.is_empty() {
-            return Line::Blank;
-        }
-        if line[0] == b'#' {
-            return Line::Comment;
+        if let Some(other) = Line::without_row(line, |line| line[0] == b'#') {
+            return other;
         }
         match rule(line) {
             Ok(row) => Line::Row(row),

@@ -476,17 +476,19 @@ fn load<O: Order>(bytes: &[u8]) -> __m512i {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,vpclmulqdq,avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
 fn iota() -> __m512i {
-    const IOTA: [u8; CHUNK] = {
-        let mut bytes = [0; CHUNK];
-        let mut i = 0;
-        while i < CHUNK {
-            bytes[i] = i as u8;
-            i += 1;
-        }
-        bytes
-    };
     load64(&IOTA)
 }
+
+/// 0, 1, 2 ...
+pub(super) const IOTA: [u8; CHUNK] = {
+    let mut bytes = [0; CHUNK];
+    let mut i = 0;
+    while i < CHUNK {
+        bytes[i] = i as u8;
+        i += 1;
+    }
+    bytes
+};
 
 /// A bit for each of the first `count` lanes; all for 64 and more.
 #[inline]

@@ -11,6 +11,7 @@
 use bytemuck::Pod;
 use std::arch::{asm, x86_64::*};
 
+use super::avx512::IOTA;
 use crate::{Bucket, CHUNK, GROUP, Key128, SEVERAL};
 
 /// Two shuffles; LLVM makes a gather of it.
@@ -118,15 +119,6 @@ pub fn pick<T: Pod>(from: &[T], at: &[u32; CHUNK], to: &mut [T; CHUNK]) {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,vpclmulqdq,avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
 pub fn places(bits: u64) -> [u8; CHUNK] {
-    const IOTA: [u8; CHUNK] = {
-        let mut bytes = [0; CHUNK];
-        let mut i = 0;
-        while i < CHUNK {
-            bytes[i] = i as u8;
-            i += 1;
-        }
-        bytes
-    };
     let lowest = _mm512_set1_epi8((bits.trailing_zeros() % 64) as i8);
     let compressed = _mm512_mask_compress_epi8(lowest, bits, load(&IOTA));
     let mut places = [0; CHUNK];
