@@ -46,12 +46,13 @@ pub fn build_logged(workspace: &Workspace, log: &Log) -> Result<Programs, String
     Ok(Programs::of(workspace))
 }
 
-/// verdict-perf, which `bench` and the sealed checks run; with ada-url where a C++ compiler is, always the same way, so that it is built once.
+/// verdict-perf, which `bench` and the sealed checks run; with ada-url where a C++ compiler is, always the same way, so that it is built once. The
+/// programs are named with it: alone it would have what they share built again, with fewer features.
 pub fn perf(workspace: &Workspace) -> (Command, PathBuf) {
-    let mut command = workspace.cargo();
-    command.args(["build", "--release", "--package=verdict-perf"]);
+    let mut command = build(workspace);
+    command.arg("--package=verdict-perf");
     if has_cxx() {
-        command.arg("--features=ada");
+        command.arg("--features=verdict-perf/ada");
     }
     (command, workspace.target.join("release/verdict-perf"))
 }

@@ -20,14 +20,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const PACKAGE: &str = "verdict-kernels";
-/// The target of this machine, whose flags are extended; cargo's variable for another one would be another name.
-const NATIVE: &str = "x86_64-unknown-linux-gnu";
 
 /// Builds it for this machine.
 pub fn native(workspace: &Workspace, log: &Log) -> Result<PathBuf, String> {
     let mut command = workspace.cargo();
-    command.args(["build", "--release", "--locked", "--package", PACKAGE, "--config"]);
-    command.arg(format!("target.{NATIVE}.rustflags=['-C', 'symbol-mangling-version=v0']"));
+    command.args(["build", "--release", "--locked", "--package", PACKAGE]);
     log.run(&mut command, BUILD_LIMIT)?;
     Ok(workspace.target.join("release").join(PACKAGE))
 }
@@ -36,7 +33,7 @@ pub fn native(workspace: &Workspace, log: &Log) -> Result<PathBuf, String> {
 pub fn arm(workspace: &Workspace, log: &Log) -> Result<PathBuf, String> {
     let mut command = toolchain::cargo(workspace, "build")?;
     command.args(["--release", "--locked", "--package", PACKAGE, "--config"]);
-    let flags = "['-C', 'target-feature=+crt-static', '-C', 'relocation-model=static', '-C', 'symbol-mangling-version=v0']";
+    let flags = "['-C', 'target-feature=+crt-static', '-C', 'relocation-model=static']";
     command.arg(format!("target.{}.rustflags={flags}", toolchain::TRIPLE));
     log.run(&mut command, BUILD_LIMIT)?;
     Ok(workspace.target.join("aarch64").join(toolchain::TRIPLE).join("release").join(PACKAGE))

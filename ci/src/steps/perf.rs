@@ -10,6 +10,8 @@ use std::process::Command;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(10 * 60);
+/// Beside `full`, which is the default.
+const OTHER_SCHEMES: [&str; 3] = ["gsb-v4", "gsb-v5", "exact"];
 /// What each figure of a bench says, at least.
 const FIELDS: [&str; 8] = ["name", "median", "min", "max", "runs", "unit", "how", "peer"];
 
@@ -32,11 +34,19 @@ const BESIDE: [&str; 3] = ["url_b100", "hash_b256", "hash_b1_c64"];
 /// What a record says of its making.
 const RECORD: [&str; 6] = ["cpu", "kernel", "toolchain", "backend", "bias", "command"];
 
-/// A million questions, each answer compared with a naive oracle.
+/// A million questions, each answer compared with a naive oracle; then fewer, and made up, under the other schemes of keys.
 pub fn replay(workspace: &Workspace, log: &Log) -> Result<Done, String> {
     let (mut perf, verdictd) = built(workspace, log)?;
-    log.run(perf.arg("replay").arg("--spawn").arg(verdictd), LIMIT)?;
+    log.run(perf.arg("replay").arg("--spawn").arg(&verdictd), LIMIT)?;
     let text = log.text();
+    for scheme in OTHER_SCHEMES {
+        let (mut perf, _) = built(workspace, log)?;
+        perf.args(["replay", "--generated", "--indicators=20000", "--questions=40000", "--scheme", scheme, "--spawn"]).arg(&verdictd);
+        log.run(&mut perf, LIMIT)?;
+    }
+    if log.text().lines().filter(|line| line.trim() == "0 differences").count() != 1 + OTHER_SCHEMES.len() {
+        return Err("not every scheme had its 0 differences".into());
+    }
     let line = |part: &str| {
         text.lines().rev().find(|line| line.contains(part)).map_or_else(|| format!("no line says `{part}`"), |line| line.trim().to_owned())
     };

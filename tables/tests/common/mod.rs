@@ -92,6 +92,22 @@ pub fn random_vote(random: &mut Random) -> Vote {
     }
 }
 
+/// The plainest one: malicious, by this source.
+pub fn vote(source: u16) -> Vote {
+    Vote {
+        source,
+        class: Class::Malicious,
+        allow: false,
+        overrides: false,
+        score: 90,
+        confidence: 80,
+        categories: 1,
+        first_seen_day: 0,
+        last_seen_day: 0,
+        ttl_s: 60,
+    }
+}
+
 /// Under which the hosts of the tests fall in every way: rules of one, two and three labels, a wildcard and an exception.
 pub fn suffixes() -> Arc<SuffixList> {
     Arc::new(SuffixList::from_normal("!l1.d1.test\n*.d1.test\nd0.test\nl0.d2.test\ntest\n").expect("a list in normal form"))

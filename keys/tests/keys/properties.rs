@@ -1,10 +1,9 @@
 //! What must hold for any bytes: no panic, one canonical form, the same keys by every way.
 
-mod common;
-
-#[path = "../fuzz/check.rs"]
+#[path = "../../fuzz/check.rs"]
 mod check;
 
+use crate::common;
 use proptest::prelude::*;
 use verdict_keys::Profile;
 use verdict_simd::available;

@@ -4,8 +4,7 @@
 //! `VERDICT_EXPECT_BACKENDS=avx2,portable` names it. A check returns how much it compared, or the first difference; the last tests
 //! give the checks backends with one fault each and expect every one to be found.
 
-mod reference;
-
+use crate::reference;
 use std::io::Write;
 use verdict_simd::{
     Backend, Bucket, CHUNK, Domain, GROUP, HASHES, Hash128, HashKey, HashSchedule, Key128, Selected, UrlBlock, WithBackend, available,

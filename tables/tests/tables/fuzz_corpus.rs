@@ -1,7 +1,7 @@
 //! The fuzz corpus replayed through the body of the fuzz target: what fuzzing found once stays found, without a nightly compiler.
 //! And the canary still fails: lies do reach the lookup.
 
-#[path = "../fuzz/src/drive.rs"]
+#[path = "../../fuzz/src/drive.rs"]
 mod drive;
 
 use arbitrary::{Arbitrary, Unstructured};

@@ -1,10 +1,10 @@
 //! The fuzz corpus and the golden vectors, replayed through the bodies of the fuzz targets: what fuzzing found once stays found, without a
 //! nightly compiler. And the canary still fails.
 
-mod common;
-#[path = "../fuzz/src/drive.rs"]
+#[path = "../../fuzz/src/drive.rs"]
 mod drive;
 
+use crate::common;
 use arbitrary::{Arbitrary, Unstructured};
 use common::{Side, again, crate_path, vectors};
 

@@ -1,9 +1,9 @@
 //! The fuzz corpus replayed, and a hundred thousand mutations of every vector and sample: any bytes in any format, no panic, counts that add up.
 
-#[path = "../fuzz/src/read_any.rs"]
+#[path = "../../fuzz/src/read_any.rs"]
 mod read_any;
 
-#[path = "../fuzz/src/package_any.rs"]
+#[path = "../../fuzz/src/package_any.rs"]
 mod package_any;
 
 use package_any::package_any;

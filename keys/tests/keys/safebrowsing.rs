@@ -1,7 +1,6 @@
 //! The Safe Browsing reference's own test tables: every vector passes, or stands in `safebrowsing.exceptions` with what we answer and why.
 
-mod common;
-
+use crate::common;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use verdict_keys::{Canonicalizer, Expressions, Host, Profile, Unparseable};

@@ -3,8 +3,7 @@
 //! PROTOCOL.md marks its tables with comments (`<!-- table: Class -->`), from which the checks below find them. A hash of frame.rs stands
 //! at its end: who changes the frame reads PROTOCOL.md again and records the new hash.
 
-mod common;
-
+use crate::common;
 use sha2::{Digest, Sha256};
 use std::io::{Read, Write};
 use std::mem::offset_of;

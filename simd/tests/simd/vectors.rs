@@ -2,8 +2,7 @@
 //! The rows were computed by a program in another language, written from the text.
 
 #[allow(dead_code, reason = "the oracle has more than these tables need")]
-mod reference;
-
+use crate::reference;
 use verdict_simd::{Backend, Domain, Hash128, HashKey, HashSchedule, Key128, available, seal};
 
 /// The cells of the tables that begin with that header, without back quotes.

@@ -1,8 +1,7 @@
 //! The golden vectors: every file of wire/vectors decodes as its `expect` lines say, however its bytes arrive, and what it says encodes to
 //! the same bytes again.
 
-mod common;
-
+use crate::common;
 use common::{Side, encoded_again, outcomes, parse_hex, vectors};
 use verdict_wire::Frames;
 

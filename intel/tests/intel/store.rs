@@ -1,7 +1,7 @@
 //! The explain store: every vote of a compilation is found again by its rule, with file and line; the same feeds give the same bytes; nothing of a
 //! damaged or foreign store is believed.
 
-#[path = "../fuzz/src/store_any.rs"]
+#[path = "../../fuzz/src/store_any.rs"]
 mod store_any;
 
 use std::collections::BTreeSet;

@@ -3,40 +3,14 @@
 //! Talos' STIX bundles, ESET's and Citizen Lab's MISP events beside their CSV, MISP's warninglists, Maltrail's families. The files are not part of
 //! this repository; without `$VERDICT_DATA` these tests say so and pass.
 
-mod common;
-
+use crate::common::{self, Named};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use verdict_intel::config::{Action, Feed};
 use verdict_intel::detect::detect;
 use verdict_intel::package::{self, Member};
-use verdict_intel::read::Said;
-use verdict_intel::scan::{Visitor, scan};
-use verdict_intel::{Counts, Format, Reason, plan};
-use verdict_keys::Digest;
-use verdict_tables::Rule;
-
-#[derive(Default)]
-struct Named(BTreeSet<String>);
-
-impl Visitor for Named {
-    fn rule(&mut self, _line: u64, rule: Rule<'_>, _said: &Said) -> Result<(), Reason> {
-        self.0.insert(match rule {
-            Rule::Host { host, .. } => host.to_owned(),
-            Rule::Net { network, bits } => format!("{network}/{bits}"),
-            Rule::Url { host, path_query, .. } => format!("{host}{path_query}"),
-            Rule::File(Digest::Sha256(bytes)) => hex(&bytes),
-            Rule::File(Digest::Sha1(bytes)) => hex(&bytes),
-            Rule::File(Digest::Md5(bytes)) => hex(&bytes),
-            other => panic!("{other:?}"),
-        });
-        Ok(())
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
+use verdict_intel::scan::scan;
+use verdict_intel::{Counts, Format, plan};
 
 /// What became of a file: its format, counts and rules, or why it was not read to its end.
 type Told = Result<(Format, Counts, BTreeSet<String>), String>;

@@ -3,8 +3,7 @@
 //!
 //! Hosts and paths come from tiny alphabets, so that exact rules, rules on names below, exact paths and prefixes meet on one expression.
 
-mod common;
-
+use crate::common;
 use common::{OwnedRule, Random, backend, random_vote};
 use verdict_keys::{Batch, Canonicalizer, Expressions, Host, Kind, Scheme, rule};
 use verdict_simd::Key128;

@@ -3,8 +3,7 @@
 //! The files are not part of this repository. They are looked for in `$VERDICT_DATA`, then in `../shared/data` beside the workspace;
 //! without them these tests say so and pass. Where the machine is not x86-64 it is mostly emulated, and only `$VERDICT_DATA` counts. `cargo test -p verdict-intel --test real -- --nocapture` prints the tables.
 
-mod common;
-
+use crate::common;
 use common::data;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

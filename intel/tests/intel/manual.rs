@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use verdict_intel::{Format, Reason};
 use verdict_keys::Unparseable;
 
-const README: &str = include_str!("../README.md");
+const README: &str = include_str!("../../README.md");
 
 #[test]
 fn every_format_has_its_row() {

@@ -3,32 +3,14 @@
 //! Formats for names leave out addresses and pages, and names with what lies below them are refused where a registry owns the name; so files are
 //! compared within groups that were made of the same rows. A rule is compared by what it names: whether names below are covered is each format's own.
 
-mod common;
-
+use crate::common::{self, Named};
 use std::collections::BTreeSet;
 use std::path::Path;
 use verdict_intel::config::Feed;
 use verdict_intel::detect::detect;
 use verdict_intel::open::open;
-use verdict_intel::read::Said;
-use verdict_intel::scan::{Visitor, scan};
-use verdict_intel::{Reason, plan};
-use verdict_tables::Rule;
-
-#[derive(Default)]
-struct Named(BTreeSet<String>);
-
-impl Visitor for Named {
-    fn rule(&mut self, _line: u64, rule: Rule<'_>, _said: &Said) -> Result<(), Reason> {
-        self.0.insert(match rule {
-            Rule::Host { host, .. } => host.to_owned(),
-            Rule::Net { network, bits } => format!("{network}/{bits}"),
-            Rule::Url { host, path_query, .. } => format!("{host}{path_query}"),
-            other => panic!("{other:?}"),
-        });
-        Ok(())
-    }
-}
+use verdict_intel::plan;
+use verdict_intel::scan::scan;
 
 fn named(path: &Path) -> BTreeSet<String> {
     let opened = open(path).unwrap();

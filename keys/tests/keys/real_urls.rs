@@ -1,9 +1,8 @@
 //! Every URL of the shared files: no panic, one canonical form, and a report of what is unparseable and why.
 
-#[path = "../fuzz/check.rs"]
+#[path = "../../fuzz/check.rs"]
 mod check;
-mod common;
-
+use crate::common;
 use std::collections::BTreeMap;
 use std::path::Path;
 use verdict_keys::{Batch, Canonicalizer, Kind, Profile, Unparseable};

@@ -1,7 +1,6 @@
 //! The same rules and votes are the same bytes: in any order, however often, with any number of threads, on every architecture.
 
-mod common;
-
+use crate::common;
 use common::{OwnedRule, Random, SOURCES, backend, random_vote};
 use sha2::{Digest as _, Sha256};
 use verdict_keys::{Batch, Digest, Kind, Profile, Scheme};
@@ -45,19 +44,7 @@ fn a_steady_key_outlives_the_rules_and_a_small_change_leaves_most_pages_alone() 
         }
         let source = builder.source(verdict_tables::Source { name: "one", licence: "" });
         for number in 0..rules {
-            let vote = verdict_tables::Vote {
-                source,
-                class: verdict_tables::Class::Malicious,
-                allow: false,
-                overrides: false,
-                score: 90,
-                confidence: 80,
-                categories: 1,
-                first_seen_day: 0,
-                last_seen_day: 0,
-                ttl_s: 60,
-            };
-            builder.add(verdict_tables::Rule::Host { host: &format!("h{number}.test"), subdomains: true }, vote).unwrap();
+            builder.add(verdict_tables::Rule::Host { host: &format!("h{number}.test"), subdomains: true }, common::vote(source)).unwrap();
         }
         builder.build(verdict_simd::Portable::new()).unwrap().bytes
     };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use verdict_keys::{Canonicalizer, Expressions, Profile, SuffixList};
 
-const DOCUMENT: &str = include_str!("../../docs/canonicalisation.md");
+const DOCUMENT: &str = include_str!("../../../docs/canonicalisation.md");
 
 #[test]
 fn the_examples_of_the_document_hold() {

@@ -1,7 +1,6 @@
 //! What is not exactly what a builder wrote is refused, or makes no difference: bit flips, truncation, extension, and lies with correct checksums.
 
-mod common;
-
+use crate::common;
 use common::{OwnedRule, Random, SOURCES, ask, backend};
 use sha2::{Digest as _, Sha256};
 use verdict_keys::{Digest, Kind, Scheme};

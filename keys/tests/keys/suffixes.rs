@@ -2,8 +2,7 @@
 //!
 //! A leading dot is malformed there and folded here, so those lines do not apply; everything else must be as published.
 
-mod common;
-
+use crate::common;
 use verdict_keys::{Canonicalizer, SuffixList, SuffixPart};
 
 const LISTS: [&str; 2] = ["conformance/psl/public_suffix_list_debian_20230209.dat", "conformance/psl/public_suffix_list_kagi_20260822.dat"];

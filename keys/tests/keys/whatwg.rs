@@ -3,8 +3,7 @@
 //! Every vector passes, or stands in `whatwg.exceptions` with what we answer, under the reason of its class. An exception that no vector needs
 //! fails as a vector does that needs one.
 
-mod common;
-
+use crate::common;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use verdict_keys::{Canonicalizer, Unparseable};

@@ -1,8 +1,7 @@
 //! Properties: what is encoded is decoded as it was, however it arrives; what is refused leaves nothing behind; a change of any one byte
 //! behind the length is calm; lists say how long they are.
 
-mod common;
-
+use crate::common;
 use common::{Side, encoded_again, outcomes};
 use proptest::collection::vec;
 use proptest::prelude::*;

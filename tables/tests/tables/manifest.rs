@@ -1,8 +1,9 @@
 //! Manifests: one encoding, nothing believed that a known key has not signed to the last bit, nothing assembled that is not as stated.
 
-#[path = "../fuzz/src/manifest.rs"]
+#[path = "../../fuzz/src/manifest.rs"]
 mod fuzz;
 
+use crate::common;
 use ed25519_dalek::{Signer, SigningKey};
 use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use verdict_tables::manifest::{
     Canary, Directory, Expected, KeySet, Manifest, Part as FilePart, PublicKey, Refusal, Why, check_canaries, hex, read_canaries, unhex,
     unverified,
 };
-use verdict_tables::{Builder, Class, Part, Rule, Snapshot, Source, Vote};
+use verdict_tables::{Builder, Part, Rule, Snapshot, Source};
 
 const DAY: u64 = 86_400;
 const CREATED: u64 = 1_800_000_000;
@@ -216,18 +217,7 @@ fn snapshot(hosts: &[&str]) -> Vec<u8> {
     let mut builder = Builder::new(Scheme::Full, b"", 1);
     let source = builder.source(Source { name: "one", licence: "" });
     for host in hosts {
-        let vote = Vote {
-            source,
-            class: Class::Malicious,
-            allow: false,
-            overrides: false,
-            score: 90,
-            confidence: 80,
-            categories: 1,
-            first_seen_day: 0,
-            last_seen_day: 0,
-            ttl_s: 60,
-        };
+        let vote = common::vote(source);
         let rule = match host.strip_prefix('~') {
             Some(text) => Rule::Signature { text, part: Part::Host, token: false },
             None => Rule::Host { host, subdomains: true },

@@ -3,8 +3,7 @@
 //!
 //! Names, paths and networks come from small alphabets, so that rules nest, overlap and contradict each other all the time.
 
-mod common;
-
+use crate::common;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use common::oracle::{Expected, Oracle, Question, Wrong};

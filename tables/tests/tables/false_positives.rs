@@ -1,8 +1,7 @@
 //! FORMAT.md says: an absent key is taken for a present one with probability (used slots of its bucket) / 2^(bits of the tag), at most 5 / 2^64.
 //! With tags narrowed to 16 and 20 bits the rate can be counted; the formula must predict it within five standard deviations.
 
-mod common;
-
+use crate::common;
 use common::{Random, SOURCES, backend, random_vote};
 use verdict_keys::{Batch, Digest, Scheme};
 use verdict_simd::Key128;
