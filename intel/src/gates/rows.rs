@@ -56,16 +56,18 @@ fn feed_share(gates: &Gates, config: &Config, report: &Report) -> Checked {
 fn unknown_rows(gates: &Gates, report: &Report) -> Checked {
     let limit = u64::from(gates.limit(Gate::UnknownRows));
     let mut told = Checked::of(Gate::UnknownRows, true, String::new());
-    let mut worst = (0, "no feed");
+    // Of feeds that are refused the one with the largest share; else of all.
+    let mut worst = (false, 0, "no feed");
     for feed in &report.feeds {
         let unknown: u64 = UNKNOWN.iter().filter_map(|code| feed.counts.rejected.get(code)).sum();
         let rows = feed.counts.kept + feed.counts.rejected_rows();
-        worst = worst.max((share(unknown, rows), &feed.name));
-        if unknown > UNKNOWN_SLACK && share(unknown, rows) > limit {
+        let refused = unknown > UNKNOWN_SLACK && share(unknown, rows) > limit;
+        worst = worst.max((refused, share(unknown, rows), &feed.name));
+        if refused {
             told.state = State::Refused;
             told.find(vec![feed.file.clone()], format!("{unknown} of {rows} rows could not be read: {}", percent(share(unknown, rows))));
         }
     }
-    told.told = format!("{} has {} unreadable rows; at most {}, or {UNKNOWN_SLACK} rows", worst.1, percent(worst.0), percent(limit));
+    told.told = format!("{} has {} unreadable rows; at most {}, or {UNKNOWN_SLACK} rows", worst.2, percent(worst.1), percent(limit));
     told
 }

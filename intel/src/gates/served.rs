@@ -169,10 +169,14 @@ fn top_sites<B: Backend>(asker: &mut Asker<'_, B>, config: &Config, mut store: O
         asker.sources(*asked).into_iter().for_each(|source| *by_feed.entry(source).or_default() += 1);
     }
     let (count, limit) = (list.entries.len() as u64, u64::from(config.gates.limit(Gate::TopSites)));
-    let worst = by_feed.iter().max_by_key(|(_, hits)| **hits).map_or((0, "no feed"), |(feed, hits)| (*hits, *feed));
+    let worst = by_feed.iter().max_by_key(|(_, hits)| **hits).map_or((0, ""), |(feed, hits)| (*hits, *feed));
     let passed = share(worst.0, count) <= limit && count > 0;
-    let told =
-        format!("{} lists {} of {count} sites, {}; at most {} by feed", worst.1, worst.0, percent(share(worst.0, count)), percent(limit));
+    let told = match worst {
+        (0, _) => format!("none of {count} sites is listed; at most {} by feed", percent(limit)),
+        (hits, feed) => {
+            format!("{feed} lists {hits} of {count} sites, {}; at most {} by feed", percent(share(hits, count)), percent(limit))
+        }
+    };
     let mut told = Checked::of(Gate::TopSites, passed, told);
     for (entry, asked) in list.entries.iter().zip(answers).filter(|(_, asked)| asked.listed()) {
         let at = if told.findings.len() < super::FINDINGS_MAX { asker.lines(entry, asked, store.as_deref_mut())? } else { Vec::new() };
