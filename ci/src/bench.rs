@@ -7,7 +7,7 @@ use crate::workspace::Workspace;
 /// Measure; arguments go to `verdict-perf bench`, but for `compare A B`: two commits, or two files of figures
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench echo --json target/echo.json\n  cargo xtask bench compare HEAD~1 HEAD --suite keys"
+    after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench echo --json target/echo.json\n  cargo xtask bench feeds --record perf/records\n  cargo xtask bench compare HEAD~1 HEAD --suite keys"
 )]
 pub struct Arguments {
     /// For example: SUITE --json FILE
@@ -25,11 +25,25 @@ pub fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), String> {
     release::openly(&mut build)?;
     let mut bench = std::process::Command::new(program);
     bench.arg("bench").args(&arguments.arguments);
+    if arguments.arguments.first().is_some_and(|first| first == "feeds") {
+        match arm_verdictctl(workspace) {
+            Ok(program) => drop(bench.env("VERDICT_ARM_VERDICTCTL", program)),
+            Err(reason) => eprintln!("the same bytes on ARM will not be looked at: {reason}"),
+        }
+        return release::openly(&mut bench);
+    }
     match arm_program(workspace) {
         Ok(program) => drop(bench.env("VERDICT_ARM_COUNT_URLS", program)),
         Err(reason) => eprintln!("ARM instructions will not be counted: {reason}"),
     }
     release::openly(&mut bench)
+}
+
+/// Run under emulation, to compare what it writes.
+fn arm_verdictctl(workspace: &Workspace) -> Result<std::path::PathBuf, String> {
+    let mut command = toolchain::emulated(workspace, "build")?;
+    release::openly(command.args(["--locked", "--package=verdictctl", "--bin=verdictctl"]))?;
+    Ok(toolchain::programs_directory(workspace).join("verdictctl"))
 }
 
 /// The program whose ARM instructions are counted.

@@ -39,14 +39,27 @@ pub fn cpu_time_of_others(server: u32) -> Duration {
 
 /// Fields 14 and 15 of `/proc/PID/stat`, in ticks of 10 ms; threads that ended count as well.
 fn ticked(pid: u32) -> io::Result<Duration> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let ticks = stat_ticks(&stat).ok_or(io::ErrorKind::InvalidData)?;
+    stat_time(&format!("/proc/{pid}/stat"), OWN)
+}
+
+/// User and system time of all children of this process that have ended and were waited for, in ticks of 10 ms.
+pub fn cpu_time_of_ended_children() -> io::Result<Duration> {
+    stat_time("/proc/self/stat", OF_CHILDREN)
+}
+
+fn stat_time(path: &str, fields: usize) -> io::Result<Duration> {
+    let ticks = stat_ticks(&std::fs::read_to_string(path)?, fields).ok_or(io::ErrorKind::InvalidData)?;
     Ok(Duration::from_nanos(ticks * (1_000_000_000 / rustix::param::clock_ticks_per_second())))
 }
 
+/// Fields between the command's name and `utime`, `stime`.
+const OWN: usize = 11;
+/// And before `cutime`, `cstime`.
+const OF_CHILDREN: usize = 13;
+
 /// The command name may hold spaces and parentheses: fields are counted after the last `)`.
-fn stat_ticks(stat: &str) -> Option<u64> {
-    let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace().skip(11);
+fn stat_ticks(stat: &str, before: usize) -> Option<u64> {
+    let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace().skip(before);
     let (user, system): (u64, u64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
     Some(user + system)
 }
@@ -127,10 +140,10 @@ mod tests {
 
     #[test]
     fn ticks_are_found_behind_any_command_name() {
-        let stat = "12 (a) b) S 1 12 12 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 3 0 100 0 0";
-        assert_eq!(stat_ticks(stat), Some(300));
-        assert_eq!(stat_ticks("12 a S 1"), None);
-        assert_eq!(stat_ticks("12 (a) S 1 2"), None);
+        let stat = "12 (a) b) S 1 12 12 0 -1 4194560 100 0 0 0 250 50 3 4 20 0 3 0 100 0 0";
+        assert_eq!((stat_ticks(stat, OWN), stat_ticks(stat, OF_CHILDREN)), (Some(300), Some(7)));
+        assert_eq!(stat_ticks("12 a S 1", OWN), None);
+        assert_eq!(stat_ticks("12 (a) S 1 2", OWN), None);
     }
 
     #[test]

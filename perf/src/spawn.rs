@@ -38,6 +38,13 @@ pub enum Served<'a> {
     Bytes(&'a [u8]),
     /// This file, where it is: for one that is too large to copy.
     File(&'a Path),
+    /// What is published in this directory and signed with this key, now and later.
+    Published {
+        /// `verdictctl publish --to`.
+        directory: &'a Path,
+        /// The public key's file.
+        key: &'a Path,
+    },
 }
 
 /// A running daemon; stopped when dropped.
@@ -59,15 +66,20 @@ impl Daemon {
         let directory = temporary_directory()?;
         let own = directory.join("serving.snap");
         let served = match wanted.snapshot {
-            Served::Bytes(bytes) => write_whole(&own, bytes).map(|()| own)?,
-            Served::File(path) => std::path::absolute(path)?,
+            Served::Bytes(bytes) => write_whole(&own, bytes).map(|()| format!("path = {own:?}"))?,
+            Served::File(path) => format!("path = {:?}", std::path::absolute(path)?),
+            Served::Published { directory: published, key } => {
+                let state = directory.join("state");
+                std::fs::create_dir(&state)?;
+                format!("directory = {published:?}\nkeys = [{key:?}]\nstate = {state:?}")
+            }
         };
         let (address, admin) = (free_address()?, free_address()?);
         let config = format!(
-            "[snapshot]\npath = \"{2}\"\n[listen]\ntcp = [\"{address}\"]\nunix = \"{0}/sock\"\nadmin = \"{admin}\"\n[shards]\ndriver = \"{3}\"\n[limits]\n{1}\n",
+            "[snapshot]\n{2}\n[listen]\ntcp = [\"{address}\"]\nunix = \"{0}/sock\"\nadmin = \"{admin}\"\n[shards]\ndriver = \"{3}\"\n[limits]\n{1}\n",
             directory.display(),
             wanted.limits,
-            served.display(),
+            served,
             wanted.driver
         );
         std::fs::write(directory.join("verdictd.toml"), config)?;

@@ -12,6 +12,7 @@ pub mod drivers;
 pub mod echo;
 pub mod hash;
 pub mod instructions;
+pub mod intel;
 pub mod keys;
 pub mod large;
 pub mod latency;
@@ -51,6 +52,10 @@ pub enum Suite {
     Tables,
     /// URL to keys, beside URL parsers; addresses, beside prefix tables.
     Keys,
+    /// All feeds at hand in one snapshot.
+    Feeds,
+    /// Thirty updates in a row.
+    Refresh,
 }
 
 /// What a bench needs to know beside its definition.
@@ -148,6 +153,8 @@ pub fn run(suite: Suite, setting: &Setting) -> io::Result<Findings> {
         Suite::Latency => latency::run(setting),
         Suite::Drivers => drivers::run(setting).map(Findings::from),
         Suite::Tables => tables::run(setting).map(Findings::from),
+        Suite::Feeds => intel::whole::run(setting),
+        Suite::Refresh => intel::refresh::run(setting),
         Suite::Keys => Ok(keys::run(setting)?.with(lpm::run(setting)?).into()),
     }
 }

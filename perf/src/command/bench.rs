@@ -43,6 +43,10 @@ enum Name {
     Drivers,
     Tables,
     Keys,
+    /// All feeds at hand in one snapshot, by the verdictctl beside verdictd. Not part of `all`: it needs the data files
+    Feeds,
+    /// Thirty consecutive lists of one feed, compiled, published and adopted. Not part of `all` either
+    Refresh,
 }
 
 /// Begins anew with a malloc that asks for huge pages, as our tables do: hashbrown's memory comes from it. A C library that does not know the
@@ -75,8 +79,11 @@ pub fn run(options: &Options, seed: u64, rng: &Rng) -> io::Result<()> {
         (Name::Echo, Suite::Echo),
         (Name::Latency, Suite::Latency),
         (Name::Peers, Suite::Peers),
+        (Name::Feeds, Suite::Feeds),
+        (Name::Refresh, Suite::Refresh),
     ] {
-        if options.suite != Name::All && options.suite != name {
+        let of_all = !matches!(name, Name::Feeds | Name::Refresh);
+        if options.suite != name && (options.suite != Name::All || !of_all) {
             continue;
         }
         let load = record::load();

@@ -136,6 +136,13 @@ impl Scale {
         Scale { log: false, from: 0.0, to: 1.0, pixels, marks: vec![0.0, 0.25, 0.5, 0.75, 1.0] }
     }
 
+    /// Of whole numbers from 0, labelled at every fifth.
+    pub fn even(values: impl Iterator<Item = f64>, pixels: (i32, i32)) -> Self {
+        let to = values.fold(1.0, f64::max);
+        let marks = (0..).map(|mark| f64::from(mark) * 5.0).take_while(|mark| *mark <= to).collect();
+        Scale { log: false, from: 0.0, to, pixels, marks }
+    }
+
     /// Labelled at these values instead.
     pub fn marked(mut self, marks: &[f64]) -> Self {
         self.marks = marks.iter().copied().filter(|mark| (self.from..=self.to).contains(mark)).collect();

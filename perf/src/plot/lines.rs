@@ -46,8 +46,18 @@ pub(super) fn kind(plot: &str) -> Option<Kind> {
             },
             label: short,
         },
+        "churn" => updates("rules that one list has and the one before has not, or the other way round", "rules", "rules in the last one"),
+        "resent" => updates("size of the snapshot, and of its parts that were not published yet", "bytes", "bytes in the last one"),
+        "adopted" => {
+            updates("compiling with all gates; and from the manifest's name to the first reply of it", "milliseconds", "ms in the last one")
+        }
         _ => return None,
     })
+}
+
+/// One update after another.
+fn updates(subtitle: &'static str, y: &'static str, unit: &'static str) -> Kind {
+    Kind { subtitle, x: "number of the list", y, unit, scale: |curves, pixels| Scale::even(xs(curves), pixels), label: short }
 }
 
 fn xs(curves: &[&Curve]) -> impl Iterator<Item = f64> {

@@ -63,6 +63,8 @@ fn about(suite: &str) -> &str {
         "tables" => "the exact table",
         "keys" => "from text to keys",
         "drivers" => "ways to move the bytes",
+        "feeds" => "all feeds at hand in one snapshot",
+        "refresh" => "one update after another",
         other => other,
     }
 }
