@@ -7,7 +7,7 @@ use crate::question::{Question, kind_name};
 use crate::text;
 use serde::Serialize;
 use std::io::{self, Write};
-use verdict_wire::{Answer, Class, Described, DescriptionFlags, RuleKind, Status};
+use verdict_wire::{Answer, Class, Described, DescriptionFlags, Flags, RuleKind, Status};
 
 /// `malicious`, or why there is no verdict: `unparseable`.
 pub fn word(answer: Answer) -> &'static str {
@@ -54,6 +54,7 @@ pub fn worse(one: Outcome, other: Outcome) -> Outcome {
 /// Which sources and kind of rule an answer comes from; for an answer without a rule, why there is none.
 pub fn why(question: &Question, answered: &Answered, record: Option<&Described>) -> String {
     match answered.answer.status() {
+        Status::Ok if answered.answer.flags().contains(Flags::FROM_DELTA) => "an operator says so: `explain` tells who and why".to_owned(),
         Status::Ok if answered.answer.id() == 0 => "no rule matches".to_owned(),
         Status::Ok => match record {
             None => "its snapshot was replaced meanwhile: ask again".to_owned(),

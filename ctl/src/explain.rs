@@ -68,12 +68,17 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failur
     };
     let beside = arguments.snapshot.as_deref().map(verdict_intel::store::beside).filter(|path| path.exists());
     reading.store_note = (!arguments.offline).then(|| "no explain store: which lines said so is not known".to_owned());
+    // What operators say stands in no store.
+    let own = reading.matches.iter().take_while(|one| one.found.overlay).count();
+    let rules = reading.matches.split_off(own);
+    let own = std::mem::replace(&mut reading.matches, rules);
     // The first that is of this generation; VERDICT_STORE may name that of the daemon while a snapshot file is asked.
     for store in arguments.store.iter().chain(&beside) {
         if reading.store.is_none() {
             evidence::gather(&mut reading, store)?;
         }
     }
+    reading.matches.splice(0..0, own);
     why::tell(&mut reading);
     if arguments.json {
         write_json(out, &reading)?

@@ -6,9 +6,11 @@
 
 mod answer;
 mod ask;
+mod block;
 mod columns;
 mod compile;
 mod completions;
+mod control;
 mod daemon;
 mod date;
 mod describe;
@@ -21,6 +23,7 @@ mod hello;
 mod inspect;
 mod keygen;
 mod lookup;
+mod overlay;
 mod ping;
 mod progress;
 mod publish;
@@ -62,6 +65,9 @@ enum Command {
     Explain(explain::Arguments),
     Diff(diff::Arguments),
     Feeds(feeds::Arguments),
+    Block(block::BlockArguments),
+    Unblock(block::UnblockArguments),
+    Overlay(overlay::Arguments),
     Completions(completions::Arguments),
 }
 
@@ -83,6 +89,9 @@ impl Command {
             Self::Explain(arguments) => explain::run(arguments, out),
             Self::Diff(arguments) => diff::run(arguments, out),
             Self::Feeds(arguments) => feeds::run(arguments, out),
+            Self::Block(arguments) => block::block(arguments, out),
+            Self::Unblock(arguments) => block::unblock(arguments, out),
+            Self::Overlay(arguments) => overlay::run(arguments, out),
             Self::Completions(arguments) => completions::run(arguments, out),
         }
     }

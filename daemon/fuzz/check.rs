@@ -1,4 +1,4 @@
-//! What must hold of any bytes that a peer sends: shared by the fuzz target and by the plain test that replays its seeds.
+//! What must hold of any bytes that a peer sends, or a disk: shared by the fuzz targets and by the plain tests that replay their seeds.
 //!
 //! Whatever arrives, in whatever pieces: nothing panics, every whole frame gets exactly one reply in order, an untrusted length gets one last error,
 //! and the replies do not depend on where the bytes were cut.
@@ -10,6 +10,8 @@ use verdict_wire as wire;
 use verdictd::driver::Output;
 use verdictd::limits::Limits;
 use verdictd::metrics::ShardMetrics;
+use verdictd::overlay::journal;
+use verdictd::overlay::table::Overlay;
 use verdictd::pipeline::{Pipeline, Turn};
 
 /// Three rules.
@@ -87,4 +89,42 @@ pub fn check(bytes: &[u8]) {
         assert_ne!(last.flags & wire::REPLY_CLOSING, 0);
     }
     assert_eq!(asked, answered.iter().map(|(id, _)| *id).collect::<Vec<_>>(), "one reply a frame, in order");
+}
+
+/// `bytes`: first byte 0 for a journal, else messages of the control socket. Whatever they are nothing panics; what is read is what is written again.
+#[allow(dead_code)] // by the other target
+pub fn check_overlay(bytes: &[u8]) {
+    let Some((&what, bytes)) = bytes.split_first() else { return };
+    if what != 0 {
+        let again = |encoded: Vec<u8>| assert_eq!(encoded, bytes, "an act is written otherwise than it was read");
+        if let Ok(request) = wire::ActRequest::decode(bytes) {
+            let mut out = Vec::new();
+            request.encode(&mut out);
+            again(out);
+        }
+        if let Ok(told) = wire::Told::decode(bytes)
+            && told.key.len() <= wire::KEY_BYTES_MAX
+            && told.text.len() <= wire::TOLD_TEXT_BYTES_MAX
+        {
+            let mut out = Vec::new();
+            told.encode(&mut out);
+            again(out);
+        }
+        return;
+    }
+    let Ok(contents) = journal::read(bytes) else { return };
+    assert!(contents.sound_bytes <= bytes.len());
+    let mut at = contents.sound_bytes;
+    // From the last record on, each is its own bytes again.
+    for record in contents.records.iter().rev() {
+        let encoded = journal::encode(record);
+        at -= encoded.len();
+        assert_eq!(&bytes[at..at + encoded.len()], encoded, "record {}", record.number);
+    }
+    let entries = contents.entries();
+    assert!(entries.len() <= contents.records.len());
+    let snapshot = snapshot();
+    let held = entries.into_values().map(|(_, entry)| entry.into()).collect();
+    let _ = Overlay::of(verdict_simd::detect().expect("a backend"), snapshot, held);
+    assert_eq!(journal::read(&bytes[..contents.sound_bytes]).expect("the sound part").records, contents.records);
 }

@@ -17,6 +17,9 @@ use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+/// The most that `overlay.entries_max` may be.
+const ENTRIES_MAX: usize = 100_000;
+
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,6 +29,9 @@ pub struct Config {
     /// Section `[listen]`.
     #[serde(default)]
     pub listen: Listen,
+    /// Section `[overlay]`.
+    #[serde(default)]
+    pub overlay: OverlayConfig,
     /// Section `[shards]`.
     #[serde(default)]
     pub shards: Shards,
@@ -124,6 +130,10 @@ pub struct Listen {
     pub unix_mode: String,
     /// Address of metrics and health. Default 127.0.0.1:7701.
     pub admin: SocketAddr,
+    /// Path of the control socket (`verdictctl block`); empty = none. Default none.
+    pub control: PathBuf,
+    /// Permissions of the control socket, octal: who may open it may block and unblock. Default "0600".
+    pub control_mode: String,
 }
 
 impl Default for Listen {
@@ -133,6 +143,8 @@ impl Default for Listen {
             unix: PathBuf::new(),
             unix_mode: "0660".into(),
             admin: SocketAddr::from(([127, 0, 0, 1], 7701)),
+            control: PathBuf::new(),
+            control_mode: "0600".into(),
         }
     }
 }
@@ -143,10 +155,53 @@ impl Listen {
     /// # Errors
     /// A sentence that names the key, when it is not octal or exceeds 0777.
     pub fn unix_mode_bits(&self) -> Result<u32, String> {
-        u32::from_str_radix(self.unix_mode.trim_start_matches("0o"), 8)
-            .ok()
-            .filter(|bits| *bits <= 0o777)
-            .ok_or_else(|| format!("listen.unix_mode = {:?} is not an octal mode such as \"0660\"", self.unix_mode))
+        mode_bits("listen.unix_mode", &self.unix_mode)
+    }
+
+    /// `control_mode` as a number.
+    ///
+    /// # Errors
+    /// A sentence that names the key, when it is not octal or exceeds 0777.
+    pub fn control_mode_bits(&self) -> Result<u32, String> {
+        mode_bits("listen.control_mode", &self.control_mode)
+    }
+
+    fn check(&self) -> Vec<String> {
+        let mut wrong: Vec<String> = [self.unix_mode_bits(), self.control_mode_bits()].into_iter().filter_map(Result::err).collect();
+        if self.tcp.is_empty() && self.unix.as_os_str().is_empty() {
+            wrong.push("listen.tcp and listen.unix are both empty: nobody could ask".into());
+        }
+        // sockaddr_un holds 107 bytes and a final zero; the temporary name used while binding is longer by UNIX_SUFFIX.
+        for (name, path) in [("listen.unix", &self.unix), ("listen.control", &self.control)] {
+            if path.as_os_str().len() > 107 - crate::listener::UNIX_SUFFIX.len() {
+                wrong.push(format!("{name} is longer than {} bytes", 107 - crate::listener::UNIX_SUFFIX.len()));
+            }
+        }
+        if !self.control.as_os_str().is_empty() && self.control == self.unix {
+            wrong.push("listen.control and listen.unix are the same path".into());
+        }
+        wrong
+    }
+}
+
+fn mode_bits(name: &str, mode: &str) -> Result<u32, String> {
+    let bits = u32::from_str_radix(mode.trim_start_matches("0o"), 8).ok().filter(|bits| *bits <= 0o777);
+    bits.ok_or_else(|| format!("{name} = {mode:?} is not an octal mode such as \"0660\""))
+}
+
+/// What operators block and unblock by hand, for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OverlayConfig {
+    /// Where the journal of acts lies. Default: `snapshot.state`, where `snapshot.directory` is served; else it must be set, or nothing can be blocked.
+    pub directory: PathBuf,
+    /// Entries at a time. Default 10000. Costs about 300 bytes each, and a millisecond an act for 10000.
+    pub entries_max: usize,
+}
+
+impl Default for OverlayConfig {
+    fn default() -> Self {
+        OverlayConfig { directory: PathBuf::new(), entries_max: 10_000 }
     }
 }
 
@@ -204,6 +259,7 @@ impl Config {
         Config {
             snapshot: SnapshotConfig { path: snapshot.into(), ..SnapshotConfig::default() },
             listen: Listen::default(),
+            overlay: OverlayConfig::default(),
             shards: Shards::default(),
             limits: Limits::default(),
             log: Log::default(),
@@ -226,15 +282,12 @@ impl Config {
     pub fn check(&self) -> Vec<String> {
         let mut wrong = self.snapshot.check();
         wrong.extend(self.limits.check());
-        if self.listen.tcp.is_empty() && self.listen.unix.as_os_str().is_empty() {
-            wrong.push("listen.tcp and listen.unix are both empty: nobody could ask".into());
+        wrong.extend(self.listen.check());
+        if !self.listen.control.as_os_str().is_empty() && self.journal_directory().is_none() {
+            wrong.push("listen.control is set, and acts need a journal: add [overlay] directory = \"/var/lib/verdictd\"".into());
         }
-        if let Err(reason) = self.listen.unix_mode_bits() {
-            wrong.push(reason);
-        }
-        // sockaddr_un holds 107 bytes and a final zero; the temporary name used while binding is longer by UNIX_SUFFIX.
-        if self.listen.unix.as_os_str().len() > 107 - crate::listener::UNIX_SUFFIX.len() {
-            wrong.push(format!("listen.unix is longer than {} bytes", 107 - crate::listener::UNIX_SUFFIX.len()));
+        if !(1..=ENTRIES_MAX).contains(&self.overlay.entries_max) {
+            wrong.push(format!("overlay.entries_max = {} is not within 1..={ENTRIES_MAX}", self.overlay.entries_max));
         }
         if self.shards.count > 0 && !self.shards.cpus.is_empty() && self.shards.count != self.shards.cpus.len() {
             wrong.push(format!("shards.count = {} but shards.cpus names {} CPUs", self.shards.count, self.shards.cpus.len()));
@@ -243,6 +296,15 @@ impl Config {
             wrong.push(format!("log.level = {:?} is none of error, warn, info, debug", self.log.level));
         }
         wrong
+    }
+
+    /// Where the overlay's journal lies, if anywhere.
+    pub fn journal_directory(&self) -> Option<PathBuf> {
+        match (self.overlay.directory.as_os_str().is_empty(), self.snapshot.is_signed()) {
+            (false, _) => Some(self.overlay.directory.clone()),
+            (true, true) => Some(self.snapshot.state.clone()),
+            (true, false) => None,
+        }
     }
 
     /// The level as tracing knows it.

@@ -15,6 +15,7 @@ use crate::limits::TICK_MS;
 use crate::mailbox::{Mailbox, ToShard};
 use crate::metrics::Metrics;
 use crate::nodes::{Copies, Nodes};
+use crate::overlay::desk::Desk;
 use crate::pages;
 use crate::source::{Found, Freshness, Refused, Source};
 use crate::trust::watch::{jittered, notice};
@@ -115,6 +116,8 @@ pub struct Control {
     pub shards: Vec<Mailbox>,
     /// What is served now.
     pub snapshot: Copies,
+    /// Who hands it to the shards, with what operators say over it.
+    pub desk: Arc<Desk>,
     /// Where copies of the next one are to lie.
     pub nodes: Nodes,
     /// Who signed it, and until when.
@@ -315,9 +318,7 @@ impl Control {
 
     async fn adopt(&mut self, next: Copies, huge: u64, began: Instant) {
         let generation = next.generation();
-        for (number, shard) in self.shards.iter().enumerate() {
-            shard.send(ToShard::Adopt(next.near(number).clone()));
-        }
+        self.desk.adopt(&next);
         // Kept until no shard has it any more, so that none of them is the last: unmapping a gigabyte takes milliseconds.
         let old = std::mem::replace(&mut self.snapshot, next);
         let deadline = Instant::now() + ADOPT_DEADLINE;

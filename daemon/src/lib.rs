@@ -22,6 +22,7 @@ pub mod listener;
 pub mod mailbox;
 pub mod metrics;
 pub mod nodes;
+pub mod overlay;
 pub mod pages;
 pub mod pipeline;
 pub mod preflight;
@@ -38,6 +39,8 @@ use listener::{Family, Listener, UnixPath};
 use mailbox::Mailbox;
 use metrics::Metrics;
 use nodes::Nodes;
+use overlay::desk::Desk;
+use overlay::door::Door;
 use preflight::Machine;
 use shard::ShardSetup;
 use std::net::SocketAddr;
@@ -66,6 +69,9 @@ pub enum StartError {
     /// Nothing that is published there can be served.
     #[error("{0}")]
     Trust(#[from] trust::TrustError),
+    /// The journal of the overlay is damaged or cannot be written.
+    #[error("{0}")]
+    Journal(#[from] overlay::journal::JournalError),
     /// A socket, thread or ring could not be made.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -87,7 +93,9 @@ pub struct Daemon {
     pub admin: SocketAddr,
     /// Every number of the daemon.
     pub metrics: Arc<Metrics>,
-    _unix: Option<UnixPath>,
+    /// Ends before the sockets' paths go.
+    _door: Option<Door>,
+    _unix: [Option<UnixPath>; 2],
 }
 
 impl Daemon {
@@ -117,10 +125,20 @@ impl Daemon {
         let driver = machine.driver;
         let (mut listeners, tcp) = listener::tcp_for_shards(&config.listen.tcp, shards, limits::LISTEN_BACKLOG)?;
         let unix = share_unix(config, &mut listeners)?;
+        let (control_socket, control_path) = control_socket(config)?.unzip();
         listener::refuse_taken(config.listen.admin)?;
         let metrics = Metrics::new(shards, verdict_simd::Backend::name(backend), driver.name());
-        let mut daemon = Daemon { requests: Requests::new()?, threads: Vec::new(), tcp, admin: config.listen.admin, metrics, _unix: unix };
+        let mut daemon = Daemon {
+            requests: Requests::new()?,
+            threads: Vec::new(),
+            tcp,
+            admin: config.listen.admin,
+            metrics,
+            _door: None,
+            _unix: [unix, control_path],
+        };
         let (started, running) = (Instant::now(), Arc::new(AtomicU32::new(shards as u32)));
+        let desk = Arc::new(Desk::open(config, backend, snapshot.near(0).clone(), daemon.metrics.clone(), running.clone())?);
         let connections = Arc::new(AtomicUsize::new(0));
         let mut mailboxes = Vec::new();
         for (number, listeners) in listeners.into_iter().enumerate() {
@@ -128,6 +146,7 @@ impl Daemon {
             mailboxes.push(mailbox.clone());
             let setup = ShardSetup {
                 snapshot: snapshot.near(number).clone(),
+                overlaid: desk.first(),
                 limits: config.limits.clone(),
                 listeners,
                 mailbox,
@@ -145,14 +164,17 @@ impl Daemon {
                 }
             })?;
         }
+        desk.attach(mailboxes.clone());
         let (requests, stale_after_s) = (daemon.requests.clone(), config.snapshot.stale_after_s);
         let poll = Duration::from_secs(config.snapshot.poll_s);
         let watched = config.snapshot.is_signed().then(|| (config.snapshot.directory.clone(), poll));
         let background = Background::beside(&machine.cpus);
+        let control_desk = desk.clone();
         daemon.spawn_control(started, signals, move |state| Control {
             requests,
             shards: mailboxes,
             snapshot,
+            desk: control_desk,
             nodes,
             terms,
             source,
@@ -163,6 +185,9 @@ impl Daemon {
             state,
         })?;
         daemon.wait_until_serving()?;
+        if desk.has_journal() {
+            daemon._door = Some(Door::open(control_socket, desk)?);
+        }
         Ok(daemon)
     }
 
@@ -282,6 +307,15 @@ fn share_unix(config: &Config, shards: &mut [Vec<Listener>]) -> std::io::Result<
         shard.push(Listener { socket: listener.try_clone()?.into(), family: Family::Unix });
     }
     Ok(Some(path))
+}
+
+/// Binds the control socket, if one is configured; with the path to remove afterwards.
+fn control_socket(config: &Config) -> std::io::Result<Option<(std::os::unix::net::UnixListener, UnixPath)>> {
+    if config.listen.control.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let mode = config.listen.control_mode_bits().map_err(std::io::Error::other)?;
+    listener::unix(&config.listen.control, mode).map(Some)
 }
 
 /// Tells control that a shard has ended, however it ended.

@@ -1,5 +1,6 @@
 //! Where control leaves messages for one shard: a queue, and an eventfd in the shard's epoll set. The shard looks between turns.
 
+use crate::overlay::table::Overlay;
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use rustix::event::EventfdFlags;
 use std::io;
@@ -9,12 +10,23 @@ use verdict_tables::Snapshot;
 
 /// What control tells a shard.
 pub enum ToShard {
-    /// Answer from this generation, beginning with the next turn.
-    Adopt(Arc<Snapshot>),
+    /// Answer from this generation, beginning with the next turn, and by the overlay as it is for its keys.
+    Adopt(Arc<Snapshot>, Overlaid),
+    /// Answer by the overlay as it is now, beginning with the next turn.
+    Overlay(Overlaid),
     /// Mark answers as older than their operator wants, or no more.
     Stale(bool),
     /// Accept nothing more, finish, end.
     Drain,
+}
+
+/// The state of the overlay.
+#[derive(Clone, Debug, Default)]
+pub struct Overlaid {
+    /// Counts up with every change.
+    pub version: u64,
+    /// None without entries.
+    pub overlay: Option<Arc<Overlay>>,
 }
 
 /// Both ends; control and the shard keep a clone each.

@@ -5,6 +5,7 @@ use clap::Parser;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use verdictd::config::Config;
+use verdictd::overlay::{self, journal::JournalError};
 use verdictd::preflight::EXIT_CONFIG;
 use verdictd::{Daemon, StartError, control, metrics, preflight, trust};
 
@@ -90,6 +91,11 @@ fn check(config: &Config) -> ExitCode {
             .map(|snapshot| snapshot.generation())
             .map_err(|error| StartError::Snapshot { path: config.snapshot.path.clone(), error }),
     };
+    if let Some(journal) = config.journal_directory().map(|directory| directory.join(overlay::JOURNAL)).filter(|path| path.exists())
+        && let Err(error) = overlay::journal::contents(&journal)
+    {
+        return fail(EXIT_CONFIG, &error);
+    }
     match found {
         Ok(generation) => {
             println!("ok: generation {generation:016x}");
@@ -114,6 +120,8 @@ fn serve(config: &Config) -> ExitCode {
         Ok(daemon) => daemon,
         // A state directory may be in use, or its disk full, or nothing published yet: that passes.
         Err(StartError::Trust(error)) if error.may_pass() => return fail(EXIT_UNAVAILABLE, &error),
+        // What was blocked or unblocked must not be forgotten in silence, and no restart mends it.
+        Err(error @ StartError::Journal(JournalError::Corrupt { .. })) => return fail(EXIT_CONFIG, &error),
         Err(error @ (StartError::Preflight(_) | StartError::Snapshot { .. } | StartError::Trust(_) | StartError::Backend(_))) => {
             return fail(EXIT_CONFIG, &error);
         }

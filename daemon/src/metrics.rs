@@ -112,6 +112,8 @@ shard_metrics! {
     parks: Counter "verdictd_parks", "Times the shard went to sleep in the executor";
     panics: Counter "verdictd_panics", "Turns that panicked: a defect, please report it; the connections of that turn were closed";
     swaps: Counter "verdictd_swaps", "Generations adopted after the first";
+    overlay_answers: Counter "verdictd_overlay_answers", "Answers that the overlay decided";
+    overlay: Gauge "verdictd_overlay_version", "State of the overlay that is answered by; counts up with every act and end";
     connections: Gauge "verdictd_connections", "Connections open";
     generation: Gauge "verdictd_snapshot_generation", "Generation being answered from (the first 8 bytes of the snapshot's content digest)";
     heartbeat_ms: Gauge "verdictd_heartbeat_uptime_seconds" / 1e3, "Seconds after start at which the shard last showed life";
@@ -199,6 +201,16 @@ pub struct ControlMetrics {
     pub manifest_expires_s: Count,
     /// Snapshots that are never taken again.
     pub quarantined: Count,
+    /// Entries of the overlay, blocks and unblocks, by kind of key in the order of their numbers.
+    pub overlay_entries: [[Count; 7]; 2],
+    /// Acts done: block, unblock, remove.
+    pub overlay_acts: [Count; 3],
+    /// Acts that were not done.
+    pub overlay_refused: Count,
+    /// Entries that ended by themselves.
+    pub overlay_expired: Count,
+    /// Acts that could not be written down.
+    pub overlay_journal_errors: Count,
     /// Refusals by reason, in the order of `Why::ALL`.
     pub refusals: [Count; Why::ALL.len()],
 }
@@ -285,6 +297,11 @@ const CONTROL_HELP: &[(&str, &str)] = &[
     ("verdictd_snapshot_quarantined", "Snapshots that are never taken again"),
     ("verdictd_manifest_epoch", "Epoch of the manifest in force; 0 where snapshots are not signed"),
     ("verdictd_manifest_expires_timestamp_seconds", "When it expires; 0 where snapshots are not signed"),
+    ("verdictd_overlay_entries", "Entries of the overlay in force, by what they say and by kind of key"),
+    ("verdictd_overlay_acts_total", "Acts of operators on the overlay that were done"),
+    ("verdictd_overlay_refused_total", "Acts of operators on the overlay that were not done; the log says why"),
+    ("verdictd_overlay_expired_total", "Entries of the overlay that ended by themselves"),
+    ("verdictd_overlay_journal_errors_total", "Acts that were not done because the journal could not be written"),
     ("verdictd_draining", "1 while draining"),
     ("verdictd_build_info", "Version, vector backend and socket driver (ring, streams or epoll), as labels; always 1"),
 ];
@@ -331,6 +348,31 @@ impl Scrape {
         Ok(())
     }
 
+    fn encode_overlay(&self, encoder: &mut DescriptorEncoder<'_>, help: &dyn Fn(&str) -> &'static str) -> Result<(), std::fmt::Error> {
+        let control = &self.0.control;
+        let (counter, gauge) = (MetricType::Counter, MetricType::Gauge);
+        let name = "verdictd_overlay_entries";
+        let mut family = encoder.encode_descriptor(name, help(name), None, gauge)?;
+        for (act, counts) in ["block", "unblock"].into_iter().zip(&control.overlay_entries) {
+            for (kind, count) in verdict_wire::KeyKind::ALL.iter().zip(counts) {
+                ConstGauge::new(count.get()).encode(family.encode_family(&[("act", act), ("kind", kind.name())])?)?;
+            }
+        }
+        let name = "verdictd_overlay_acts";
+        let mut family = encoder.encode_descriptor(name, help(name), None, counter)?;
+        for (act, count) in verdict_wire::Act::ALL.iter().zip(&control.overlay_acts) {
+            ConstCounter::new(count.get()).encode(family.encode_family(&[("act", act.name())])?)?;
+        }
+        for (name, count) in [
+            ("verdictd_overlay_refused", &control.overlay_refused),
+            ("verdictd_overlay_expired", &control.overlay_expired),
+            ("verdictd_overlay_journal_errors", &control.overlay_journal_errors),
+        ] {
+            ConstCounter::new(count.get()).encode(encoder.encode_descriptor(name, help(name), None, counter)?)?;
+        }
+        Ok(())
+    }
+
     fn encode_control(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let control = &self.0.control;
         let help = |name: &str| CONTROL_HELP.iter().find(|(known, _)| known.starts_with(name)).map_or("", |(_, help)| *help);
@@ -342,6 +384,7 @@ impl Scrape {
         for (why, count) in Why::ALL.iter().zip(&control.refusals) {
             ConstCounter::new(count.get()).encode(family.encode_family(&[("reason", why.name())])?)?;
         }
+        self.encode_overlay(encoder, &help)?;
         for (name, unit, value) in [
             ("verdictd_snapshot_loaded_timestamp", Some(Unit::Seconds), control.loaded_timestamp_s.get()),
             ("verdictd_snapshot_as_of_timestamp", Some(Unit::Seconds), control.as_of_s.get()),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  frames of connection 1 ┐                                                   ┌ answers into output 1
-//!  frames of connection 2 ┼─► keys (canonicalise, hash) ─► lookup (one batch) ┼ answers into output 2
+//!  frames of connection 2 ┼─► keys (canonicalise, hash) ─► lookup, overlay     ┼ answers into output 2
 //!  frames of connection 3 ┘                                                   └ ...
 //! ```
 //! `take` leaves room for the answers where they will be sent from, so replies stand in request order whatever is answered at once (PING, HELLO,
@@ -13,6 +13,8 @@ use crate::driver::Output;
 use crate::explain::explain;
 use crate::limits::{EXPLAINS_PER_TURN_MAX, Limits, TURN_KEYS_MAX};
 use crate::metrics::ShardMetrics;
+use crate::overlay::table::Overlay;
+use std::sync::Arc;
 use verdict_keys::{Batch, Kind};
 use verdict_simd::{Backend, Key128};
 use verdict_tables::{RuleKind, Scratch, Snapshot, Verdict};
@@ -32,6 +34,7 @@ pub struct Pipeline<B> {
     /// How many keys were explained in this turn, and for which connection last.
     explained: (usize, Option<u32>),
     stale: bool,
+    overlay: Option<Arc<Overlay>>,
 }
 
 /// A LOOKUP whose answers have their place but not their values.
@@ -76,12 +79,18 @@ impl<B: Backend> Pipeline<B> {
             pending: Vec::with_capacity(TURN_KEYS_MAX),
             explained: (0, None),
             stale: false,
+            overlay: None,
         }
     }
 
     /// Answers are marked as older than their operator wants, or no more.
     pub fn mark_stale(&mut self, stale: bool) {
         self.stale = stale;
+    }
+
+    /// Answers by these entries from the next turn on; they must be for the keys of the snapshot of that turn.
+    pub fn overlay(&mut self, overlay: Option<Arc<Overlay>>) {
+        self.overlay = overlay;
     }
 
     /// Keys of this turn so far.
@@ -187,7 +196,7 @@ impl<B: Backend> Pipeline<B> {
                     return refuse(turn, &refusal, output);
                 }
                 self.explained = (self.explained.0 + 1, Some(connection));
-                explain(self.backend, turn.snapshot, id, kind, key, output);
+                explain(self.backend, turn.snapshot, self.overlay.as_deref(), id, kind, key, output);
             }
             Request::Ping(payload) => {
                 turn.metrics.frames_other.add(1);
@@ -207,6 +216,11 @@ impl<B: Backend> Pipeline<B> {
             self.verdicts.clear();
             self.verdicts.resize(keys, Verdict::default());
             verdict_tables::lookup(self.backend, snapshot, &self.batch, &mut self.scratch, &mut self.verdicts);
+            if let Some(overlay) = &self.overlay {
+                debug_assert_eq!(overlay.generation(), snapshot.generation());
+                let decided = overlay.decide(self.backend, snapshot.schedule(), &self.batch, &mut self.verdicts);
+                metrics.overlay_answers.add(decided);
+            }
             count_answers(metrics, &self.verdicts);
             if self.stale {
                 mark_stale(&mut self.verdicts);

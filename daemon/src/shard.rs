@@ -19,7 +19,7 @@ use crate::driver::streams::Streams;
 use crate::driver::{Driver, Event, Kind, Patience, Received, TOKEN_LISTENERS};
 use crate::limits::{BUFFER_KEPT_BYTES, Limits, PARK_AFTER_MS, READ_BYTES, TICK_MS, TURN_KEYS_MAX};
 use crate::listener::Listener;
-use crate::mailbox::{Mailbox, ToShard};
+use crate::mailbox::{Mailbox, Overlaid, ToShard};
 use crate::metrics::{ShardMetrics, ShardTimes};
 use crate::pipeline::{Pipeline, Turn};
 use crate::slab::Slab;
@@ -47,6 +47,8 @@ const TOKEN_MAIL: u64 = u64::MAX - 1;
 pub struct ShardSetup {
     /// Served first.
     pub snapshot: Arc<Snapshot>,
+    /// What operators say over it.
+    pub overlaid: Overlaid,
     /// The operator's bounds.
     pub limits: Limits,
     /// Non-blocking, listening.
@@ -133,6 +135,7 @@ impl<B: Backend, D: Driver> Shard<B, D> {
             swept: 0,
             setup,
         };
+        shard.take_overlay(shard.setup.overlaid.clone());
         shard.setup.metrics.generation.set(shard.setup.snapshot.generation());
         shard.read_clock();
         Ok(shard)
@@ -228,8 +231,10 @@ impl<B: Backend, D: Driver> Shard<B, D> {
     fn read_mail(&mut self) {
         while let Some(message) = self.setup.mailbox.take() {
             match message {
-                ToShard::Adopt(snapshot) => {
+                ToShard::Overlay(overlaid) => self.take_overlay(overlaid),
+                ToShard::Adopt(snapshot, overlaid) => {
                     self.setup.snapshot = snapshot;
+                    self.take_overlay(overlaid);
                     self.setup.metrics.generation.set(self.setup.snapshot.generation());
                     self.setup.metrics.swaps.add(1);
                 }
@@ -237,6 +242,11 @@ impl<B: Backend, D: Driver> Shard<B, D> {
                 ToShard::Drain => self.drain(),
             }
         }
+    }
+
+    fn take_overlay(&mut self, Overlaid { version, overlay }: Overlaid) {
+        self.pipeline.overlay(overlay);
+        self.setup.metrics.overlay.set(version);
     }
 
     /// Everything between two waits. A panic in here is a defect; it costs the connections that took part, not the shard.

@@ -1,5 +1,5 @@
 //! Adopting a generation, ended or failed at each of its system calls: a daemon that starts afterwards serves the old generation or the new one,
-//! complete, comes to the new one by itself, and never goes below the epoch that it had.
+//! complete, comes to the new one by itself, and never goes below the epoch that it had. Likewise an act of an operator, which is in the journal or not.
 //!
 //! What is swept is the code that adopts (`trust`: read, verify, keep, prune, write down), run by this very program as its own child, in one thread:
 //! so the calls are the same each time. Sockets and executors take no part in it.
@@ -13,8 +13,12 @@ mod support;
 use std::path::{Path, PathBuf};
 use support::Site;
 use sweep::{Blow, chosen, copy, places, strace_is_there, strike};
+use verdict_tables::Class;
 use verdict_tables::manifest::Why;
+use verdict_wire::Act;
 use verdictd::config::SnapshotConfig;
+use verdictd::overlay::journal::{self, Journal, Record};
+use verdictd::overlay::{Entry, JOURNAL, Key};
 use verdictd::trust::{Look, Trust, TrustError};
 
 const STAGE: &str = "VERDICT_CRASH_STAGE";
@@ -130,6 +134,96 @@ impl Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.here);
+    }
+}
+
+/// The journal of the overlay: one that is to be compacted at the next start, and one act more, which is confirmed.
+struct Acts {
+    before: PathBuf,
+    here: PathBuf,
+}
+
+const ACTS: &str = "VERDICT_CRASH_ACTS";
+
+fn act_on(host: &str) -> Entry {
+    let key = Key::new(verdict_keys::Kind::Host, host.as_bytes()).unwrap();
+    Entry { key, class: Class::Clean, at_ms: 5000, until_ms: 9000, uid: 1, pid: 2, reason: "a test".into() }
+}
+
+/// The child of that sweep.
+#[test]
+#[ignore = "run by the sweeps below"]
+fn write_down() {
+    let Some(here) = std::env::var_os(ACTS) else { return };
+    let mut journal = Journal::open(Path::new(&here), 5000).unwrap();
+    journal.append(Act::Unblock, act_on("new.test")).unwrap();
+}
+
+impl Acts {
+    fn set(name: &str) -> Self {
+        let base = std::env::temp_dir().join(format!("verdictd-acts-{}-{name}", std::process::id()));
+        let (before, here) = (base.join("before"), base.join("here"));
+        let _ = std::fs::remove_dir_all(&base);
+        let mut journal = Journal::open(&before, 5000).unwrap();
+        journal.append(Act::Unblock, act_on("old.test")).unwrap();
+        drop(journal);
+        // Many that hold no longer: without waiting for a disk each.
+        let path = before.join(JOURNAL);
+        let mut bytes = std::fs::read(&path).unwrap();
+        for number in 2..=3000 {
+            let entry = Entry { at_ms: 1000, until_ms: 2000, ..act_on(&format!("h{number}.test")) };
+            bytes.extend(journal::encode(&Record { number, act: Act::Unblock, entry }));
+        }
+        std::fs::write(&path, bytes).unwrap();
+        Acts { before, here }
+    }
+
+    /// Whether the act is there; everything before it must be.
+    fn recovered(&self) -> Result<bool, String> {
+        let mut journal = Journal::open(&self.here, 5000).map_err(|error| error.to_string())?;
+        let has = |journal: &Journal, host: &str| journal.entries().contains_key(&act_on(host).key);
+        if !has(&journal, "old.test") || !has(&journal, "h3000.test") {
+            return Err("what was confirmed before is gone".into());
+        }
+        let new = has(&journal, "new.test");
+        journal.append(Act::Unblock, act_on("next.test")).map_err(|error| error.to_string())?;
+        Ok(new)
+    }
+
+    fn sweep(&self, blow: Blow) {
+        let program = std::env::current_exe().unwrap();
+        let run = [program.to_str().unwrap(), "--exact", "write_down", "--ignored", "--test-threads=1"];
+        let environment = [(ACTS, self.here.to_str().unwrap())];
+        copy(&self.before, &self.here);
+        let places = chosen(places(&run, &environment, &self.here.join("overlay.lock"), &self.here.with_file_name("log")), blow);
+        assert!(places.len() > 8, "{} calls", places.len());
+        let mut seen = [0usize; 2];
+        for place in &places {
+            copy(&self.before, &self.here);
+            let status = strike(&run, &environment, place, blow);
+            let new = self.recovered().unwrap_or_else(|why| panic!("{blow:?} at {place:?}, {status}: {why}"));
+            assert!(new || !status.success(), "{blow:?} at {place:?}: it was confirmed, and is gone");
+            // A disk that failed and then did not: nothing was confirmed, so nothing may be there.
+            assert!(!new || status.success() || matches!(blow, Blow::Kill), "{blow:?} at {place:?}: it was refused, and is there");
+            seen[usize::from(new)] += 1;
+        }
+        println!("{blow:?}: {} calls, {} left the journal without the act and {} with it", places.len(), seen[0], seen[1]);
+        assert!(seen[0] > 0, "the sweep crosses the moment of change");
+    }
+}
+
+impl Drop for Acts {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(self.here.parent().unwrap());
+    }
+}
+
+#[test]
+fn an_act_struck_at_any_call_is_there_or_not_and_never_confirmed_in_vain() {
+    if strace_is_there() {
+        for (name, blow) in [("kill", Blow::Kill), ("eio", Blow::Eio), ("enospc", Blow::Enospc)] {
+            Acts::set(name).sweep(blow);
+        }
     }
 }
 

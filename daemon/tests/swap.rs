@@ -2,6 +2,7 @@
 
 #[macro_use]
 mod support;
+mod acts;
 
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -181,7 +181,7 @@ pub struct Explanation<'a> {
     pub path_ends: &'a [[u8; 2]],
     /// How many of the paths are the exact path.
     pub paths_exact: u8,
-    /// For people: why there is no verdict. Empty with status ok.
+    /// For people: why there is no verdict; with status ok the operator's act that decides, if one does.
     pub reason: &'a str,
     /// The winner first.
     pub matches: &'a [RuleMatch],
@@ -327,7 +327,7 @@ pub struct Explained {
     pub paths: Vec<String>,
     /// How many of `paths` are the exact path.
     pub paths_exact: usize,
-    /// Why there is no verdict.
+    /// Why there is no verdict, or which act of an operator decides.
     pub reason: String,
     /// The winner first.
     pub matches: Vec<ExplainedMatch>,

@@ -16,6 +16,7 @@
 #[cfg(target_endian = "big")]
 compile_error!("the frames are little-endian views of memory; a big-endian target needs byte-swapping accessors first");
 
+mod act;
 mod answer;
 mod client;
 mod closed;
@@ -27,6 +28,10 @@ mod hello;
 mod reply;
 mod request;
 
+pub use act::{
+    ACT_BYTES_MAX, ACT_VERSION, Act, ActHead, ActRequest, Outcome, REASON_BYTES_MAX, TOLD_BYTES_MAX, TOLD_TEXT_BYTES_MAX, TTL_S_MAX, Told,
+    ToldHead, read_message,
+};
 pub use answer::{Answer, AnswerList, AnswersWriter, Categories, Class, Flags, Status, VERDICT_ID_MAX, answers_in_place, encode_answers};
 pub use client::{Answers, Client, ClientError, ClientOptions, Described, Endpoint, EndpointError, Hello};
 pub use describe::{

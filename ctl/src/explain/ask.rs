@@ -68,6 +68,7 @@ pub fn daemon(question: &Question, connection: &Connection) -> Result<Reading, F
     reading.paths = explained.paths.clone();
     let asked = |(_, asked): &(String, verdict_wire::HostAsked)| Asked { listed: asked.listed != 0, paths: asked.paths_asked.into() };
     reading.expressions = expressions(&reading, &explained.hosts.iter().map(asked).collect::<Vec<_>>());
+    reading.overlay = (!explained.reason.is_empty()).then(|| text::visible(explained.reason.as_bytes()));
     reading.matches_cut = explained.flags.contains(ExplanationFlags::MATCHES_CUT);
     reading.matches = (0..explained.matches.len())
         .map(|place| {
@@ -239,9 +240,11 @@ fn rule_name(kind: wire::RuleKind, question: Kind, about: &About) -> &'static st
 }
 
 fn rule_match(about: About, verdict: &Verdict, rule: &'static str, confidence: u8, sources: Vec<String>) -> RuleMatch {
-    let flags = [(flag::ALLOWLISTED, "allowlisted"), (flag::OVERRIDDEN, "overridden")];
+    let flags = [(flag::FROM_DELTA, "from-delta"), (flag::ALLOWLISTED, "allowlisted"), (flag::OVERRIDDEN, "overridden")];
     let class = verdict.class().unwrap_or(Class::Unknown);
     let has = |bit: u8| verdict.flags & bit != 0;
+    let overlay = has(flag::FROM_DELTA);
+    let (rule, sources) = if overlay { ("overlay", vec!["an operator".to_owned()]) } else { (rule, sources) };
     RuleMatch {
         wins: false,
         why: String::new(),
@@ -252,12 +255,12 @@ fn rule_match(about: About, verdict: &Verdict, rule: &'static str, confidence: u
         confidence,
         categories: category_names(verdict.categories),
         flags: flags.iter().filter(|(bit, _)| has(*bit)).map(|&(_, name)| name).collect(),
-        verdict_id: Some(verdict.verdict_id()),
+        verdict_id: (!overlay).then(|| verdict.verdict_id()),
         sources,
         votes: Vec::new(),
         votes_cut: false,
         note: None,
-        found: Found { about, class, allow: has(flag::ALLOWLISTED), overrides: has(flag::OVERRIDDEN) },
+        found: Found { about, class, allow: has(flag::ALLOWLISTED), overrides: has(flag::OVERRIDDEN), overlay },
     }
 }
 

@@ -128,7 +128,7 @@ fn of_votes(about: About, found: &VotesOf, standing: (bool, bool, Class)) -> Rul
         votes: Vec::new(),
         votes_cut: false,
         note: None,
-        found: Found { about, class, allow, overrides },
+        found: Found { about, class, allow, overrides, overlay: false },
     }
 }
 

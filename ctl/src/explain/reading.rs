@@ -24,6 +24,8 @@ pub struct Reading {
     pub expressions: Vec<Expression>,
     /// The winner first.
     pub matches: Vec<RuleMatch>,
+    /// The operator's act that decides: what, who, when, until when, and why. Null where none does.
+    pub overlay: Option<String>,
     /// More rules match than were told.
     pub matches_cut: bool,
     /// The explain store that was used.
@@ -83,14 +85,18 @@ pub struct Found {
     pub class: Class,
     pub allow: bool,
     pub overrides: bool,
+    /// An operator's act, not a rule.
+    pub overlay: bool,
 }
 
 impl Found {
-    /// Override, allow, malicious, suspicious, clean, unknown: 5 to 0, as the tables rank.
+    /// Unblock, block, override, allow, malicious, suspicious, clean, unknown: 7 to 0, as the daemon ranks.
     pub fn rank(&self) -> u8 {
-        match (self.overrides, self.allow) {
-            (true, _) => 5,
-            (_, true) => 4,
+        match (self.overlay, self.overrides, self.allow) {
+            (true, _, true) => 7,
+            (true, ..) => 6,
+            (_, true, _) => 5,
+            (_, _, true) => 4,
             _ => self.class as u8,
         }
     }
@@ -98,6 +104,8 @@ impl Found {
     /// As the sentence names it.
     pub fn standing(&self) -> &'static str {
         match self.rank() {
+            7 => "unblock",
+            6 => "block",
             5 => "override",
             4 => "allow",
             _ => self.class.name(),

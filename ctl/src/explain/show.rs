@@ -61,6 +61,9 @@ fn write_answer(out: &mut dyn Write, reading: &Reading) -> Result<(), Failure> {
         }
     }
     writeln!(out, "{id}")?;
+    if let Some(overlay) = &reading.overlay {
+        writeln!(out, "operator    {overlay}")?;
+    }
     Ok(())
 }
 

@@ -22,6 +22,8 @@ fn reason(winner: &Found, loser: &Found) -> String {
     let (strong, weak) = (winner.standing(), loser.standing());
     match winner.rank() {
         rank if rank == loser.rank() => format!("both say {strong}; {}", specific(&winner.about, &loser.about)),
+        7 => format!("an unblock beats everything, here: {weak}"),
+        6 => format!("an operator's block beats every rule, here: {weak}"),
         5 => format!("an override beats everything, here: {weak}"),
         4 => format!("an allow rule beats every listing, here: {weak}"),
         _ => format!("{strong} beats {weak}"),
@@ -78,7 +80,7 @@ mod tests {
     }
 
     fn found(about: About, class: Class) -> Found {
-        Found { about, class, allow: false, overrides: false }
+        Found { about, class, allow: false, overrides: false, overlay: false }
     }
 
     #[test]
@@ -90,6 +92,10 @@ mod tests {
         assert_eq!(reason(&bad, &odd), "malicious beats suspicious");
         assert_eq!(reason(&allow, &bad), "an allow rule beats every listing, here: malicious");
         assert_eq!(reason(&own, &allow), "an override beats everything, here: allow");
+        let block = Found { overlay: true, ..own.clone() };
+        let unblock = Found { overlay: true, overrides: true, ..allow };
+        assert_eq!(reason(&block, &own), "an operator's block beats every rule, here: override");
+        assert_eq!(reason(&unblock, &block), "an unblock beats everything, here: block");
     }
 
     #[test]

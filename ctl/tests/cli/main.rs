@@ -1,5 +1,6 @@
 //! What the command does, seen from outside: arguments in; standard output, standard error and exit status out.
 
+mod acts;
 mod asking;
 mod fake;
 mod snapshots;

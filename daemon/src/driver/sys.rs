@@ -1,5 +1,5 @@
-//! The unsafe code of the daemon, all of it: an io_uring with memory that the kernel reads and writes, sockets that arrive as numbers, and one
-//! system call that no crate at hand makes.
+//! The unsafe code of the daemon, all of it: an io_uring with memory that the kernel reads and writes, sockets that arrive as numbers, and two
+//! system calls that no crate at hand makes.
 //!
 //! ```text
 //!  provided buffers   [ 0 | 1 | 2 | ... ]   each is the kernel's (it may write) or ours (we may read); `held` knows which
@@ -482,6 +482,14 @@ pub fn schedule(thread: i32, policy: i32, nice: i32) -> Result<(), Errno> {
     // SAFETY: the kernel reads `size` bytes of the struct, all of which are there, and keeps nothing of it.
     let refused = unsafe { libc::syscall(libc::SYS_sched_setattr, thread, &raw const wanted, 0) } != 0;
     if refused { Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::INVAL)) } else { Ok(()) }
+}
+
+/// User and process at the other end of a Unix socket; process 0 is in another namespace, which rustix has no value for.
+pub fn peer(socket: RawFd) -> io::Result<(u32, u32)> {
+    let (mut peer, mut bytes) = (libc::ucred { pid: 0, uid: 0, gid: 0 }, size_of::<libc::ucred>() as u32);
+    // SAFETY: the kernel writes at most `bytes` bytes to `peer`, and any bytes are a value of it.
+    let refused = unsafe { libc::getsockopt(socket, libc::SOL_SOCKET, libc::SO_PEERCRED, (&raw mut peer).cast(), &raw mut bytes) };
+    if refused == 0 { Ok((peer.uid, peer.pid as u32)) } else { Err(io::Error::last_os_error()) }
 }
 
 /// A listener of ours, given to the executor.

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
 /// Calls by which files are changed or found changed. What a program of ours writes, it writes by these.
-const CALLS: [&str; 12] =
-    ["openat", "write", "read", "fsync", "syncfs", "rename", "unlink", "mkdir", "flock", "ftruncate", "getdents64", "close"];
+const CALLS: [&str; 13] =
+    ["openat", "write", "read", "fsync", "fdatasync", "syncfs", "rename", "unlink", "mkdir", "flock", "ftruncate", "getdents64", "close"];
 
 /// Runs of a sweep that is not full.
 const RUNS: usize = 16;
@@ -38,7 +38,7 @@ impl Blow {
         match self {
             Blow::Kill => true,
             Blow::Eio => call != "close" && call != "flock",
-            Blow::Enospc => ["openat", "write", "fsync", "syncfs", "rename", "mkdir"].contains(&call),
+            Blow::Enospc => ["openat", "write", "fsync", "fdatasync", "syncfs", "rename", "mkdir"].contains(&call),
         }
     }
 }

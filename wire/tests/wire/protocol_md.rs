@@ -52,6 +52,8 @@ fn numbers_and_names_are_those_of_the_code() {
     check_numbers("table: ErrorCode", ErrorCode::ALL.iter().map(|code| (code.raw().into(), code.name())));
     check_numbers("bits: Categories", Categories::ALL.iter().map(|(_, bit, name)| (*bit as usize, *name)));
     check_numbers("bits: Flags", Flags::ALL.iter().map(|(_, bit, name)| (*bit as usize, *name)));
+    check_numbers("table: Act", Act::ALL.iter().map(|act| (act.raw().into(), act.name())));
+    check_numbers("table: Outcome", Outcome::ALL.iter().map(|outcome| (outcome.raw().into(), outcome.name())));
     check_numbers("table: MatchOn", MatchOn::ALL.iter().map(|on| (on.raw().into(), on.name())));
     check_numbers("bits: MatchFlags", MatchFlags::ALL.iter().map(|(_, bit, name)| (*bit as usize, *name)));
     check_numbers("bits: ExplanationFlags", ExplanationFlags::ALL.iter().map(|(_, bit, name)| (*bit as usize, *name)));
@@ -123,6 +125,25 @@ fn layouts_are_those_of_the_structs() {
     check_layout!(HashedKey { lo, hi });
     check_layout!(Answer { outcome, score, categories, flags, id });
     check_layout!(HostAsked { at, paths_asked, listed });
+    check_layout!(ActHead { message_bytes, version, act, kind, class, ttl_s, key_bytes, reason_bytes });
+    check_layout!(ToldHead {
+        message_bytes,
+        version,
+        outcome,
+        act,
+        kind,
+        class,
+        zero,
+        uid,
+        pid,
+        entries,
+        at_ms,
+        until_ms,
+        key_bytes,
+        text_bytes,
+        took_us
+    });
+    assert!(protocol().contains(&format!("16 to {ACT_BYTES_MAX} bytes for an act, 48 to {TOLD_BYTES_MAX} for a reply")));
     check_layout!(RuleMatch { on, flags, host, path, at, bytes, answer, first, last });
     check_layout!(Description {
         id,
