@@ -54,7 +54,7 @@ class Config:
     trees: int = 160
     leaves: int = 31
     rate: float = 0.1
-    segments: int = 32
+    segments: int = 96
     reach: float = 12.0
     seed: int = 13
 
