@@ -1,4 +1,5 @@
 //! `verdictctl publish` ended or failed at each of its system calls: what is published is the old snapshot or the new one, complete, and the next run succeeds.
+//! The same for `verdictctl compile` over a snapshot and its explain store.
 
 #[path = "../../tables/tests/common/sweep.rs"]
 mod sweep;
@@ -89,6 +90,65 @@ impl Stage {
         }
         println!("{blow:?}: {} calls, {} left the old snapshot and {} the new one", places.len(), seen[0], seen[1]);
         assert!(seen[0] > 0 && seen[1] > 0, "the sweep crosses the moment of change");
+    }
+}
+
+/// Bytes of a snapshot and of the store beside it.
+type Files = (Vec<u8>, Vec<u8>);
+
+/// What is compiled over what, and the bytes of both.
+fn compiled(stage: &Stage) -> (Vec<String>, [Files; 2]) {
+    let words = |feed: &str| {
+        let words = ["compile", feed, "-o", "now/v.snap", "--format", "host-list"];
+        words.map(|word| if word.contains('.') { stage.path(word) } else { word.to_owned() }).to_vec()
+    };
+    let both = ["old.txt", "new.txt"].map(|feed| {
+        // One name, as it stands in the bytes.
+        std::fs::copy(stage.path(feed), stage.path("feed.txt")).unwrap();
+        copy(&stage.directory.join("nothing"), &stage.directory.join("now"));
+        assert!(run(&words("feed.txt").iter().map(String::as_str).collect::<Vec<_>>()));
+        let read = |name: &str| std::fs::read(stage.path(name)).unwrap();
+        if feed == "old.txt" {
+            copy(&stage.directory.join("now"), &stage.directory.join("was"));
+        }
+        (read("now/v.snap"), read("now/v.snap.explain"))
+    });
+    (words("feed.txt"), both)
+}
+
+fn sweep_compile(stage: &Stage, blow: Blow) {
+    std::fs::create_dir(stage.directory.join("nothing")).unwrap();
+    let (words, [old, new]) = compiled(stage);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let program: Vec<&str> = std::iter::once(PROGRAM).chain(words.iter().copied()).collect();
+    let (was, now) = (stage.directory.join("was"), stage.directory.join("now"));
+    copy(&was, &now);
+    let places = chosen(places(&program, &[], &stage.directory.join("feed.txt"), &stage.directory.join("log")), blow);
+    assert!(places.len() > 5, "{} calls", places.len());
+    let mut seen = [0usize; 2];
+    for place in &places {
+        copy(&was, &now);
+        let status = strike(&program, &[], place, blow);
+        let (snapshot, store) = (std::fs::read(now.join("v.snap")).unwrap(), std::fs::read(now.join("v.snap.explain")).unwrap());
+        // The snapshot gets its name first: between the two a store of another snapshot explains nothing, and is known by its digest.
+        let at = [(&old.0, &old.1), (&new.0, &old.1), (&new.0, &new.1)].iter().position(|files| *files == (&snapshot, &store));
+        let at = at.unwrap_or_else(|| panic!("{blow:?} at {place:?}: neither the old nor the new"));
+        assert!(!status.success() || at == 2, "{blow:?} at {place:?}: success, and the old one is there");
+        seen[usize::from(at > 0)] += 1;
+        assert!(run(&words), "{blow:?} at {place:?}: the next run failed");
+        assert_eq!(std::fs::read(now.join("v.snap")).unwrap(), new.0, "{blow:?} at {place:?}");
+        assert_eq!(std::fs::read(now.join("v.snap.explain")).unwrap(), new.1, "{blow:?} at {place:?}");
+    }
+    println!("{blow:?}: {} calls, {} left the old snapshot and {} the new one", places.len(), seen[0], seen[1]);
+    assert!(seen[0] > 0, "the sweep begins before the moment of change");
+}
+
+#[test]
+fn a_compilation_killed_or_out_of_room_at_any_call_leaves_the_old_or_the_new() {
+    if strace_is_there() {
+        for (name, blow) in [("compile-kill", Blow::Kill), ("compile-enospc", Blow::Enospc)] {
+            sweep_compile(&Stage::set(name), blow);
+        }
     }
 }
 

@@ -246,6 +246,55 @@ fn starts_that_were_ended_in_order_are_not_counted() {
     }
 }
 
+/// The daemon itself, killed at moments that a seed draws, each soon after something newer was published: it comes back with that or with what it
+/// had before, and comes to the newer one by itself.
+#[test]
+fn a_daemon_killed_at_random_moments_of_an_update_comes_back_with_the_old_or_the_new() {
+    const ROUNDS: u64 = 12;
+    let (mut seed, mut newest, mut came_back_new) = (20_260_701u64, 1, 0);
+    println!("seed {seed}");
+    let site = Site::new();
+    site.publish(newest, "marker-1.test", &as_it_is);
+    let mut config = site.config();
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    (config.listen.admin, config.listen.tcp) = (free(), vec![free()]);
+    let file = site.path().join("verdictd.toml");
+    std::fs::write(&file, toml::to_string(&config).unwrap()).unwrap();
+    let spawn = || Command::new(env!("CARGO_BIN_EXE_verdictd")).arg("--config").arg(&file).spawn().unwrap();
+    let epoch_shown = || {
+        let ready = scrape(config.listen.admin)?;
+        ready.split("signed, epoch ").nth(1)?.split([',', ' ']).next()?.parse::<u64>().ok()
+    };
+    for round in 0..=ROUNDS {
+        let (mut daemon, mut epoch) = (spawn(), 0);
+        eventually("it serves", || {
+            if daemon.try_wait().unwrap().is_some() {
+                // As a supervisor does: the ring of a killed process holds its ports for a moment longer than the process lives.
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                daemon = spawn();
+            }
+            epoch = epoch_shown().unwrap_or(0);
+            epoch > 0
+        });
+        assert!(epoch == newest || epoch + 1 == newest, "round {round}: epoch {epoch}, and {newest} is published");
+        came_back_new += u64::from(epoch == newest);
+        eventually("it comes to the newest", || epoch_shown() == Some(newest));
+        let mut peer = Peer::connect(config.listen.tcp[0]);
+        for host in ["www.evil.test", &format!("marker-{newest}.test")] {
+            assert_eq!(peer.class_of(host), wire::Class::Malicious, "round {round}");
+        }
+        if round < ROUNDS {
+            newest += 1;
+            site.publish(newest, &format!("marker-{newest}.test"), &as_it_is);
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            std::thread::sleep(std::time::Duration::from_micros((seed >> 33) % 40_000));
+        }
+        daemon.kill().unwrap();
+        daemon.wait().unwrap();
+    }
+    println!("{came_back_new} of {} starts were with the newest", ROUNDS + 1);
+}
+
 /// Seen in use: after a scrape the admin port was taken for a minute by the ended connection, and every start failed.
 #[test]
 fn a_killed_daemon_is_back_on_its_ports_at_once() {
