@@ -10,8 +10,10 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod card;
 mod error;
 pub mod features;
+pub mod gate;
 pub mod golden;
 pub mod native;
 pub mod onnx;

@@ -12,11 +12,12 @@ use ort::environment::Environment;
 use ort::session::{RunOptions, Session as Inner, SessionInputValue};
 use ort::value::TensorRef;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// The variable that says where the library is.
 pub const VARIABLE: &str = "ORT_DYLIB_PATH";
 
-/// A loaded library. One a process: the first one loaded stays.
+/// A loaded library. One a process: the first one stays, whatever is named later.
 pub struct Runtime {
     environment: Environment,
     path: PathBuf,
@@ -57,9 +58,15 @@ impl Runtime {
     /// Loads the library.
     pub fn load(path: &Path) -> Result<Self, String> {
         let told = |error: &dyn std::fmt::Display| format!("ONNX Runtime, {}: {error}", path.display());
+        static ENVIRONMENT: OnceLock<(Environment, PathBuf)> = OnceLock::new();
+        if let Some((environment, path)) = ENVIRONMENT.get() {
+            return Ok(Self { environment: environment.clone(), path: path.clone() });
+        }
         let environment = ort::init_from(path).map_err(|error| told(&error))?.with_name("verdictd").with_telemetry(false);
         let environment = environment.build().map_err(|error| told(&error))?;
-        Ok(Self { environment, path: path.to_owned() })
+        // Whoever came first, if two did at once.
+        let (environment, path) = ENVIRONMENT.get_or_init(|| (environment, path.to_owned()));
+        Ok(Self { environment: environment.clone(), path: path.clone() })
     }
 
     /// Where it came from, and what it says it is.

@@ -36,6 +36,9 @@ pub struct Spec {
 }
 
 impl Spec {
+    /// Of no text: for models whose rows a client finds.
+    pub const NONE: Self = Self { bits: 0, host: 0, rest: 0 };
+
     /// Grams of these lengths; none where a length or the number of bits is out of range.
     pub fn new(bits: u32, host: &[usize], rest: &[usize]) -> Option<Self> {
         let lengths = |lengths: &[usize]| lengths.iter().try_fold(0u8, |set, &length| (1..=5).contains(&length).then(|| set | 1 << length));

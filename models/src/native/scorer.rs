@@ -19,12 +19,17 @@ pub struct Scorer {
 }
 
 impl Scorer {
-    /// For texts of these features; none where they have more rows than the evaluator.
+    /// For texts of these features; none where they have more rows than the evaluator. With `Spec::NONE` for rows alone.
     pub fn new(evaluator: Arc<Evaluator>, spec: Spec) -> Option<Self> {
-        if spec.rows() > evaluator.rows() {
+        if spec != Spec::NONE && spec.rows() > evaluator.rows() {
             return None;
         }
         Some(Self { evaluator, spec, rows: Box::default(), sums: Box::new([0; WIDTH_MAX]), bytes: Box::new([0; WIDTH_MAX]) })
+    }
+
+    /// What is looked at of a text.
+    pub fn spec(&self) -> Spec {
+        self.spec
     }
 
     /// The model.
@@ -59,6 +64,9 @@ impl<'t, I: Iterator<Item = (&'t [u8], &'t [u8])>> Kernel for Texts<'_, I> {
     fn run(self) -> usize {
         let Scorer { evaluator, spec, rows, sums: wide, bytes } = self.scorer;
         let mut count = 0;
+        if *spec == Spec::NONE {
+            return count;
+        }
         for ((host, rest), sums) in self.texts.zip(self.sums.chunks_exact_mut(evaluator.heads())).take(BATCH_MAX) {
             extract(*spec, host, rest, rows);
             evaluator.evaluate(rows.as_slice(), wide, bytes, sums);
@@ -99,6 +107,7 @@ impl Evaluator {
             16 => kernel::sum::<16>(&self.rows, ids, &mut wide[..]),
             32 => kernel::sum::<32>(&self.rows, ids, &mut wide[..]),
             48 => kernel::sum::<48>(&self.rows, ids, &mut wide[..]),
+            56 => kernel::sum::<56>(&self.rows, ids, &mut wide[..]),
             64 => kernel::sum::<64>(&self.rows, ids, &mut wide[..]),
             width => kernel::sum_any(&self.rows, width, ids, &mut wide[..width]),
         }

@@ -17,8 +17,8 @@ pub use tensor::{Element, Tensor};
 use crate::error::Refusal;
 use std::collections::BTreeMap;
 
-/// Bytes of a file at most; a model may have half of it.
-pub const FILE_BYTES_MAX: usize = 4 << 20;
+/// Bytes of a file at most: float twins are read as well. What serves has a limit of its own, in the gate.
+pub const FILE_BYTES_MAX: usize = 16 << 20;
 /// Nodes of a graph at most.
 pub const NODES_MAX: usize = 64;
 /// Constant tensors at most.

@@ -52,7 +52,8 @@ fn onnx_runtime_gives_the_same_logits() {
     for (seed, [width, hidden, heads]) in [[32, 32, 2], [24, 20, 1]].into_iter().enumerate() {
         let made = Made::new(seed as u64, ROWS, width, hidden, heads);
         let evaluator = evaluator(&made);
-        let mut session = runtime.session(&made.file()).unwrap();
+        let file = if seed == 0 { made.file() } else { made.file_by_ones() };
+        let mut session = runtime.session(&file).unwrap();
         let mut scorer = Scorer::new(evaluator.clone(), spec()).unwrap();
         let bags = bags(&mut Random(seed as u64));
         let mut sums = vec![0; bags.len() * heads];

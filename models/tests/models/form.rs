@@ -35,6 +35,27 @@ fn the_form_is_read_with_its_sizes() {
 }
 
 #[test]
+fn rows_may_be_summed_by_a_product_with_ones() {
+    let file = made().file_by_ones();
+    assert_eq!(read(&file).unwrap(), read(&made().file()).unwrap());
+    // Each of the four nodes that make the ones, and what they are made of.
+    for (from, to) in [("Shape", "Sgape"), ("Slice", "Slide"), ("Concat", "Coccat"), ("Expand", "Expend"), ("Squeeze", "Squeeye")] {
+        let at = file.windows(from.len()).position(|bytes| bytes == from.as_bytes()).unwrap();
+        let mut other = file.clone();
+        other[at..at + from.len()].copy_from_slice(to.as_bytes());
+        assert!(read(&other).is_err(), "{from}");
+    }
+    let ones = file.len() - 60;
+    let mut refused = 0;
+    for at in ones..file.len() {
+        let mut other = file.clone();
+        other[at] ^= 1;
+        refused += usize::from(read(&other).is_err());
+    }
+    assert!(refused > 20, "{refused}");
+}
+
+#[test]
 fn every_node_that_differs_is_named() {
     let all = Made::nodes().len();
     for at in 0..all {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use verdict_models::card::Card;
 use verdict_models::features::Spec;
 use verdict_models::golden;
 use verdict_models::native::{Evaluator, Scorer};
@@ -20,9 +21,12 @@ fn every_model_gives_its_golden_vectors_on_every_backend() {
         let file = std::fs::read(root.join("artefacts").join(format!("{name}.onnx"))).unwrap();
         let vectors = golden::read(&std::fs::read(entry.path()).unwrap()).unwrap();
         let evaluator = Arc::new(Evaluator::new(&Model::read(&file).unwrap()).unwrap());
-        let spec = Spec::new(15, &[2, 3, 4, 5], &[3, 4]).unwrap();
+        let card = std::fs::read_to_string(root.join("artefacts").join(format!("{name}.toml"))).unwrap();
+        let card = Card::read(&card).unwrap();
+        assert_eq!(card.thresholds.len(), 3 * card.heads.len(), "{name}");
+        let spec = card.spec().unwrap();
         for backend in available() {
-            let mut scorer = Scorer::new(evaluator.clone(), spec).unwrap();
+            let mut scorer = Scorer::new(evaluator.clone(), spec.unwrap_or(Spec::NONE)).unwrap();
             golden::check(backend, &vectors, spec, &mut scorer).unwrap_or_else(|refusal| panic!("{name}: {refusal}"));
         }
         models += 1;

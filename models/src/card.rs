@@ -1,0 +1,84 @@
+//! What the trainer says of a model, in the TOML file beside it: as much of it as running the model needs. The rest is for people.
+
+use crate::error::{Fault, Refusal};
+use crate::features::Spec;
+use serde::Deserialize;
+
+/// Bytes of a file at most.
+pub const FILE_BYTES_MAX: usize = 1 << 20;
+
+#[derive(Deserialize)]
+struct File {
+    model: Card,
+    #[serde(default)]
+    thresholds: Vec<toml::Table>,
+}
+
+/// A model's own description.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Card {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: u32,
+    /// The name of its features.
+    pub features: String,
+    /// What each logit means.
+    pub heads: Vec<String>,
+    /// SHA-256 of the model's file, in hexadecimal digits.
+    pub sha256: String,
+    /// Its golden vectors, beside this file.
+    pub golden: Option<String>,
+    /// Hashed rows, as a power of two; of features of text.
+    pub bits: Option<u32>,
+    /// Lengths of grams of the host.
+    #[serde(default)]
+    pub host_grams: Vec<usize>,
+    /// Lengths of grams of path and query.
+    #[serde(default)]
+    pub rest_grams: Vec<usize>,
+    /// Rows of its table.
+    pub rows: usize,
+    /// Thresholds of each logit: those of the trainer's false positive rates.
+    #[serde(skip)]
+    pub thresholds: Vec<f32>,
+}
+
+impl Card {
+    /// Reads a file; a mistake is told with its place.
+    pub fn read(text: &str) -> Result<Self, Refusal> {
+        if text.len() > FILE_BYTES_MAX {
+            return Err(Refusal::large(FILE_BYTES_MAX, "a manifest of more than 1 MiB"));
+        }
+        let file: File = toml::from_str(text).map_err(|error| {
+            let line = error.span().map_or(1, |span| 1 + text.bytes().take(span.start).filter(|&byte| byte == b'\n').count());
+            Refusal::new(Fault::Malformed, format!("manifest, line {line}"), error.message())
+        })?;
+        let mut thresholds = Vec::new();
+        file.thresholds.iter().for_each(|table| floats(table, &mut thresholds));
+        Ok(Self { thresholds, ..file.model })
+    }
+
+    /// Its features, where they are of text.
+    pub fn spec(&self) -> Result<Option<Spec>, Refusal> {
+        let Some(bits) = self.bits else { return Ok(None) };
+        let spec = Spec::new(bits, &self.host_grams, &self.rest_grams);
+        let spec = spec.ok_or_else(|| Refusal::unsupported("manifest", "bits are 8 to 20, grams have 1 to 5 bytes"))?;
+        if spec.rows() == self.rows {
+            Ok(Some(spec))
+        } else {
+            Err(Refusal::unsupported("manifest", format!("{} rows, where {bits} bits have {}", self.rows, spec.rows())))
+        }
+    }
+}
+
+/// All floats of a table. A key of a rate, `fpr_0.01`, is a dotted one to TOML: a table within.
+fn floats(table: &toml::Table, into: &mut Vec<f32>) {
+    for value in table.values() {
+        match value {
+            toml::Value::Float(number) => into.push(*number as f32),
+            toml::Value::Table(within) => floats(within, into),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Whether a model may serve: read, recognised, held against its golden vectors and its float twin, and measured on *this* machine.
+//!
+//! ```text
+//! FILE ─► form, sizes ─► manifest: digest, features ─► golden: rows, sums, logits ─► ONNX Runtime, if here: equal logits ─► time at batch 1, 8, 32, 128
+//!                                                                                    float twin, if given: how far apart, who is faster
+//! ```
+//! All of it happens in a process with limits ([`confine`]). What is refused is told with its place; what was not looked at is told as well.
+
+pub mod confine;
+mod oracle;
+mod time;
+
+pub use oracle::Apart;
+pub use time::Times;
+
+use crate::card::Card;
+use crate::error::{Fault, Refusal};
+use crate::features::Spec;
+use crate::golden::{self, Vector};
+use crate::native::{Evaluator, Scorer};
+use crate::onnx::Model;
+use crate::runtime::Runtime;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use verdict_simd::Backend;
+
+/// Bytes of a model that serves, at most.
+pub const MODEL_BYTES_MAX: usize = 2 << 20;
+/// Operator sets that are run.
+pub const OPSETS: std::ops::RangeInclusive<i64> = 13..=22;
+/// Versions of the file format.
+pub const FORMATS: std::ops::RangeInclusive<i64> = 7..=11;
+/// Decisions at the trainer's thresholds that may differ between int8 and float, in thousandths of the golden vectors.
+pub const FLIPPED_MAX: u64 = 5;
+
+/// What is to be checked.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The model.
+    pub file: PathBuf,
+    /// Its manifest; `FILE` with the ending `.toml` if there is one.
+    pub manifest: Option<PathBuf>,
+    /// Golden vectors; those of the manifest if they are there.
+    pub golden: Option<PathBuf>,
+    /// The model before quantization.
+    pub against: Option<PathBuf>,
+    /// The library of ONNX Runtime.
+    pub runtime: Option<PathBuf>,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The model's file.
+    pub file: String,
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of it.
+    pub sha256: String,
+    /// Of the operators.
+    pub opset: i64,
+    /// How many.
+    pub nodes: u64,
+    /// Rows, numbers of a row, hidden units, logits.
+    pub sizes: [u64; 4],
+    /// All weights.
+    pub parameters: u64,
+    /// The name of its features.
+    pub features: String,
+    /// Golden vectors that hold, and how many of them are of text.
+    pub golden: [u64; 2],
+    /// Bags for which ONNX Runtime gave the same logits, to the bit.
+    pub equal_to_runtime: u64,
+    /// Int8 beside float.
+    pub apart: Option<Apart>,
+    /// Microseconds a row.
+    pub times: Vec<Times>,
+    /// What was not looked at, and why.
+    pub left_out: Vec<String>,
+    /// Why it is refused.
+    pub refused: Option<Refused>,
+}
+
+/// Why a model is refused, as a parent process is told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Sorted by fault: `malformed`, `unsupported`, `too large`, `wrong`, `worse`, or `unreadable` for a file that cannot be opened.
+    pub fault: String,
+    /// Where and why.
+    pub why: String,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self { fault: refusal.fault.name().to_owned(), why: refusal.to_string() }
+    }
+}
+
+/// Looks at everything, until something is refused.
+pub fn check<B: Backend>(backend: B, request: &Request) -> Report {
+    let mut report = Report { file: request.file.display().to_string(), ..Report::default() };
+    if let Err(refused) = look(backend, request, &mut report) {
+        report.refused = Some(refused);
+    }
+    report
+}
+
+fn look<B: Backend>(backend: B, request: &Request, report: &mut Report) -> Result<(), Refused> {
+    let file = read(&request.file, MODEL_BYTES_MAX)?;
+    report.bytes = file.len() as u64;
+    report.sha256 = hex(&Sha256::digest(&file));
+    let evaluator = statically(&file, report)?;
+    let card = card(request)?;
+    let spec = match &card {
+        Some((card, _)) => described(card, &evaluator, report)?,
+        None => None,
+    };
+    let vectors = vectors(request, card.as_ref(), report)?;
+    let scorer_spec = spec.unwrap_or(crate::features::Spec { bits: 0, host: 0, rest: 0 });
+    let mut scorer =
+        Scorer::new(evaluator, scorer_spec).ok_or_else(|| Refusal::unsupported("features", "they have more rows than the model"))?;
+    if let Some(vectors) = &vectors {
+        let texts = golden::check(backend, vectors, spec, &mut scorer)?;
+        report.golden = [vectors.len() as u64, texts as u64];
+    }
+    let bags = vectors.unwrap_or_else(|| made_up(scorer.evaluator()));
+    let runtime = runtime(request, report)?;
+    let mut sessions = oracle::Sessions::default();
+    if let Some(runtime) = &runtime {
+        sessions.int8 = Some(runtime.session(&file).map_err(unsupported)?);
+        if let Some(path) = &request.against {
+            let float = read(path, crate::onnx::FILE_BYTES_MAX)?;
+            Model::read(&float).map_err(|refusal| refusal.within(path.display()))?;
+            sessions.float = Some(runtime.session(&float).map_err(unsupported)?);
+        }
+        report.equal_to_runtime = oracle::equal(backend, &mut scorer, &mut sessions, &bags)?;
+    }
+    let thresholds = card.map(|(card, _)| card.thresholds).unwrap_or_default();
+    report.apart = oracle::apart(backend, &mut scorer, &mut sessions, &bags, &thresholds)?;
+    report.times = time::times(backend, &mut scorer, spec.is_some(), &mut sessions, &bags)?;
+    verdict(report)
+}
+
+fn unsupported(why: String) -> Refused {
+    Refused { fault: Fault::Unsupported.name().to_owned(), why }
+}
+
+fn read(path: &Path, most: usize) -> Result<Vec<u8>, Refused> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    let opened = std::fs::File::open(path).and_then(|file| file.take(most as u64 + 1).read_to_end(&mut bytes));
+    opened.map_err(|error| Refused { fault: "unreadable".into(), why: format!("{}: {error}", path.display()) })?;
+    if bytes.len() > most {
+        return Err(Refusal::new(Fault::TooLarge, path.display().to_string(), format!("more than {most} bytes")).into());
+    }
+    Ok(bytes)
+}
+
+/// What the file says, without running anything.
+fn statically(file: &[u8], report: &mut Report) -> Result<Arc<Evaluator>, Refusal> {
+    let model = Model::read(file)?;
+    report.opset = model.opset;
+    report.nodes = model.graph.nodes.len() as u64;
+    report.features = model.metadata.get("features").copied().unwrap_or_default().to_owned();
+    let within = |what: &str, got: i64, range: std::ops::RangeInclusive<i64>| {
+        let why = || format!("{got}, where {} to {} are run", range.start(), range.end());
+        if range.contains(&got) { Ok(()) } else { Err(Refusal::unsupported(what, why())) }
+    };
+    within("operator set", model.opset, OPSETS)?;
+    within("version of the format", model.ir_version, FORMATS)?;
+    let evaluator = Evaluator::new(&model)?;
+    report.sizes = [evaluator.rows(), evaluator.width(), evaluator.hidden(), evaluator.heads()].map(|size| size as u64);
+    report.parameters = evaluator.parameters() as u64;
+    Ok(Arc::new(evaluator))
+}
+
+/// The manifest, and the directory that its names are of.
+fn card(request: &Request) -> Result<Option<(Card, PathBuf)>, Refused> {
+    let beside = request.file.with_extension("toml");
+    let path = match &request.manifest {
+        Some(path) => path.clone(),
+        None if beside.exists() => beside,
+        None => return Ok(None),
+    };
+    let bytes = read(&path, crate::card::FILE_BYTES_MAX)?;
+    let text =
+        str::from_utf8(&bytes).map_err(|error| Refusal::malformed(error.valid_up_to(), "a manifest is UTF-8").within(path.display()))?;
+    Ok(Some((Card::read(text)?, path.parent().map(Path::to_owned).unwrap_or_default())))
+}
+
+/// The manifest speaks of this very file.
+fn described(card: &Card, evaluator: &Evaluator, report: &Report) -> Result<Option<Spec>, Refusal> {
+    let differ = |what: &str, says: String, has: String| {
+        if says == has { Ok(()) } else { Err(Refusal::new(Fault::Wrong, "manifest", format!("{what} {says}, where the file has {has}"))) }
+    };
+    differ("sha256", card.sha256.clone(), report.sha256.clone())?;
+    differ("rows", card.rows.to_string(), evaluator.rows().to_string())?;
+    differ("logits", card.heads.len().to_string(), evaluator.heads().to_string())?;
+    if !report.features.is_empty() {
+        differ("features", card.features.clone(), report.features.clone())?;
+    }
+    card.spec()
+}
+
+fn vectors(request: &Request, card: Option<&(Card, PathBuf)>, report: &mut Report) -> Result<Option<Vec<Vector>>, Refused> {
+    let beside = card.and_then(|(card, directory)| Some(directory.join(card.golden.as_ref()?))).filter(|path| path.exists());
+    let Some(path) = request.golden.clone().or(beside) else {
+        report.left_out.push("golden vectors: none are named, so nothing says that this model answers as it was trained to".to_owned());
+        return Ok(None);
+    };
+    Ok(Some(golden::read(&read(&path, golden::FILE_BYTES_MAX)?)?))
+}
+
+fn runtime(request: &Request, report: &mut Report) -> Result<Option<Runtime>, Refused> {
+    let found = match &request.runtime {
+        Some(path) => Some(Runtime::load(path)),
+        None => Runtime::from_environment(),
+    };
+    match found {
+        Some(loaded) => loaded.map(Some).map_err(|why| Refused { fault: "unreadable".into(), why }),
+        None => {
+            let what =
+                if request.against.is_some() { "the float model, and equality with ONNX Runtime" } else { "equality with ONNX Runtime" };
+            report.left_out.push(format!("{what}: its library is named neither by --runtime nor by {}", crate::runtime::VARIABLE));
+            Ok(None)
+        }
+    }
+}
+
+/// Bags of as many rows as URLs have, for a model without golden vectors.
+fn made_up(evaluator: &Evaluator) -> Vec<Vector> {
+    let mut state = 0x5EED_u64;
+    let mut below = |bound: usize| {
+        state = state.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(0x1405_7B7E_F767_814F);
+        (state >> 33) as u32 % bound as u32
+    };
+    let bag = |below: &mut dyn FnMut(usize) -> u32| {
+        let size = 50 + below(200);
+        Vector {
+            text: None,
+            ids: (0..size).map(|_| below(evaluator.rows())).collect(),
+            float: Vec::new(),
+            int8: Vec::new(),
+            z2: Vec::new(),
+        }
+    };
+    (0..512).map(|_| bag(&mut below)).collect()
+}
+
+/// Whether what was measured is good enough.
+fn verdict(report: &Report) -> Result<(), Refused> {
+    let at_32 = report.times.iter().find(|times| times.batch == 32);
+    if let Some((native, float)) = at_32.and_then(|times| Some((times.native, times.float?)))
+        && native >= float
+    {
+        return Err(Refusal::new(
+            Fault::Worse,
+            "batch 32",
+            format!("int8 takes {native:.2} us a row, float {float:.2}: serve the float model"),
+        )
+        .into());
+    }
+    if let Some(apart) = &report.apart
+        && apart.flipped * 1000 > FLIPPED_MAX * apart.decisions
+    {
+        let why = format!("{} of {} decisions at the trainer's thresholds differ from the float model's", apart.flipped, apart.decisions);
+        return Err(Refusal::new(Fault::Worse, "int8", why).into());
+    }
+    Ok(())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
