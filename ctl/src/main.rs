@@ -23,6 +23,7 @@ mod hello;
 mod inspect;
 mod keygen;
 mod lookup;
+mod models;
 mod overlay;
 mod ping;
 mod progress;
@@ -68,6 +69,7 @@ enum Command {
     Block(block::BlockArguments),
     Unblock(block::UnblockArguments),
     Overlay(overlay::Arguments),
+    Models(models::Arguments),
     Completions(completions::Arguments),
 }
 
@@ -92,6 +94,7 @@ impl Command {
             Self::Block(arguments) => block::block(arguments, out),
             Self::Unblock(arguments) => block::unblock(arguments, out),
             Self::Overlay(arguments) => overlay::run(arguments, out),
+            Self::Models(arguments) => models::run(arguments, out),
             Self::Completions(arguments) => completions::run(arguments, out),
         }
     }

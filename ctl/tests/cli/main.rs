@@ -3,5 +3,6 @@
 mod acts;
 mod asking;
 mod fake;
+mod models;
 mod snapshots;
 mod usage;

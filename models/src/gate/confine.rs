@@ -19,10 +19,15 @@ pub const WALL: Duration = Duration::from_secs(120);
 /// Bytes that a child may say.
 const SAID_BYTES_MAX: usize = 1 << 20;
 
-/// Limits this process, and what it starts, for good: memory, CPU, open files, no written file, no core.
+/// Limits this process, and what it starts, for good: memory, CPU, open files, a MiB of a written file (ONNX Runtime writes one when it starts), no core.
 pub fn confine() -> Result<(), String> {
-    let limits =
-        [(Resource::As, MEMORY_BYTES), (Resource::Cpu, CPU_SECONDS), (Resource::Nofile, 64), (Resource::Fsize, 0), (Resource::Core, 0)];
+    let limits = [
+        (Resource::As, MEMORY_BYTES),
+        (Resource::Cpu, CPU_SECONDS),
+        (Resource::Nofile, 64),
+        (Resource::Fsize, 1 << 20),
+        (Resource::Core, 0),
+    ];
     for (resource, most) in limits {
         let limit = Rlimit { current: Some(most), maximum: Some(most) };
         setrlimit(resource, limit).map_err(|error| format!("limiting {resource:?}: {error}"))?;

@@ -1,0 +1,187 @@
+//! `verdictctl models check FILE`: would a model be admitted on this machine?
+//!
+//! ```text
+//! this process ──starts itself, --inside──► child: limits on itself, reads, runs, measures ──one JSON report──► this process prints and judges
+//! ```
+//! A child that dies, hangs or says too much has a model that is refused.
+
+use crate::answer::write_json;
+use crate::columns::Table;
+use crate::exit::{Failure, Outcome};
+use crate::text;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Command;
+use verdict_models::gate::{self, Refused, Report, Request, confine};
+
+/// Small quantized models: check one before it serves
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Subcommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Subcommand {
+    Check(Check),
+}
+
+/// Read a model, hold it against its golden vectors, and measure it on this machine
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  verdictctl models check models/artefacts/url.onnx
+  verdictctl models check url.onnx --golden url.ndjson --against url.float.onnx --runtime libonnxruntime.so
+
+The manifest FILE.toml is taken from beside the file, golden vectors from where it names them. Everything happens in a process of its own: 1 GiB of
+memory, 60 s of CPU, a MiB of a written file. What is not looked at, for want of a library or a file, is said.
+
+Exit status: 0 admitted; 3 refused: it answers wrongly, is too large, or is not worth it; 65 it is no model, or of a form that is not run; 66 a file cannot
+be opened.")]
+struct Check {
+    /// The model, an ONNX file
+    file: PathBuf,
+    /// Its manifest [default: FILE with the ending .toml, if there is one]
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
+    /// Golden vectors, lines of JSON [default: those that the manifest names, if they are there]
+    #[arg(long, value_name = "FILE")]
+    golden: Option<PathBuf>,
+    /// The model before quantization: int8 must be faster, and decide alike; needs ONNX Runtime
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
+    /// The library of ONNX Runtime
+    #[arg(long, value_name = "FILE", env = verdict_models::runtime::VARIABLE)]
+    runtime: Option<PathBuf>,
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
+    /// Check in this very process, under limits, and print the report
+    #[arg(long, hide = true)]
+    inside: bool,
+}
+
+/// Does what was asked.
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failure> {
+    let Subcommand::Check(check) = &arguments.command;
+    if check.inside { inside(check, out) } else { outside(check, out) }
+}
+
+impl Check {
+    fn files(&self) -> [(&'static str, Option<&PathBuf>); 4] {
+        [
+            ("--manifest", self.manifest.as_ref()),
+            ("--golden", self.golden.as_ref()),
+            ("--against", self.against.as_ref()),
+            ("--runtime", self.runtime.as_ref()),
+        ]
+    }
+}
+
+/// The child's half.
+fn inside(check: &Check, out: &mut dyn Write) -> Result<Outcome, Failure> {
+    confine::confine().map_err(Failure::Refused)?;
+    let backend = verdict_simd::detect().map_err(|error| Failure::Usage(error.to_string()))?;
+    let request = Request {
+        file: check.file.clone(),
+        manifest: check.manifest.clone(),
+        golden: check.golden.clone(),
+        against: check.against.clone(),
+        runtime: check.runtime.clone(),
+    };
+    let report = gate::check(backend, &request);
+    writeln!(out, "{}", serde_json::to_string(&report).map_err(|error| Failure::Output(error.to_string()))?)?;
+    Ok(Outcome::Done)
+}
+
+/// The parent's half.
+fn outside(check: &Check, out: &mut dyn Write) -> Result<Outcome, Failure> {
+    let own = std::env::current_exe().map_err(|error| Failure::Unavailable(format!("this program's own file: {error}")))?;
+    let mut command = Command::new(own);
+    command.args(["models", "check", "--inside"]);
+    for (name, path) in check.files() {
+        if let Some(path) = path {
+            command.arg(name).arg(path);
+        }
+    }
+    // After all options, so that no file's name is taken for one.
+    command.arg("--").arg(&check.file);
+    let refused = |why: String| Failure::Refused(format!("{}: {}", text::path(&check.file), text::visible(why.as_bytes())));
+    let said = confine::run(&mut command, confine::WALL).map_err(|died| refused(died.to_string()))?;
+    let report: Report =
+        serde_json::from_slice(&said).map_err(|error| refused(format!("the checking process said something else: {error}")))?;
+    if check.json {
+        write_json(out, &report)?;
+    } else {
+        print(&report, out)?;
+    }
+    match &report.refused {
+        None => Ok(Outcome::Done),
+        Some(refusal) => Err(failure(&text::path(&check.file), refusal)),
+    }
+}
+
+fn failure(file: &str, refusal: &Refused) -> Failure {
+    let told = format!("{file}: {}", text::visible(refusal.why.as_bytes()));
+    match refusal.fault.as_str() {
+        "malformed" | "unsupported" => Failure::Data(told),
+        "unreadable" => Failure::Input(text::visible(refusal.why.as_bytes())),
+        _ => Failure::Refused(told),
+    }
+}
+
+fn print(report: &Report, out: &mut dyn Write) -> Result<(), Failure> {
+    let [rows, width, hidden, heads] = report.sizes;
+    if rows > 0 {
+        writeln!(
+            out,
+            "file      {}, {} bytes, sha256 {}",
+            text::visible(report.file.as_bytes()),
+            text::grouped(report.bytes),
+            report.sha256
+        )?;
+        let features = text::visible(report.features.as_bytes());
+        writeln!(
+            out,
+            "model     {} rows x {width}, {hidden} hidden, {heads} logits; {} weights; features {features}",
+            text::grouped(rows),
+            text::grouped(report.parameters)
+        )?;
+    }
+    let [vectors, texts] = report.golden;
+    if vectors > 0 {
+        writeln!(out, "golden    {vectors} vectors hold, to the bit; {texts} of them from their text")?;
+    }
+    if report.equal_to_runtime > 0 {
+        writeln!(out, "runtime   {} bags give the same logits in ONNX Runtime, to the bit", report.equal_to_runtime)?;
+    }
+    if let Some(apart) = &report.apart {
+        let flipped = format!("{} of {} decisions at the trainer's thresholds differ", apart.flipped, apart.decisions);
+        writeln!(out, "float     {:.4} apart in the mean, {:.4} at most; {flipped}", apart.mean, apart.most)?;
+    }
+    if !report.times.is_empty() {
+        let mut table = Table::new(&[">BATCH", ">NATIVE", ">ORT INT8", ">ORT FLOAT", ">INT8/FLOAT", ">NATIVE/FLOAT"]);
+        for times in &report.times {
+            let figure = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
+            let share = |part: Option<f64>| figure(part.zip(times.float).map(|(part, whole)| part / whole));
+            let cells = [
+                times.batch.to_string(),
+                figure(Some(times.native)),
+                figure(times.int8),
+                figure(times.float),
+                share(times.int8),
+                share(Some(times.native)),
+            ];
+            table.row(cells.map(Into::into));
+        }
+        writeln!(out, "\nus a row, the least of some rounds:")?;
+        table.write_rows(out)?;
+    }
+    for left_out in &report.left_out {
+        writeln!(out, "left out  {}", text::visible(left_out.as_bytes()))?;
+    }
+    if report.refused.is_none() {
+        writeln!(out, "admitted")?;
+    }
+    Ok(())
+}
