@@ -45,6 +45,7 @@ fn checkpoints(c: &mut Criterion) {
     let mut hashes = [Hash128::default(); HASHES];
     let mut group =
         c.benchmark_group(format!("checkpoints of {} bytes: {} dots, {} slashes", URL.len(), dots.count_ones(), slashes.count_ones()));
+    group.throughput(Throughput::Bytes(URL.len() as u64));
     for backend in available() {
         group.bench_function(BenchmarkId::new("suffixes", backend.name()), |b| {
             b.iter(|| backend.hash_suffixes(&schedule, black_box(HOST), dots, black_box(&mut hashes)));

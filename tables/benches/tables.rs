@@ -1,10 +1,12 @@
-//! Build and probe, beside hashbrown and beside ourselves one key at a time.
+//! Build and probe, beside hashbrown and beside ourselves one key at a time; and addresses against prefixes, which `verdict-perf bench keys` has
+//! beside other implementations.
 //!
 //! `VERDICT_BENCH_ENTRIES` sets the size (default 4,000,000 digests; the table is then 56 MB: past L2, perhaps not past L3).
 //! Peers: hashbrown with foldhash, u64 to u32, which compares 64 bits as we do but keeps no verdict beside them.
 //! Both sides get keys that are already hashed; ours then copies a whole answer, the peer returns a number.
 
 use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -37,23 +39,26 @@ fn digest(number: u64) -> [u8; 16] {
     digest
 }
 
+fn vote(source: u16, number: u64) -> Vote {
+    Vote {
+        source,
+        class: Class::Malicious,
+        allow: false,
+        overrides: false,
+        score: 90,
+        confidence: 90,
+        categories: 1,
+        first_seen_day: 20_000 + (number % 100) as u16,
+        last_seen_day: 0,
+        ttl_s: 60,
+    }
+}
+
 fn builder(entries: u64) -> Builder {
     let mut builder = Builder::new(Scheme::Full, b"", 0);
     let source = builder.source(Source { name: "bench", licence: "" });
     for number in 0..entries {
-        let vote = Vote {
-            source,
-            class: Class::Malicious,
-            allow: false,
-            overrides: false,
-            score: 90,
-            confidence: 90,
-            categories: 1,
-            first_seen_day: 20_000 + (number % 100) as u16,
-            last_seen_day: 0,
-            ttl_s: 60,
-        };
-        builder.add(Rule::File(Digest::Md5(digest(number))), vote).expect("a sound rule");
+        builder.add(Rule::File(Digest::Md5(digest(number))), vote(source, number)).expect("a sound rule");
     }
     builder
 }
@@ -76,8 +81,8 @@ fn cpu_time() -> Duration {
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }
 
-fn measure(criterion: &mut Criterion, name: &str, elements: usize, mut work: impl FnMut()) {
-    let mut group = criterion.benchmark_group("probe");
+fn measure(criterion: &mut Criterion, group: &str, name: &str, elements: usize, mut work: impl FnMut()) {
+    let mut group = criterion.benchmark_group(group);
     group.throughput(Throughput::Elements(elements as u64));
     group.bench_function(name, |bencher| {
         bencher.iter_custom(|iterations| {
@@ -95,7 +100,7 @@ fn probe(criterion: &mut Criterion, name: &str, backend: Selected, snapshot: &Sn
     let mut verdicts = vec![Verdict::default(); size];
     let mut batch = Batch::with_capacity(size);
     let mut chunks = keys.chunks_exact(size).cycle();
-    measure(criterion, &format!("{name} ({})", backend.name()), size, || {
+    measure(criterion, "probe", &format!("{name} ({})", backend.name()), size, || {
         batch.clear();
         chunks.next().expect("a cycle").iter().for_each(|key| batch.push_hashed(*key, false, false));
         lookup(backend, snapshot, &batch, &mut scratch, &mut verdicts);
@@ -106,7 +111,7 @@ fn probe(criterion: &mut Criterion, name: &str, backend: Selected, snapshot: &Sn
 
 fn probe_hashbrown(criterion: &mut Criterion, name: &str, map: &HashMap<u64, u32>, keys: &[Key128]) {
     let mut chunks = keys.chunks_exact(BATCH).cycle();
-    measure(criterion, name, BATCH, || {
+    measure(criterion, "probe", name, BATCH, || {
         let keys = chunks.next().expect("a cycle");
         black_box(keys.iter().map(|key| u64::from(map.get(&key.lo).copied().unwrap_or(0))).sum::<u64>());
     });
@@ -151,5 +156,56 @@ fn tables(criterion: &mut Criterion) {
     probe_hashbrown(criterion, "hashbrown miss", &map, &absent);
 }
 
-criterion_group!(benches, tables);
+/// Prefixes of each family, of the usual lengths.
+const PREFIXES: u64 = 500_000;
+
+/// Random addresses of a tenth of all, where the prefixes are too, so that many are covered.
+fn address(number: u64, six: bool) -> IpAddr {
+    let bits = random(&mut { number });
+    if six {
+        let bits = (0x2000 + bits % 0x200) << 48 | bits >> 16;
+        IpAddr::V6(Ipv6Addr::from_bits(u128::from(bits) << 64 | u128::from(random(&mut { number + 1 }))))
+    } else {
+        IpAddr::V4(Ipv4Addr::from_bits(((bits % 0x1A) as u32 + 1) << 24 | (bits >> 40) as u32))
+    }
+}
+
+/// Addresses in, answers out; two or three lines an IPv4 address, eight an IPv6 one.
+fn prefixes(criterion: &mut Criterion) {
+    let backend = detect().expect("a backend of this machine");
+    let mut builder = Builder::new(Scheme::Full, b"", 0);
+    let source = builder.source(Source { name: "bench", licence: "" });
+    for number in 0..PREFIXES {
+        for six in [false, true] {
+            let bits = if six { [48, 48, 64, 56, 40][number as usize % 5] } else { [24, 24, 22, 32, 20, 27][number as usize % 6] };
+            builder.add(Rule::Net { network: address(number, six), bits }, vote(source, number)).expect("a sound rule");
+        }
+    }
+    let snapshot = Snapshot::from_bytes(&builder.build(backend).expect("a snapshot").bytes).expect("a snapshot");
+    for (name, six) in [("IPv4", false), ("IPv6", true)] {
+        // The same in every round, more than a second cache holds; making keys of them is not what is measured.
+        let batches: Vec<Batch> = (0..512).map(|chunk| asked(backend, &snapshot, chunk * BATCH as u64, six)).collect();
+        let (mut scratch, mut verdicts, mut round) = (Scratch::default(), vec![Verdict::default(); BATCH], 0);
+        measure(criterion, "prefixes", &format!("{name}, batch {BATCH} ({})", backend.name()), BATCH, || {
+            lookup(backend, &snapshot, &batches[round % batches.len()], &mut scratch, &mut verdicts);
+            round += 1;
+            black_box(&verdicts);
+        });
+        assert!(verdicts.iter().any(|verdict| verdict.verdict_id() != 0), "nothing was covered");
+    }
+}
+
+fn asked(backend: Selected, snapshot: &Snapshot, first: u64, six: bool) -> Batch {
+    let mut batch = Batch::with_capacity(BATCH);
+    for number in first..first + BATCH as u64 {
+        let (schedule, profile) = (snapshot.schedule(), snapshot.profile());
+        match address(number * 4, six) {
+            IpAddr::V4(four) => batch.push(backend, schedule, profile, Kind::Ipv4, &four.octets()),
+            IpAddr::V6(six) => batch.push(backend, schedule, profile, Kind::Ipv6, &six.octets()),
+        };
+    }
+    batch
+}
+
+criterion_group!(benches, tables, prefixes);
 criterion_main!(benches);

@@ -1,5 +1,7 @@
 //! Every test of this crate but those that need a program of their own: one program compiles and links once.
 
+#[path = "../../fuzz/check.rs"]
+mod check;
 #[path = "../common/mod.rs"]
 mod common;
 mod documented;

@@ -1,8 +1,6 @@
 //! What must hold for any bytes: no panic, one canonical form, the same keys by every way.
 
-#[path = "../../fuzz/check.rs"]
-mod check;
-
+use crate::check;
 use crate::common;
 use proptest::prelude::*;
 use verdict_keys::Profile;

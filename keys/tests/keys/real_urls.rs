@@ -1,7 +1,6 @@
 //! Every URL of the shared files: no panic, one canonical form, and a report of what is unparseable and why.
 
-#[path = "../../fuzz/check.rs"]
-mod check;
+use crate::check;
 use crate::common;
 use std::collections::BTreeMap;
 use std::path::Path;
