@@ -14,8 +14,8 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// The group that runs now, for the signal thread.
-static RUNNING: Mutex<Option<Pid>> = Mutex::new(None);
+/// The groups that run now, for the signal thread: of the step, and of what is built ahead.
+static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
 /// How often we look whether the program has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -86,7 +86,7 @@ impl Log {
 /// None when it had to be killed.
 fn ended_within(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>, String> {
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or("a process without an id")?;
-    *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) = Some(group);
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner).push(group);
     let begun = Instant::now();
     let ended = loop {
         match child.try_wait().map_err(|error| error.to_string())? {
@@ -100,7 +100,7 @@ fn ended_within(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>
             None => sleep(LOOK_EVERY),
         }
     };
-    *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner).retain(|running| *running != group);
     Ok(ended)
 }
 
@@ -109,8 +109,8 @@ pub fn end_children_with_us() -> Result<(), String> {
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]).map_err(|error| format!("signals: {error}"))?;
     std::thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            if let Some(group) = *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) {
-                let _ = kill_process_group(group, Signal::TERM);
+            for group in RUNNING.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+                let _ = kill_process_group(*group, Signal::TERM);
             }
             std::process::exit(128 + signal);
         }

@@ -12,6 +12,7 @@
 //! There are no shell scripts: what a step needs beyond programs of Debian and cargo is written here.
 #![forbid(unsafe_code)]
 
+mod ahead;
 mod arm;
 mod arm_model;
 mod bench;

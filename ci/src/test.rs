@@ -9,6 +9,7 @@
 //!
 //! Adding a step: a function `fn(&Workspace, &Log) -> Result<Done, String>` under `steps/`, and a line in `STEPS`.
 
+use crate::ahead;
 use crate::child::{self, Log};
 use crate::counts::Counts;
 use crate::steps::{self, Done};
@@ -38,6 +39,9 @@ struct Step {
 /// Steps that run only when they are named: what they find beyond the others is not worth their minutes in every run.
 const ON_REQUEST: &[&str] = &["fuzz", "taxii"];
 
+/// The first step whose programs wait more than they compute: what later steps need is built beside it.
+const AHEAD_OF: &str = "tests-x86-64";
+
 /// In this order: what fails fast comes first, what needs a build comes after it.
 #[rustfmt::skip]
 const STEPS: &[Step] = &[
@@ -55,7 +59,7 @@ const STEPS: &[Step] = &[
     Step { name: "asm",              what: "machine code of each kernel on both architectures, as in simd/asm.toml",          run: steps::asm::run },
     Step { name: "instructions",     what: "instructions an operation of each kernel, as in perf/instructions.toml",         run: steps::instructions::run },
     Step { name: "demo",             what: "cargo xtask demo's flow on this machine, twice",                         run: steps::demo::run },
-    Step { name: "build-aarch64",    what: "static optimised build for ARM, neoverse-n1",                                     run: steps::arm_system::build },
+    Step { name: "build-aarch64",    what: "static build for ARM, neoverse-n1",                                     run: steps::arm_system::build },
     Step { name: "demo-aarch64",     what: "the same flow on a Debian ARM kernel, emulated Neoverse N1",                     run: steps::arm_system::run },
     Step { name: "differential",     what: "a million mutated URLs against ada-url and url: no unexplained difference",      run: steps::perf::differential },
     Step { name: "replay",           what: "a million questions to the daemon, against a naive oracle",                      run: steps::perf::replay },
@@ -89,6 +93,9 @@ pub fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode, Str
     for (index, step) in chosen.iter().enumerate() {
         println!("[{}/{}] {:16}  {}", index + 1, chosen.len(), step.name, step.what);
         let log = Log::create(logs.join(format!("{}.log", step.name)))?;
+        if step.name == AHEAD_OF && arguments.only.is_empty() {
+            ahead::begin(workspace, &logs)?;
+        }
         let asked = arguments.only.iter().any(|name| name == step.name);
         let report = run_step(workspace, step, &log, asked);
         print_end(workspace, &report, &log);

@@ -11,12 +11,13 @@ use crate::steps::Done;
 use crate::workspace::{Workspace, create};
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 /// What goes into the machine; each is one file.
 const PROGRAMS: [&str; 3] = ["verdictd", "verdictctl", "arm-init"];
 
-/// The build for ARM: optimised but for LTO, and static, so that the machine needs no libc of its own.
+/// The build for ARM: optimised where it computes, without LTO, and static, so that the machine needs no libc of its own.
 pub fn build(workspace: &Workspace, log: &Log) -> Result<Done, String> {
     let directory = cross_build(workspace, log)?;
     let mut sizes = Vec::new();
@@ -57,11 +58,16 @@ pub fn run(workspace: &Workspace, log: &Log) -> Result<Done, String> {
 }
 
 fn cross_build(workspace: &Workspace, log: &Log) -> Result<PathBuf, String> {
+    log.run(&mut programs(workspace)?, BUILD_LIMIT)?;
+    Ok(toolchain::programs_directory(workspace))
+}
+
+/// Cargo's words for the build.
+pub fn programs(workspace: &Workspace) -> Result<Command, String> {
     let mut command = toolchain::emulated(workspace, "build")?;
     command.args(["--package=verdictd", "--package=verdictctl", "--package=xtask"]);
     for program in PROGRAMS {
         command.args(["--bin", program]);
     }
-    log.run(&mut command, BUILD_LIMIT)?;
-    Ok(toolchain::programs_directory(workspace))
+    Ok(command)
 }

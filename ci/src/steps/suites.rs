@@ -6,6 +6,7 @@ use crate::died::failed;
 use crate::steps::Done;
 use crate::workspace::Workspace;
 use std::collections::BTreeSet;
+use std::process::Command;
 use std::time::Duration;
 
 /// Building and running, on two cores.
@@ -49,11 +50,16 @@ pub fn portable(workspace: &Workspace, log: &Log) -> Result<Done, String> {
     Ok(Done::passed())
 }
 
+/// Cargo's words for the tests of the pure crates on ARM. No documentation tests: the rustdoc at hand has no standard library for ARM.
+pub fn arm_tests(workspace: &Workspace) -> Result<Command, String> {
+    let mut command = toolchain::emulated(workspace, "test")?;
+    command.args(["--locked", "--no-fail-fast", "--lib", "--bins", "--tests"]).args(PURE).env(EXPECT, "neon,portable");
+    Ok(command)
+}
+
 /// The pure crates, on NEON.
 pub fn arm(workspace: &Workspace, log: &Log) -> Result<Done, String> {
-    let mut command = toolchain::emulated(workspace, "test")?;
-    // No documentation tests: the rustdoc at hand has no standard library for ARM.
-    command.args(["--locked", "--no-fail-fast", "--lib", "--bins", "--tests"]).args(PURE).env(EXPECT, "neon,portable");
+    let mut command = arm_tests(workspace)?;
     let repeated = match log.run(&mut command, LIMIT) {
         Ok(()) => String::new(),
         Err(reason) => again(workspace, log)?.ok_or(reason)?,
