@@ -12,13 +12,15 @@ use std::time::Duration;
 
 use clap::Args;
 use verdict_keys::{Digest, Kind, Scheme};
-use verdict_perf::data::{Corpus, vote};
+use verdict_perf::data::{Corpus, Indicator, Meant, vote};
 use verdict_perf::flame::{self, Perf};
 use verdict_perf::fleet::{self, Binary, Pace, Plan, Pool};
+use verdict_perf::questions::Questions;
 use verdict_perf::rules::RuleSet;
 use verdict_perf::seed::Rng;
 use verdict_perf::spawn::{AUTO, Daemon, Served, Wanted};
-use verdict_perf::{frame, process, workload};
+use verdict_perf::workload::{self, UrlStrings};
+use verdict_perf::{frame, process};
 use verdict_simd::seal;
 use verdict_tables::{Builder, Class, Rule, Snapshot, Source};
 
@@ -77,7 +79,11 @@ pub fn run(options: &Options, rng: &Rng) -> io::Result<()> {
 
 /// The daemon, sampled while it is asked as fast as it answers.
 fn server(perf: Perf, what: &str, verdictd: &Path, small: bool, time: Duration, rng: &Rng) -> io::Result<Vec<u8>> {
-    let (snapshot, pool) = if what == "hashed" { hashed(small, rng)? } else { texts(what, small, rng)? };
+    let (snapshot, pool) = match what {
+        "hashed" => hashed(small, rng)?,
+        "urls" => urls(small, rng)?,
+        _ => mixed(small, rng)?,
+    };
     let cpus = process::cpus();
     let daemon = Daemon::start(&Wanted {
         binary: verdictd,
@@ -114,14 +120,26 @@ fn server(perf: Perf, what: &str, verdictd: &Path, small: bool, time: Duration, 
     Ok(script)
 }
 
-/// Real indicators where they are at hand, and questions about them.
-fn texts(what: &str, small: bool, rng: &Rng) -> io::Result<(Vec<u8>, Pool)> {
+/// What the suites `echo` and `peers` ask: URLs as they are met, half of them listed. Real ones where they are at hand.
+fn urls(small: bool, rng: &Rng) -> io::Result<(Vec<u8>, Pool)> {
+    let backend = verdict_simd::detect().map_err(io::Error::other)?;
+    let strings = UrlStrings::of(&Corpus::real_or_generated(if small { 20_000 } else { 0 }, rng)?);
+    let mut table = Corpus { sources: vec![("listed".into(), "unknown".into())], ..Corpus::default() };
+    let vote = vote(0, Class::Malicious, 90, 1);
+    table.indicators.extend(strings.listed.iter().map(|text| Indicator { text: text.clone(), meant: Meant::Url, vote }));
+    let snapshot = RuleSet::from_corpus(&table).compile(backend, Scheme::Full).map_err(io::Error::other)?.bytes;
+    let mut questions = Questions::default();
+    strings.mixed(100_000, &mut rng.fork("asked")).iter().for_each(|url| questions.push(Kind::Url as u8, url.as_bytes()));
+    Ok((snapshot, workload::frames(&questions, 100, 1_000)))
+}
+
+/// Real indicators where they are at hand, and questions about them of every kind, one in two in a spelling that takes the slow path.
+fn mixed(small: bool, rng: &Rng) -> io::Result<(Vec<u8>, Pool)> {
     let backend = verdict_simd::detect().map_err(io::Error::other)?;
     let corpus = Corpus::real_or_generated(if small { 20_000 } else { 0 }, rng)?;
     let mut set = RuleSet::from_corpus(&corpus);
     let snapshot = set.compile(backend, Scheme::Full).map_err(io::Error::other)?.bytes;
-    let kind = (what == "urls").then_some(Kind::Url);
-    let questions = workload::questions_of(kind, &corpus, &set, 100_000, rng);
+    let questions = workload::questions_of(None, &corpus, &set, 100_000, rng);
     Ok((snapshot, workload::frames(&questions, 100, 1_000)))
 }
 
