@@ -42,6 +42,9 @@ struct Facts<'a> {
     generation: String,
     file_bytes: u64,
     votes: u64,
+    /// Votes whose rows say where to read about them.
+    references: u64,
+    references_left_out: u64,
     feeds: Vec<FeedFacts<'a>>,
 }
 
@@ -65,11 +68,14 @@ pub fn inspect(path: &Path, json: bool, out: &mut dyn Write) -> Result<(), Failu
         rows: one.rows,
         sha256: feed(one),
     });
+    let (references, references_left_out) = store.references();
     let facts = Facts {
         file: text::path(path),
         generation: format!("{:016x}", store.generation()),
         file_bytes: store.file_bytes(),
         votes: store.votes(),
+        references,
+        references_left_out,
         feeds: feeds.collect(),
     };
     if json {
@@ -78,6 +84,11 @@ pub fn inspect(path: &Path, json: bool, out: &mut dyn Write) -> Result<(), Failu
     writeln!(out, "store       {}, {}", facts.file, text::bytes(facts.file_bytes))?;
     writeln!(out, "generation  {}", facts.generation)?;
     writeln!(out, "votes       {}", text::grouped(facts.votes))?;
+    write!(out, "references  {}", text::grouped(references))?;
+    match references_left_out {
+        0 => writeln!(out)?,
+        more => writeln!(out, ", and {} for which there was no room", text::grouped(more))?,
+    }
     writeln!(out, "feeds")?;
     for FeedFacts { name, file, file_bytes, rows, .. } in &facts.feeds {
         let (name, file) = (text::visible(name.as_bytes()), text::visible(file.as_bytes()));

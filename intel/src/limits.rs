@@ -50,6 +50,9 @@ pub const DIRECTORY_DEPTH_MAX: usize = 16;
 /// Bytes of a rejected line that a report shows, before escaping.
 pub const EXCERPT_BYTES: usize = 96;
 
+/// What is kept of a row's reference, an address or an identifier; the rest is cut. The longest seen in public feeds have some 200 bytes.
+pub const REFERENCE_BYTES_MAX: usize = 256;
+
 /// Indicators on one line of a hosts file. The usual writers put nine; a line of more than this is broken or hostile.
 pub const NAMES_PER_LINE_MAX: usize = 64;
 

@@ -37,8 +37,8 @@ pub struct Plan<'a> {
 
 /// Takes what a scan finds.
 pub trait Visitor {
-    /// A rule of line `line` (from 1). An error rejects this part of the row.
-    fn rule(&mut self, line: u64, rule: Rule<'_>, said: &Said) -> Result<(), Reason>;
+    /// A rule of line `line` (from 1), and where the row says to read about it. An error rejects this part of the row.
+    fn rule(&mut self, line: u64, rule: Rule<'_>, said: &Said, reference: Option<&[u8]>) -> Result<(), Reason>;
     /// A row, or with `part` one indicator of a row that is kept for another, gave nothing. `excerpt` is raw.
     fn rejected(&mut self, line: u64, reason: Reason, part: bool, excerpt: &[u8]) {
         let _ = (line, reason, part, excerpt);
@@ -245,10 +245,11 @@ impl Scan {
         self.counts.dates_unread += u64::from(row.said.dates_unread);
         let mut refused: Vec<(Reason, usize)> = Vec::new();
         let mut kept = false;
+        let reference = row.reference.as_deref();
         for (index, part) in row.parts.iter().enumerate() {
             let rule = part.expect.and_then(|expect| self.judge.rule(&part.text, expect, self.terms));
             let counts = &mut self.counts;
-            let outcome = rule.and_then(|rule| visitor.rule(line, rule, &row.said).map(|()| counts.rules.count(&rule)));
+            let outcome = rule.and_then(|rule| visitor.rule(line, rule, &row.said, reference).map(|()| counts.rules.count(&rule)));
             match outcome {
                 Ok(()) => kept = true,
                 Err(reason) => refused.push((reason, index)),

@@ -49,7 +49,7 @@ pub fn gather(reading: &mut Reading, path: &Path) -> Result<(), Failure> {
     let texts = lines(&store, &votes);
     for (one, found) in reading.matches.iter_mut().zip(&votes) {
         one.votes_cut = found.more;
-        one.votes = tell_votes(&store, found, &texts);
+        one.votes = tell_votes(&mut store, found, &texts).map_err(failed)?;
         one.note = one.note.take().or_else(|| disagreement(one, found));
     }
     Ok(())
@@ -166,11 +166,15 @@ fn lines(store: &Store, votes: &[VotesOf]) -> Texts {
     wanted.into_iter().map(read).collect()
 }
 
-fn tell_votes(store: &Store, found: &VotesOf, texts: &Texts) -> Vec<Vote> {
+fn tell_votes(store: &mut Store, found: &VotesOf, texts: &Texts) -> Result<Vec<Vote>, StoreError> {
     let highest = highest(found).unwrap_or((false, false, Class::Unknown));
-    let mut votes: Vec<Vote> = found.votes.iter().map(|vote| tell_vote(store, vote, highest, texts)).collect();
+    let told = found.votes.iter().map(|vote| -> Result<Vote, StoreError> {
+        let reference = store.reference_of(vote)?.map(|text| text::visible(&text));
+        Ok(Vote { reference, ..tell_vote(store, vote, highest, texts) })
+    });
+    let mut votes = told.collect::<Result<Vec<_>, _>>()?;
     votes.sort_by_key(|vote| !vote.counts);
-    votes
+    Ok(votes)
 }
 
 fn tell_vote(store: &Store, vote: &StoredVote, highest: (bool, bool, Class), texts: &Texts) -> Vote {
@@ -206,6 +210,7 @@ fn tell_vote(store: &Store, vote: &StoredVote, highest: (bool, bool, Class), tex
         first_seen: day(vote.first_seen_day),
         last_seen: day(vote.last_seen_day),
         ttl_s: vote.ttl_s,
+        reference: None,
         text,
         text_note,
     }

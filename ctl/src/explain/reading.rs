@@ -132,6 +132,8 @@ pub struct Vote {
     pub first_seen: Option<String>,
     pub last_seen: Option<String>,
     pub ttl_s: u32,
+    /// Where the row says to read about it; null if it does not.
+    pub reference: Option<String>,
     /// The line as the feed has it; null if it cannot be shown.
     pub text: Option<String>,
     /// Why it cannot.

@@ -143,6 +143,9 @@ fn write_vote(out: &mut dyn Write, vote: &Vote) -> Result<(), Failure> {
         }
     }
     writeln!(out, "; {}", vote.why)?;
+    if let Some(reference) = &vote.reference {
+        writeln!(out, "        see {reference}")?;
+    }
     match (&vote.text, &vote.text_note) {
         (Some(text), _) => writeln!(out, "        | {text}")?,
         (None, Some(note)) => writeln!(out, "        (no text: {note})")?,

@@ -297,6 +297,38 @@ fn explain_tells_every_vote_on_a_rule_and_why_some_do_not_count() {
     assert_eq!(found["matches"][0]["note"], Value::Null, "the lines come to what the snapshot says");
 }
 
+#[test]
+fn explain_tells_where_each_row_says_to_read_about_it_the_losers_too() {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-references", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("cargo gives tests a directory");
+    let write = |name: &str, text: &str| std::fs::write(directory.join(name), text).expect("the directory can be written");
+    write(
+        "urls.csv",
+        "id,url,url_status,threat,urlhaus_link\n9,http://evil.test/x,online,malware_download,https://urls.example/url/4711/\n",
+    );
+    write("odd.ndjson", "{\"indicator\":\"http://evil.test/x\",\"class\":\"suspicious\",\"reference\":\"case \\u001b[2J 7\"}\n");
+    write("plain.txt", "http://evil.test/x\n");
+    let feed = |name: &str| format!("[[feed]]\nname = \"{name}\"\npath = \"{name}\"\n");
+    write("feeds.toml", &["urls.csv", "odd.ndjson", "plain.txt"].map(feed).concat());
+    let snapshot = compiled(&directory);
+    let found = explained(&["--snapshot", &snapshot, "http://evil.test/x"]);
+    let told =
+        |key: &str| -> Vec<&Value> { found["matches"][0]["votes"].as_array().expect("a list").iter().map(|vote| &vote[key]).collect() };
+    assert_eq!(told("feed"), ["plain.txt", "urls.csv", "odd.ndjson"]);
+    assert_eq!(told("counts"), [true, true, false]);
+    assert_eq!(told("reference"), [&Value::Null, &"https://urls.example/url/4711/".into(), &"case \\x1b[2J 7".into()]);
+    let shown = explain(&snapshot, "http://evil.test/x").stdout;
+    assert!(
+        shown.contains("\n        see https://urls.example/url/4711/\n") && shown.contains("\n        see case \\x1b[2J 7\n"),
+        "{shown}"
+    );
+    std::fs::remove_file(directory.join("urls.csv")).expect("it was written");
+    let offline = explain(&snapshot, "http://evil.test/x").stdout;
+    assert!(offline.contains("        see https://urls.example/url/4711/\n"), "the store has it when the file is gone: {offline}");
+    let inspected = verdictctl(&["inspect", &format!("{snapshot}.explain")]).stdout;
+    assert!(inspected.contains("references  2\n"), "{inspected}");
+}
+
 /// The signatures of the sample: a mark of a kit in any URL, a word of a host name.
 #[test]
 fn explain_tells_which_signature_stands_where_and_which_line_it_is_from() {

@@ -21,7 +21,7 @@ struct Checker {
 }
 
 impl Visitor for Checker {
-    fn rule(&mut self, line: u64, rule: Rule<'_>, said: &Said) -> Result<(), Reason> {
+    fn rule(&mut self, line: u64, rule: Rule<'_>, said: &Said, _reference: Option<&[u8]>) -> Result<(), Reason> {
         assert!(line > 0 && line <= self.lines.max(1), "line {line} of {}", self.lines);
         match self.builder.add(rule, vote(&self.feed, self.format, self.source, said)) {
             Ok(()) => Ok(()),
@@ -50,6 +50,7 @@ pub fn read_any(input: &[u8]) -> Counts {
         (4, Role::Confidence),
         (5, Role::Tags),
         (6, Role::Class),
+        (7, Role::Reference),
     ];
     let columns =
         Columns { delimiter: b',', quotes: true, header, roles: roles.map(|(number, role)| (Column::Number(number), role)).to_vec() };

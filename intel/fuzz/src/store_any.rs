@@ -1,5 +1,6 @@
 //! Any bytes as an explain store. Most bytes fail a checksum, so the first byte may ask for the checksums to be put right before they are read.
 
+use verdict_intel::limits::REFERENCE_BYTES_MAX;
 use verdict_intel::store::{Store, VOTES_OF_RULE_MAX, reseal};
 
 /// Reads `input` as a store, verifies it, and asks for rules: no panic, bounded answers, every vote of a feed that is there.
@@ -21,6 +22,10 @@ pub fn store_any(input: &[u8]) {
         assert!(found.votes.len() <= VOTES_OF_RULE_MAX && (!found.more || found.votes.len() == VOTES_OF_RULE_MAX));
         for vote in &found.votes {
             assert!(vote.feed < feeds && vote.score <= 100 && vote.confidence <= 100);
+            match store.reference_of(vote) {
+                Ok(reference) => assert!(reference.is_none_or(|text| text.len() <= REFERENCE_BYTES_MAX + 3 + 20)),
+                Err(_) => assert!(!verified, "a store that verifies cannot fail later"),
+            }
         }
     }
 }

@@ -27,13 +27,13 @@ pub(super) struct Adding<'a> {
 
 impl Adding<'_> {
     /// The row gives no rule, and takes back what other rows of its feed say of the same, wherever in the feed they stand.
-    fn revoke(&mut self, line: u64, rule: Rule<'_>) -> Result<(), Reason> {
+    fn revoke(&mut self, line: u64, rule: Rule<'_>, reference: Option<&[u8]>) -> Result<(), Reason> {
         self.builder.revoke(rule, self.source).map_err(|error| refused(error, &mut self.full))?;
         if let Some(collector) = &mut self.collector {
             collector.revoke(&rule, self.source);
         }
         if let Some(origins) = &mut self.origins {
-            origins.push_revocation(self.lines_before + line);
+            origins.push_revocation(self.lines_before + line, reference);
         }
         Err(Reason::Revoked)
     }
@@ -52,14 +52,14 @@ fn refused(error: Error, full: &mut Option<Error>) -> Reason {
 }
 
 impl Visitor for Adding<'_> {
-    fn rule(&mut self, line: u64, rule: Rule<'_>, said: &Said) -> Result<(), Reason> {
+    fn rule(&mut self, line: u64, rule: Rule<'_>, said: &Said, reference: Option<&[u8]>) -> Result<(), Reason> {
         if let (Some(max), Some(tlp)) = (self.tlp_max, model::tlp(self.feed, said))
             && tlp > max
         {
             return Err(Reason::Withheld);
         }
         if said.revoked {
-            return self.revoke(line, rule);
+            return self.revoke(line, rule, reference);
         }
         let vote = model::vote_at(self.feed, self.format, self.source, said, self.as_of_s)?;
         self.builder.add(rule, vote).map_err(|error| refused(error, &mut self.full))?;
@@ -67,7 +67,7 @@ impl Visitor for Adding<'_> {
             collector.see(&rule, &vote, self.number, self.lines_before + line);
         }
         if let Some(origins) = &mut self.origins {
-            origins.push(self.lines_before + line, &vote);
+            origins.push(self.lines_before + line, &vote, reference);
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use crate::read::table::{Column, Columns, Header, Role};
 use toml::de::DeValue;
 
 /// Names of the roles.
-const ROLES: [(&str, Role); 23] = [
+const ROLES: [(&str, Role); 24] = [
     ("indicator", Role::Indicator(Expect::Any)),
     ("url", Role::Indicator(Expect::Url)),
     ("host", Role::Indicator(Expect::Host)),
@@ -31,6 +31,7 @@ const ROLES: [(&str, Role); 23] = [
     ("valid_until", Role::ValidUntil),
     ("revoked", Role::Revoked),
     ("tlp", Role::Tlp),
+    ("reference", Role::Reference),
 ];
 
 impl Walk<'_> {

@@ -9,11 +9,10 @@
 //! Where a filter without `^` or `|` at its end matches more than one name or page (`||bad.example` also matches `bad.example.org`), the rule
 //! is for the name or page itself: narrower than the filter, never wider. A bare host is read as uBlock Origin reads it, as `||host^`.
 
-use super::{Line, Part, Reader, Row, Said};
+use super::{Line, Reader, Row};
 use crate::judge::Expect;
 use crate::look::{Look, look};
 use crate::reason::Reason;
-use std::borrow::Cow;
 
 /// Options that leave a rule whole: it holds for pages themselves, whatever else it names.
 const WHOLE: [&[u8]; 3] = [b"all", b"document", b"doc"];
@@ -85,9 +84,7 @@ impl Reader for Adblock {
             _ => {}
         }
         match indicator(rule) {
-            Ok((text, expect)) => {
-                Line::Row(Row { parts: vec![Part { text: Cow::Borrowed(text), expect: Ok(expect) }], said: Said::default() })
-            }
+            Ok((text, expect)) => Line::Row(Row::single(text, expect)),
             Err(reason) => Line::Refused(reason),
         }
     }

@@ -7,7 +7,7 @@
 //! address=/a.example/198.51.100.7   server=/a.example/192.0.2.1  sent somewhere: a redirection
 //! ```
 
-use super::{Line, Part, Reader, Row, Said};
+use super::{Line, Part, Reader, Row};
 use crate::judge::Expect;
 use crate::limits::NAMES_PER_LINE_MAX;
 use crate::look;
@@ -60,7 +60,7 @@ impl Reader for Dnsmasq {
             return Line::Refused(Reason::ListFormat); // a prefix that somebody took for a name: `/192.0.2.0/24/`
         }
         let parts: Vec<Part<'l>> = names.split(|&byte| byte == b'/').take(NAMES_PER_LINE_MAX + 1).map(part).collect();
-        if parts.len() > NAMES_PER_LINE_MAX { Line::Refused(Reason::TooManyNames) } else { Line::Row(Row { parts, said: Said::default() }) }
+        if parts.len() > NAMES_PER_LINE_MAX { Line::Refused(Reason::TooManyNames) } else { Line::Row(Row::of(parts)) }
     }
 }
 

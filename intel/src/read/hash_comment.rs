@@ -1,7 +1,9 @@
-//! `digest;comment`, as signature-base writes its hash indicators. The comment is free text and may hold more semicolons.
+//! `digest;comment`, as signature-base writes its hash indicators. The comment is free text and may hold more semicolons;
+//! it names the report or the family, and is what the row refers to.
 
 use super::{Line, Reader, Row};
 use crate::judge::Expect;
+use std::borrow::Cow;
 
 /// Lines of a digest, a semicolon and a comment.
 pub struct HashComment;
@@ -13,6 +15,8 @@ impl Reader for HashComment {
             return other;
         }
         let end = line.iter().position(|&byte| byte == b';').unwrap_or(line.len());
-        Line::Row(Row::single(line[..end].trim_ascii(), Expect::Digest))
+        let comment = line[end..].strip_prefix(b";").unwrap_or_default().trim_ascii();
+        let reference = Some(Cow::Borrowed(comment)).filter(|comment| !comment.is_empty());
+        Line::Row(Row { reference, ..Row::single(line[..end].trim_ascii(), Expect::Digest) })
     }
 }

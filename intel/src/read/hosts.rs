@@ -3,7 +3,7 @@
 //! The address says that the name goes nowhere: `0.0.0.0`, `127.0.0.1`, `::`, `::1`. With another address the line sends the name
 //! somewhere, which is no statement about the name. The names that every machine has of itself are skipped one by one.
 
-use super::{Line, Part, Reader, Row, Said};
+use super::{Line, Part, Reader, Row};
 use crate::judge::Expect;
 use crate::limits::NAMES_PER_LINE_MAX;
 use crate::look;
@@ -44,7 +44,7 @@ impl Reader for Hosts {
         let parts: Vec<Part<'l>> = words.take(NAMES_PER_LINE_MAX + 1).map(|name| part(name, goes_nowhere)).collect();
         match parts.len() {
             0 => Line::Refused(Reason::NotAHostsLine),
-            1..=NAMES_PER_LINE_MAX => Line::Row(Row { parts, said: Said::default() }),
+            1..=NAMES_PER_LINE_MAX => Line::Row(Row::of(parts)),
             _ => Line::Refused(Reason::TooManyNames),
         }
     }

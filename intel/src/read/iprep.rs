@@ -3,10 +3,9 @@
 //! The category is a number that another file names, which nobody hands us, and is left aside; the reputation, 1 to 127, is how sure the list is:
 //! 127 is 100 %. Snort's lists are addresses and prefixes alone: an `address-list`.
 
-use super::{Line, Part, Reader, Row, Said};
+use super::{Line, Reader, Row, Said};
 use crate::judge::Expect;
 use crate::reason::Reason;
-use std::borrow::Cow;
 
 /// `192.0.2.1,5,127`
 pub struct IpReputation;
@@ -23,7 +22,7 @@ impl Reader for IpReputation {
             // The lowest reputation there is: the list takes the address back.
             return Line::Refused(Reason::Benign);
         }
-        Line::Row(Row { parts: vec![Part { text: Cow::Borrowed(address), expect: Ok(Expect::Address) }], said })
+        Line::Row(Row { said, ..Row::single(address, Expect::Address) })
     }
 }
 

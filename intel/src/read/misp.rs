@@ -3,7 +3,8 @@
 //! ```text
 //! Event ─┬─ Attribute[ {type, value, to_ids, deleted, first_seen, last_seen, timestamp, Tag} ]     a row each
 //!        ├─ Object[ Attribute[ … ] ]                                                               the same
-//!        └─ date, Tag[ {name} ]                                                                    of all of them, wherever they stand
+//!        ├─ date, Tag[ {name} ]                                                                    of all of them, wherever they stand
+//!        └─ uuid, info                                                                             what they refer to, if it stands before them
 //! ```
 //! An attribute is an indicator when `to_ids` is true; a deleted one is told as revoked. Tags mostly stand behind the attributes that they are about:
 //! until they are known, attributes are kept, up to `PENDING_ROWS_MAX` of them.
@@ -14,10 +15,11 @@ use super::{Line, Row, Said, Tlp};
 use crate::categories;
 use crate::date;
 use crate::json::{Cursor, Fault, Kind};
-use crate::limits::PENDING_ROWS_MAX;
+use crate::limits::{PENDING_ROWS_MAX, REFERENCE_BYTES_MAX};
 use crate::reason::Reason;
 use serde::Deserialize;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::io::Read;
 
 /// A MISP document.
@@ -53,6 +55,9 @@ struct Event {
     tlp: Option<Tlp>,
     categories: u16,
     tags_are_known: bool,
+    uuid: String,
+    info: String,
+    reference: Vec<u8>,
     pending: Vec<(u64, Attribute)>,
 }
 
@@ -92,6 +97,10 @@ impl Misp {
                 ("date", Kind::Text) => {
                     let (_, text) = take::<String>(cursor, &mut self.buffer)?;
                     event.day = text.ok().and_then(|text| date::day(text.as_bytes())).unwrap_or(0);
+                }
+                ("uuid" | "info", Kind::Text) => {
+                    let (_, text) = take::<String>(cursor, &mut self.buffer)?;
+                    event.name(&key, &text.unwrap_or_default());
                 }
                 _ => cursor.skip()?,
             }
@@ -136,11 +145,27 @@ impl Misp {
 }
 
 impl Event {
+    /// `event UUID: INFO`, as far as it is known.
+    fn name(&mut self, key: &str, text: &str) {
+        let text = text.trim().chars().take(REFERENCE_BYTES_MAX).collect();
+        *(if key == "uuid" { &mut self.uuid } else { &mut self.info }) = text;
+        let colon = if self.uuid.is_empty() || self.info.is_empty() { "" } else { ": " };
+        self.reference = format!("event {}{colon}{}", self.uuid, self.info).into_bytes();
+    }
+
+    /// What an attribute refers to: its event, or itself.
+    fn reference<'a>(&'a self, attribute: &Attribute) -> Option<Cow<'a, [u8]>> {
+        if self.uuid.is_empty() && self.info.is_empty() {
+            return attribute.uuid.as_deref().map(|uuid| Cow::Owned(format!("attribute {uuid}").into_bytes()));
+        }
+        Some(Cow::Borrowed(self.reference.as_slice()))
+    }
+
     fn tell(&self, line: u64, attribute: &Attribute, rows: &mut dyn Rows) {
         let about = format!("{}: {} {}", attribute.uuid.as_deref().unwrap_or("no uuid"), attribute.kind, attribute.value);
         let what = match flag(attribute.to_ids.as_ref()) {
             Some(true) => match misp_types::parts(attribute.kind.as_bytes(), attribute.value.as_bytes()) {
-                Ok(parts) => Line::Row(Row { parts, said: self.said(attribute) }),
+                Ok(parts) => Line::Row(Row { parts, said: self.said(attribute), reference: self.reference(attribute) }),
                 Err(reason) => Line::Refused(reason),
             },
             _ => Line::Refused(Reason::NotForDetection),

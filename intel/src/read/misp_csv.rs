@@ -22,12 +22,15 @@ struct Columns {
     value: usize,
     to_ids: usize,
     date: Option<usize>,
+    event: Option<usize>,
+    uuid: Option<usize>,
 }
 
 impl Columns {
     fn of(fields: &[Cow<'_, [u8]>]) -> Option<Columns> {
         let place = |name: &str| fields.iter().position(|field| field.eq_ignore_ascii_case(name.as_bytes()));
-        Some(Columns { kind: place("type")?, value: place("value")?, to_ids: place("to_ids")?, date: place("date") })
+        let (kind, value, to_ids) = (place("type")?, place("value")?, place("to_ids")?);
+        Some(Columns { kind, value, to_ids, date: place("date"), event: place("event_id"), uuid: place("uuid") })
     }
 }
 
@@ -56,11 +59,16 @@ impl Reader for MispCsv {
             return Line::Refused(Reason::NotForDetection);
         }
         let said = columns.date.and_then(field).map_or_else(Said::default, |text| seen(text));
+        let named = |word: &str, at: Option<usize>| -> Option<Cow<'static, [u8]>> {
+            let name = at.and_then(field)?;
+            Some(Cow::Owned([word.as_bytes(), &**name].concat()))
+        };
+        let reference = named("event ", columns.event).or_else(|| named("attribute ", columns.uuid));
         match misp_types::parts(kind, value) {
             // The fields are this function's own where a quote was undone in them.
             Ok(parts) => {
                 let owned = |part: Part<'_>| Part { text: Cow::Owned(part.text.into_owned()), expect: part.expect };
-                Line::Row(Row { parts: parts.into_iter().map(owned).collect(), said })
+                Line::Row(Row { parts: parts.into_iter().map(owned).collect(), said, reference })
             }
             Err(reason) => Line::Refused(reason),
         }

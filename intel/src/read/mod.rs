@@ -1,7 +1,7 @@
 //! Readers: one line in, what it says out. One file per format.
 //!
 //! ```text
-//! lines ──► Reader::read ──► Blank | Comment | Row { parts, said } | Refused(reason) | Broken(the whole feed)
+//! lines ──► Reader::read ──► Blank | Comment | Row { parts, said, reference } | Refused(reason) | Broken(the whole feed)
 //! ```
 //! A reader sees one line at a time and never the file, so that nothing is loaded whole and a broken row ends at its line: an
 //! unclosed quote spoils one row and not the rest of the feed. Delimited formats share one engine ([`table`]) and differ in a
@@ -82,6 +82,8 @@ pub struct Row<'l> {
     pub parts: Vec<Part<'l>>,
     /// What it says about all of them.
     pub said: Said,
+    /// Where it says to read about them, as it says so: an address, an identifier, a comment. Whatever a stranger wrote, of whatever length.
+    pub reference: Option<Cow<'l, [u8]>>,
 }
 
 /// One indicator of a row.
@@ -127,7 +129,7 @@ pub fn reader(format: Format, columns: Option<&table::Columns>, exceptions: bool
         Format::UrlhausFilterTsv => Box::new(table::Table::preset(&urlhaus_filter::PRESET)),
         Format::MalwarebazaarCsv => Box::new(table::Table::preset(&malwarebazaar::PRESET)),
         Format::SslblCsv => Box::new(table::Table::preset(&sslbl::PRESET)),
-        Format::MaltrailList => Box::new(list::List::new(Expect::Any)),
+        Format::MaltrailList => Box::new(maltrail::Families::default()),
         Format::Adblock => Box::new(adblock::Adblock::new(exceptions)),
         Format::Rpz => Box::new(rpz::Rpz::new(exceptions)),
         Format::Dnsmasq => Box::new(dnsmasq::Dnsmasq::new(exceptions)),
@@ -158,9 +160,14 @@ pub fn document(format: Format, allow: bool) -> Option<Box<dyn document::Documen
 }
 
 impl<'l> Row<'l> {
+    /// A row of indicators about which nothing else is said.
+    pub fn of(parts: Vec<Part<'l>>) -> Self {
+        Row { parts, said: Said::default(), reference: None }
+    }
+
     /// A row of one indicator about which nothing else is said.
     pub fn single(text: &'l [u8], expect: Expect) -> Self {
-        Row { parts: vec![Part { text: Cow::Borrowed(text), expect: Ok(expect) }], said: Said::default() }
+        Row::of(vec![Part { text: Cow::Borrowed(text), expect: Ok(expect) }])
     }
 }
 

@@ -37,13 +37,12 @@ struct Object {
     revoked: Option<bool>,
     tlp: Option<String>,
     subdomains: Option<bool>,
+    reference: Option<String>,
+    /// A reference where there is no other.
+    id: Option<String>,
     /// For people: kept where the line is kept.
-    #[serde(rename = "reference")]
-    _reference: Option<String>,
     #[serde(rename = "comment")]
     _comment: Option<String>,
-    #[serde(rename = "id")]
-    _id: Option<String>,
 }
 
 impl Reader for Ndjson {
@@ -82,7 +81,10 @@ fn row(object: Object) -> Result<Row<'static>, Reason> {
     let below = object.subdomains == Some(true) && matches!(expect, Expect::Any | Expect::Host) && !indicator.starts_with(b".");
     let is_host = crate::look::look(&indicator) == crate::look::Look::Host;
     let text = if below && is_host { [b".", indicator.as_slice()].concat() } else { indicator };
-    Ok(Row { parts: vec![Part { text: Cow::Owned(text), expect: Ok(expect) }], said })
+    let named = object.id.filter(|id| !id.is_empty()).map(|id| format!("id {id}"));
+    let reference = object.reference.filter(|reference| !reference.is_empty()).or(named);
+    let reference = reference.map(|reference| Cow::Owned(reference.into_bytes()));
+    Ok(Row { parts: vec![Part { text: Cow::Owned(text), expect: Ok(expect) }], said, reference })
 }
 
 fn said(object: &Object) -> Result<Said, Reason> {

@@ -28,6 +28,10 @@ pub struct Options<'l> {
     pub path: Option<Asked>,
     /// `classtype:`
     pub classtype: &'l [u8],
+    /// The first `reference:`
+    pub reference: &'l [u8],
+    /// `sid:`
+    pub sid: &'l [u8],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +59,9 @@ pub fn read(body: &[u8]) -> Result<Options<'_>, Reason> {
         let colon = option.iter().position(|&byte| byte == b':');
         let (name, value) = colon.map_or((option, &b""[..]), |at| (option[..at].trim_ascii(), option[at + 1..].trim_ascii()));
         match (name, value) {
-            (b"msg" | b"reference" | b"sid" | b"rev" | b"gid" | b"metadata" | b"priority" | b"target" | b"flow" | b"noalert", _) => {}
+            (b"reference", value) if options.reference.is_empty() => options.reference = value,
+            (b"sid", number) => options.sid = number,
+            (b"msg" | b"reference" | b"rev" | b"gid" | b"metadata" | b"priority" | b"target" | b"flow" | b"noalert", _) => {}
             (b"fast_pattern" | b"nocase" | b"service" | b"rem" | b"file_meta", _) => {}
             (b"classtype", class) => options.classtype = class,
             (b"threshold", value) if has_word(value, b"limit") => {}

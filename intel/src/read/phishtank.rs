@@ -13,6 +13,7 @@ pub const PRESET: Preset = Preset {
         ("submission_time", Role::FirstSeen),
         ("verified", Role::Verified),
         ("verification_time", Role::LastSeen),
+        ("phish_detail_url", Role::Reference),
     ],
     orders: &[&["phish_id", "url", "phish_detail_url", "submission_time", "verified", "verification_time", "online", "target"]],
     types: &[],

@@ -37,6 +37,8 @@ pub const URLHAUS: Preset = Preset {
         ("last_online", Role::LastSeen),
         ("threat", Role::Tags),
         ("tags", Role::Tags),
+        ("urlhaus_link", Role::Reference),
+        ("urlhaus_reference", Role::Reference),
     ],
     types: &[],
 };
@@ -56,6 +58,9 @@ pub const THREATFOX: Preset = Preset {
         ("confidence_level", Role::Confidence),
         ("is_compromised", Role::Compromised),
         ("tags", Role::Tags),
+        ("reference", Role::Reference),
+        ("malware_malpedia", Role::Reference),
+        ("id", super::threatfox::ID),
     ],
     types: super::threatfox::PRESET.types,
 };
@@ -84,7 +89,12 @@ pub const MALWAREBAZAAR: Preset = Preset {
 /// PhishTank.
 pub const PHISHTANK: Preset = Preset {
     signatures: &[&["phish_id", "url"]],
-    roles: &[("url", Role::Indicator(Expect::Url)), ("submission_time", Role::FirstSeen), ("verified", Role::Verified)],
+    roles: &[
+        ("url", Role::Indicator(Expect::Url)),
+        ("submission_time", Role::FirstSeen),
+        ("verified", Role::Verified),
+        ("phish_detail_url", Role::Reference),
+    ],
     types: &[],
 };
 

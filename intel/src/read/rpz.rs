@@ -9,7 +9,7 @@
 //! ….rpz-client-ip  .rpz-nsdname  .rpz-nsip                        about somebody else: rpz-trigger
 //! ```
 
-use super::{Line, Part, Reader, Row, Said};
+use super::{Line, Part, Reader, Row};
 use crate::judge::Expect;
 use crate::look;
 use crate::reason::Reason;
@@ -80,7 +80,7 @@ impl Rpz {
                 }
             },
         };
-        Line::Row(Row { parts: vec![part], said: Said::default() })
+        Line::Row(Row::of(vec![part]))
     }
 
     /// An owner without the zone's own name; absolute names need one.

@@ -52,7 +52,16 @@ fn rule(line: &[u8]) -> Result<Row<'_>, Reason> {
     if (asked.host.is_some() || asked.path.is_some()) && header.names_addresses() {
         return Err(Reason::RuleSeveral);
     }
-    Ok(Row { parts, said })
+    Ok(Row { parts, said, reference: reference(asked.reference, asked.sid) })
+}
+
+/// `url,report.example/x` as the rule has it, else its number.
+fn reference<'l>(reference: &'l [u8], sid: &[u8]) -> Option<Cow<'l, [u8]>> {
+    match (reference, sid) {
+        ([], []) => None,
+        ([], sid) => Some(Cow::Owned([b"sid:", sid].concat())),
+        (reference, _) => Some(Cow::Borrowed(reference)),
+    }
 }
 
 /// `.name` where the names below match too.

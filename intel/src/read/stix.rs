@@ -17,6 +17,7 @@ use crate::limits::{MARKINGS_MAX, OBJECT_BYTES_MAX};
 use crate::reason::Reason;
 use serde::Deserialize;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::Read;
 use verdict_tables::Class;
@@ -61,6 +62,16 @@ struct Object {
     object_marking_refs: Vec<String>,
     definition: Option<Value>,
     name: Option<Value>,
+    external_references: Option<Value>,
+}
+
+impl Object {
+    /// The first address among its external references, else its identifier.
+    fn reference(&self) -> Option<Cow<'_, [u8]>> {
+        let external = self.external_references.as_ref().and_then(Value::as_array);
+        let url = external.and_then(|all| all.iter().find_map(|one| one.get("url")?.as_str()));
+        url.or(self.id.as_deref()).map(|text| Cow::Borrowed(text.as_bytes()))
+    }
 }
 
 impl Stix {
@@ -132,7 +143,7 @@ impl Stix {
         let pattern = object.pattern.as_ref().and_then(Value::as_str);
         let about = format!("{}: {}", object.id.as_deref().unwrap_or("no id"), pattern.unwrap_or("no pattern"));
         let what = match self.indicator(&object, pattern) {
-            Ok((parts, said)) => Line::Row(Row { parts, said }),
+            Ok((parts, said)) => Line::Row(Row { parts, said, reference: object.reference() }),
             Err(reason) => Line::Refused(reason),
         };
         rows.row(line, what, about.as_bytes());

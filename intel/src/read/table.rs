@@ -45,6 +45,10 @@ pub enum Role {
     Revoked,
     /// A colour of the traffic light protocol; another word counts as the strictest.
     Tlp,
+    /// Where to read about the row; the first that says something.
+    Reference,
+    /// What the row is called where it comes from, behind this word: a reference where there is no better one.
+    Id(&'static str),
 }
 
 /// A delimited format that is known by heart.
@@ -269,6 +273,7 @@ pub fn assemble<'l>(
     let mut indicators = Vec::new();
     let mut kind = None;
     let mut missing = true;
+    let (mut reference, mut id) = (None, None);
     for (role, field) in fields {
         let is_none = field.is_empty() || field.eq_ignore_ascii_case(b"none") || *field == *b"\\N";
         if let Role::Indicator(expect) = role {
@@ -305,6 +310,8 @@ pub fn assemble<'l>(
                 None => said.dates_unread += 1,
             },
             Role::Revoked => said.revoked = is_yes(&field),
+            Role::Reference => reference = reference.or(Some(field)),
+            Role::Id(word) => id = Some(Cow::Owned([word.as_bytes(), &*field].concat())),
             Role::Tlp => said.tlp = Some(std::str::from_utf8(&field).ok().and_then(Tlp::by_name).unwrap_or(Tlp::Red)),
         }
     }
@@ -314,7 +321,7 @@ pub fn assemble<'l>(
     if let Some(kind) = kind {
         indicators.iter_mut().for_each(|part| part.expect = Ok(kind));
     }
-    Line::Row(Row { parts: indicators, said })
+    Line::Row(Row { parts: indicators, said, reference: reference.or(id) })
 }
 
 impl Reader for Table {

@@ -3,6 +3,9 @@
 use super::table::{Preset, Role};
 use crate::judge::Expect;
 
+/// Most rows have no `reference`; the site finds each by its number.
+pub const ID: Role = Role::Id("ThreatFox IOC ");
+
 /// `first_seen_utc, ioc_id, ioc_value, ioc_type, …`
 pub const PRESET: Preset = Preset {
     delimiters: b",",
@@ -17,6 +20,8 @@ pub const PRESET: Preset = Preset {
         ("confidence_level", Role::Confidence),
         ("is_compromised", Role::Compromised),
         ("tags", Role::Tags),
+        ("reference", Role::Reference),
+        ("ioc_id", ID),
     ],
     orders: &[
         &[

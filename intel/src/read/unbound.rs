@@ -3,7 +3,7 @@
 //! Zone types that answer in place of the world block; `transparent` and its kin do not; `always_transparent` lets a name through that a wider
 //! zone blocks, which is an exception.
 
-use super::{Line, Part, Reader, Row, Said};
+use super::{Line, Part, Reader, Row};
 use crate::judge::Expect;
 use crate::look;
 use crate::reason::Reason;
@@ -60,7 +60,7 @@ impl Reader for Unbound {
         match (is_exception, self.exceptions) {
             (true, false) => Line::Refused(Reason::Exception),
             (false, true) => Line::Refused(Reason::NotAnException),
-            _ => Line::Row(Row { parts: vec![Part { text, expect: Ok(Expect::Host) }], said: Said::default() }),
+            _ => Line::Row(Row::of(vec![Part { text, expect: Ok(Expect::Host) }])),
         }
     }
 }

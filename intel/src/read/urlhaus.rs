@@ -15,6 +15,7 @@ pub const PRESET: Preset = Preset {
         ("last_online", Role::LastSeen),
         ("threat", Role::Tags),
         ("tags", Role::Tags),
+        ("urlhaus_link", Role::Reference),
     ],
     orders: &[
         &["id", "dateadded", "url", "url_status", "last_online", "threat", "tags", "urlhaus_link", "reporter"],

@@ -7,7 +7,7 @@
 //! list. As a feed of blocks such a list would block the whole Internet: without `action = "allow"` it is refused as a whole.
 
 use super::document::{Document, Rows, take};
-use super::{Line, Part, Row, Said};
+use super::{Line, Part, Row};
 use crate::json::{Cursor, Fault, Kind};
 use crate::judge::Expect;
 use crate::limits::PENDING_ROWS_MAX;
@@ -85,7 +85,7 @@ fn tell(line: u64, entry: &str, kind: Type, rows: &mut dyn Rows) {
         Type::Tree | Type::Exact => (Cow::Borrowed(text), Ok(Expect::Any)),
         Type::NoKey => (Cow::Borrowed(text), Err(Reason::NotAKey)),
     };
-    rows.row(line, Line::Row(Row { parts: vec![Part { text, expect }], said: Said::default() }), entry.as_bytes());
+    rows.row(line, Line::Row(Row::of(vec![Part { text, expect }])), entry.as_bytes());
 }
 
 impl Document for Warninglist {

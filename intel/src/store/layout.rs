@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! 0        4096                                                        file_bytes
-//! +--------+------------------+------------------+---------+---------+
-//! | header | pages of votes   | pages of shapes  | feeds   | strings |
-//! +--------+------------------+------------------+---------+---------+
-//! page     255 elements of 16 bytes, unused ones zero │ checksum, 16 bytes
+//! +--------+-------+--------+------------+---------+-------+---------+
+//! | header | votes | shapes | references | records | feeds | strings |
+//! +--------+-------+--------+------------+---------+-------+---------+
+//!          └──────────── in pages ───────────────┘
+//! page     4080 bytes of elements, unused ones zero │ checksum, 16 bytes
 //! vote     fingerprint u64 │ line u32 │ shape u32
+//! reference  number of its vote u32 │ place of its text among the records u32; records are in `references.rs`
 //! shape    ttl_s u32 │ feed u16 │ categories u16 │ first_seen_day u16 │ last_seen_day u16 │ standing u8 │ score u8 │ confidence u8 │ kind u8
 //! ```
 //! Little-endian. A page's checksum is the first half of SHA-256 over the snapshot's SHA-256, the page's number and its elements, so that no page
@@ -16,16 +18,20 @@ use bytemuck::{Pod, Zeroable};
 use sha2::{Digest as _, Sha256};
 
 pub(super) const MAGIC: [u8; 8] = *b"VEXPLAIN";
-/// The version that is written and read.
-pub const STORE_VERSION: u32 = 2;
+/// The version that is written.
+pub const STORE_VERSION: u32 = 3;
+/// The oldest that is read: the same without references, and zeros where their counts stand.
+pub const STORE_VERSION_LEAST: u32 = 2;
 pub(super) const PAGE: usize = 4096;
 pub(super) const ELEMENT: usize = 16;
-pub(super) const ELEMENTS_PER_PAGE: usize = PAGE / ELEMENT - 1;
-pub(super) const CHECKSUM_AT: usize = ELEMENTS_PER_PAGE * ELEMENT;
+/// Bytes of a page before its checksum.
+pub(super) const CHECKSUM_AT: usize = PAGE - 16;
 /// Feeds of one store: their numbers are 16 bits wide.
 pub const FEEDS_MAX: u32 = 1 << 16;
 /// Bytes of all names and paths of feeds: 1 KiB for each of 65536.
 pub const STRINGS_BYTES_MAX: u64 = 64 << 20;
+/// Bytes of all records: what a compilation may hold of strangers' references. Two million distinct ones of 30 bytes.
+pub const RECORDS_BYTES_MAX: u64 = 64 << 20;
 
 /// The first page, of which the rest is zero.
 #[repr(C)]
@@ -48,10 +54,35 @@ pub(super) struct Header {
     pub tail_sha256: [u8; 32],
     /// Of this page, with this field as zeros.
     pub sha256: [u8; 32],
+    /// Votes whose rows say where to read about them.
+    pub references: u64,
+    pub records_bytes: u64,
+    /// Votes whose rows say so too, beyond what the records may take.
+    pub references_left_out: u64,
 }
 
 pub(super) const SHA256_AT: usize = 136;
-const _: () = assert!(std::mem::offset_of!(Header, sha256) == SHA256_AT && size_of::<Header>() == SHA256_AT + 32);
+const _: () = assert!(std::mem::offset_of!(Header, sha256) == SHA256_AT && size_of::<Header>() == SHA256_AT + 32 + 24);
+
+/// Numbers of the first pages of votes, shapes, references and records, and of the first behind them all.
+pub(super) struct Places {
+    pub votes: u64,
+    pub shapes: u64,
+    pub references: u64,
+    pub records: u64,
+    pub tail: u64,
+}
+
+impl Header {
+    pub(super) fn places(&self) -> Places {
+        let after = |first: u64, elements: u64, bytes: usize| first.saturating_add(pages(elements, bytes));
+        let votes = 1;
+        let shapes = after(votes, self.votes, ELEMENT);
+        let references = after(shapes, self.shapes, ELEMENT);
+        let records = after(references, self.references, size_of::<Reference>());
+        Places { votes, shapes, references, records, tail: after(records, self.records_bytes, 1) }
+    }
+}
 
 /// One line's word on one rule.
 #[repr(C)]
@@ -78,6 +109,16 @@ pub(super) struct Shape {
     pub confidence: u8,
     /// `RuleKind` of the rule.
     pub kind: u8,
+}
+
+/// What the row of one vote says of where to read about it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub(super) struct Reference {
+    /// Place of the vote in the store; references ascend by it.
+    pub vote: u32,
+    /// Place of the text among the records.
+    pub record: u32,
 }
 
 /// `Shape::standing` of a revocation.
@@ -120,11 +161,11 @@ pub(super) struct FeedEntry {
 }
 
 const _: () = assert!(size_of::<Vote>() == ELEMENT && size_of::<Shape>() == ELEMENT && size_of::<FeedEntry>() == 144);
-const _: () = assert!(CHECKSUM_AT + 16 == PAGE);
+const _: () = assert!(CHECKSUM_AT.is_multiple_of(ELEMENT) && CHECKSUM_AT.is_multiple_of(size_of::<Reference>()));
 
-/// Pages that `elements` take.
-pub(super) const fn pages(elements: u64) -> u64 {
-    elements.div_ceil(ELEMENTS_PER_PAGE as u64)
+/// Pages that `elements` of so many bytes take; none straddles two.
+const fn pages(elements: u64, bytes: usize) -> u64 {
+    elements.div_ceil((CHECKSUM_AT / bytes) as u64)
 }
 
 /// The checksum of a page's elements.
@@ -144,13 +185,13 @@ pub(super) fn checksum(snapshot_sha256: &[u8; 32], page: u64, elements: &[u8]) -
 pub fn reseal(bytes: &mut [u8]) {
     let Some(head) = bytes.get(..size_of::<Header>()) else { return };
     let mut header: Header = bytemuck::pod_read_unaligned(head);
-    let numbered = pages(header.votes).saturating_add(pages(header.shapes));
-    for number in 1..=numbered.min((bytes.len() / PAGE) as u64) {
+    let tail = header.places().tail;
+    for number in 1..tail.min((bytes.len() / PAGE) as u64 + 1) {
         let Some(page) = bytes.get_mut(number as usize * PAGE..).and_then(|rest| rest.get_mut(..PAGE)) else { break };
         let (elements, sum) = page.split_at_mut(CHECKSUM_AT);
         sum.copy_from_slice(&checksum(&header.snapshot_sha256, number, elements));
     }
-    let tail_at = usize::try_from(numbered.saturating_add(1).saturating_mul(PAGE as u64)).unwrap_or(usize::MAX);
+    let tail_at = usize::try_from(tail.saturating_mul(PAGE as u64)).unwrap_or(usize::MAX);
     header.tail_sha256 = Sha256::digest(bytes.get(tail_at..).unwrap_or_default()).into();
     header.sha256 = [0; 32];
     bytes[..size_of::<Header>()].copy_from_slice(bytemuck::bytes_of(&header));

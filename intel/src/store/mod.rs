@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! snapshot   verdicts.snap            winners only, hashed keys, no text           what is answered from
-//! store      verdicts.snap.explain    every vote: fingerprint of its rule, line, shape      what is explained from
+//! store      verdicts.snap.explain    every vote: fingerprint of its rule, line, shape, reference      what is explained from
 //!                                     16 bytes a vote, sorted by fingerprint, in pages that carry a checksum each
 //! ```
 //! A rule is looked up by the first 64 bits of the SHA-256 of its canonical encoding: 10 to 15 pages of 4 KiB are read, never the whole file.
@@ -13,8 +13,9 @@ mod layout;
 mod lines;
 mod origins;
 mod read;
+mod references;
 
-pub use layout::{FEEDS_MAX, STORE_VERSION, STRINGS_BYTES_MAX, reseal};
+pub use layout::{FEEDS_MAX, RECORDS_BYTES_MAX, STORE_VERSION, STORE_VERSION_LEAST, STRINGS_BYTES_MAX, reseal};
 pub use lines::{NoLine, feed_lines};
 pub use origins::{FeedOrigin, Origins, Pending};
 pub use read::{Rules, Store, StoreError, StoredVote, VOTES_OF_RULE_MAX, VotesOf};

@@ -4,11 +4,12 @@
 //! Builder::add  ┐ the same order                     Prepared::votes (fingerprint, number of the vote), sorted
 //! Origins::push ┴ 8 bytes a vote: line, shape  ──────────────┴──► pages ──► .name.partial ──► fsync ──► rename
 //! ```
+//! References are noted beside, 4 bytes for each vote that has one (`references`).
 
 use super::layout::{
-    CHECKSUM_AT, ELEMENT, ELEMENTS_PER_PAGE, FeedEntry, Header, MAGIC, PAGE, REVOKES, SHA256_AT, STORE_VERSION, Shape, Text, Vote,
-    checksum, pages,
+    CHECKSUM_AT, FeedEntry, Header, MAGIC, PAGE, REVOKES, Reference, SHA256_AT, STORE_VERSION, Shape, Text, Vote, checksum,
 };
+use super::references::References;
 use crate::read::Tlp;
 use bytemuck::Zeroable;
 use sha2::{Digest as _, Sha256};
@@ -66,6 +67,7 @@ pub struct Origins {
     shapes: Vec<Shape>,
     numbers: HashMap<Shape, u32>,
     last: Option<(Shape, u32)>,
+    references: References,
     newest_day: u16,
 }
 
@@ -85,19 +87,28 @@ impl Origins {
         self.feeds.push(FeedOrigin { newest_day: self.newest_day, ..feed });
     }
 
-    /// Notes a vote that the builder took.
-    pub fn push(&mut self, line: u64, vote: &verdict_tables::Vote) {
+    /// Notes a vote that the builder took, and where its row says to read about it.
+    pub fn push(&mut self, line: u64, vote: &verdict_tables::Vote, reference: Option<&[u8]>) {
         self.newest_day = self.newest_day.max(vote.last_seen_day);
+        self.refer(reference);
         self.push_of(self.feeds.len(), line, vote);
     }
 
     /// Notes that a line takes back what its feed says of a rule.
-    pub fn push_revocation(&mut self, line: u64) {
+    pub fn push_revocation(&mut self, line: u64, reference: Option<&[u8]>) {
         let feed = self.feeds.len() as u16; // as below
+        self.refer(reference);
         self.push_shape(line, Shape { feed, standing: REVOKES, ..Shape::zeroed() });
     }
 
-    /// The same for a feed that was read before, or is being read.
+    /// Of the vote that comes next.
+    fn refer(&mut self, reference: Option<&[u8]>) {
+        if let Some(reference) = reference {
+            self.references.push(self.votes.len(), reference);
+        }
+    }
+
+    /// Notes a vote of a feed that was read before, or is being read.
     pub fn push_of(&mut self, feed: usize, line: u64, vote: &verdict_tables::Vote) {
         let shape = Shape {
             ttl_s: vote.ttl_s,
@@ -178,12 +189,11 @@ impl Origins {
             tail.extend_from_slice(bytemuck::bytes_of(&entry(feed, &mut strings)));
         }
         tail.extend_from_slice(&strings);
-        let (vote_pages, shape_pages) = (pages(votes.len() as u64), pages(self.shapes.len() as u64));
-        let header = Header {
+        let records = self.references.records();
+        let mut header = Header {
             magic: MAGIC,
             version: STORE_VERSION,
             page_bytes: PAGE as u32,
-            file_bytes: (1 + vote_pages + shape_pages) * PAGE as u64 + tail.len() as u64,
             generation: prepared.generation(),
             snapshot_sha256: *prepared.sha256(),
             as_of_s: self.as_of_s,
@@ -192,8 +202,12 @@ impl Origins {
             feeds: self.feeds.len() as u32,
             strings_bytes: strings.len() as u64,
             tail_sha256: Sha256::digest(&tail).into(),
+            references: self.references.votes(),
+            records_bytes: records.len() as u64,
+            references_left_out: self.references.left_out(),
             ..Header::zeroed()
         };
+        header.file_bytes = header.places().tail * PAGE as u64 + tail.len() as u64;
         let mut page = [0; PAGE];
         page[..size_of::<Header>()].copy_from_slice(bytemuck::bytes_of(&header));
         let sha256: [u8; 32] = Sha256::digest(page).into();
@@ -209,24 +223,40 @@ impl Origins {
             paged.push(bytemuck::bytes_of(shape))?;
         }
         paged.flush()?;
+        for (vote, traced) in votes.iter().enumerate() {
+            if let Some(record) = self.references.of(traced.vote as usize) {
+                paged.push(bytemuck::bytes_of(&Reference { vote: vote as u32, record }))?; // VOTES_MAX is below 2^32
+            }
+        }
+        paged.flush()?;
+        paged.push(records)?;
+        paged.flush()?;
         out.write_all(&tail)
     }
 }
 
-/// Puts elements into pages.
+/// Puts elements into pages; what is longer than a page goes on in the next.
 struct Paged<'a, W> {
     out: &'a mut W,
     snapshot_sha256: &'a [u8; 32],
     page: [u8; PAGE],
+    /// Bytes of this page.
     used: usize,
     number: u64,
 }
 
 impl<W: Write> Paged<'_, W> {
-    fn push(&mut self, element: &[u8]) -> io::Result<()> {
-        self.page[self.used * ELEMENT..(self.used + 1) * ELEMENT].copy_from_slice(element);
-        self.used += 1;
-        if self.used == ELEMENTS_PER_PAGE { self.flush() } else { Ok(()) }
+    fn push(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let (now, later) = bytes.split_at(bytes.len().min(CHECKSUM_AT - self.used));
+            self.page[self.used..self.used + now.len()].copy_from_slice(now);
+            self.used += now.len();
+            bytes = later;
+            if self.used == CHECKSUM_AT {
+                self.flush()?;
+            }
+        }
+        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {

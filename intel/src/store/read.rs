@@ -1,14 +1,15 @@
 //! The reading side: a parser of bytes that anyone may have written, so everything is checked, and everything is bounded.
 //!
 //! ```text
-//! open       header page ─ its SHA-256 ─ sizes against the file's length ─ feeds and strings ─ their SHA-256
-//! votes_of   binary search over pages of votes; each page is read whole and checked before any of it is used
+//! open           header page ─ its SHA-256 ─ sizes against the file's length ─ feeds and strings ─ their SHA-256
+//! votes_of       binary search over pages of votes; each page is read whole and checked before any of it is used
+//! reference_of   the same over pages of references, then a record or two
 //! ```
 //! Memory: the tail (at most 64 MiB of strings, usually a few KiB) and the pages of the search.
 
 use super::layout::{
-    CHECKSUM_AT, ELEMENT, ELEMENTS_PER_PAGE, FEEDS_MAX, FeedEntry, Header, MAGIC, PAGE, REVOKES, SHA256_AT, STORE_VERSION,
-    STRINGS_BYTES_MAX, Shape, Text, Vote, checksum, pages,
+    CHECKSUM_AT, ELEMENT, FEEDS_MAX, FeedEntry, Header, MAGIC, PAGE, RECORDS_BYTES_MAX, REVOKES, SHA256_AT, STORE_VERSION,
+    STORE_VERSION_LEAST, STRINGS_BYTES_MAX, Shape, Text, Vote, checksum,
 };
 use super::origins::FeedOrigin;
 use crate::read::Tlp;
@@ -45,20 +46,22 @@ pub enum StoreError {
         got: String,
     },
     /// Another version's.
-    #[error("unsupported explain store: version {got}, and this is version {STORE_VERSION}")]
+    #[error("unsupported explain store: version {got}, and this program reads {STORE_VERSION_LEAST} to {STORE_VERSION}")]
     Unsupported {
         /// Its version.
         got: u32,
     },
 }
 
-fn corrupt(what: &'static str, offset: u64, expected: impl Into<String>, got: impl Into<String>) -> StoreError {
+pub(super) fn corrupt(what: &'static str, offset: u64, expected: impl Into<String>, got: impl Into<String>) -> StoreError {
     StoreError::Corrupt { what, offset, expected: expected.into(), got: got.into() }
 }
 
 /// One line's word on one rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredVote {
+    /// Place among all votes of the store.
+    pub number: u64,
     /// Place among [`Store::feeds`].
     pub feed: usize,
     /// From 1; `u32::MAX` stands for that line or a later one.
@@ -107,7 +110,7 @@ pub struct VotesOf {
 #[derive(Debug)]
 pub struct Store {
     bytes: Bytes,
-    header: Header,
+    pub(super) header: Header,
     feeds: Vec<FeedOrigin>,
     pages: BTreeMap<u64, Box<[u8; PAGE]>>,
 }
@@ -155,7 +158,7 @@ impl Store {
         let mut page = [0; PAGE];
         bytes.read_at(0, &mut page)?;
         let header = check_header(&mut page, length)?;
-        let tail_at = (1 + pages(header.votes) + pages(header.shapes)) * PAGE as u64;
+        let tail_at = header.places().tail * PAGE as u64;
         let mut tail = vec![0; (length - tail_at) as usize];
         bytes.read_at(tail_at, &mut tail)?;
         let sum: [u8; 32] = Sha256::digest(&tail).into();
@@ -184,6 +187,11 @@ impl Store {
     /// Votes on all rules.
     pub fn votes(&self) -> u64 {
         self.header.votes
+    }
+
+    /// Votes whose rows say where to read about them, and those whose references found no room.
+    pub fn references(&self) -> (u64, u64) {
+        (self.header.references, self.header.references_left_out)
     }
 
     /// Bytes of the file.
@@ -235,7 +243,7 @@ impl Store {
         for number in 0..self.header.shapes {
             self.shape(number)?;
         }
-        Ok(())
+        self.verify_references()
     }
 
     fn stored(&mut self, at: u64, vote: Vote) -> Result<StoredVote, StoreError> {
@@ -243,7 +251,7 @@ impl Store {
             return Err(corrupt("votes", self.offset_of(at), format!("a shape below {}", self.header.shapes), vote.shape.to_string()));
         }
         let shape = self.shape(vote.shape.into())?;
-        Ok(StoredVote::new(vote.line, &shape))
+        Ok(StoredVote::new(at, vote.line, &shape))
     }
 
     /// Every rule, by ascending fingerprint, from first page to last.
@@ -253,12 +261,13 @@ impl Store {
     }
 
     fn vote(&mut self, at: u64) -> Result<Vote, StoreError> {
-        self.element(1, at)
+        let first_page = self.header.places().votes;
+        self.element(first_page, at)
     }
 
     /// A shape within its bounds.
     fn shape(&mut self, number: u64) -> Result<Shape, StoreError> {
-        let first_page = 1 + pages(self.header.votes);
+        let first_page = self.header.places().shapes;
         let shape: Shape = self.element(first_page, number)?;
         let fine = usize::from(shape.feed) < self.feeds.len()
             && shape.standing <= REVOKES
@@ -269,22 +278,27 @@ impl Store {
         if fine {
             return Ok(shape);
         }
-        let offset = (first_page + number / ELEMENTS_PER_PAGE as u64) * PAGE as u64 + number % ELEMENTS_PER_PAGE as u64 * ELEMENT as u64;
-        Err(corrupt("shapes", offset, "a feed, a standing, a kind and scores within their bounds", format!("{shape:?}")))
+        Err(corrupt(
+            "shapes",
+            offset(first_page, number),
+            "a feed, a standing, a kind and scores within their bounds",
+            format!("{shape:?}"),
+        ))
     }
 
     fn offset_of(&self, vote: u64) -> u64 {
-        (1 + vote / ELEMENTS_PER_PAGE as u64) * PAGE as u64 + vote % ELEMENTS_PER_PAGE as u64 * ELEMENT as u64
+        offset(self.header.places().votes, vote)
     }
 
     /// Element `at` of the array whose pages begin with number `first_page`; the caller has held `at` against its count.
-    fn element<T: AnyBitPattern>(&mut self, first_page: u64, at: u64) -> Result<T, StoreError> {
-        let page = self.page(first_page + at / ELEMENTS_PER_PAGE as u64)?;
-        let at = (at % ELEMENTS_PER_PAGE as u64) as usize * ELEMENT;
-        Ok(bytemuck::pod_read_unaligned(&page[at..at + ELEMENT]))
+    pub(super) fn element<T: AnyBitPattern>(&mut self, first_page: u64, at: u64) -> Result<T, StoreError> {
+        let per_page = (CHECKSUM_AT / size_of::<T>()) as u64;
+        let page = self.page(first_page + at / per_page)?;
+        let at = (at % per_page) as usize * size_of::<T>();
+        Ok(bytemuck::pod_read_unaligned(&page[at..at + size_of::<T>()]))
     }
 
-    fn page(&mut self, number: u64) -> Result<&[u8; PAGE], StoreError> {
+    pub(super) fn page(&mut self, number: u64) -> Result<&[u8; PAGE], StoreError> {
         if self.pages.len() >= PAGES_KEPT && !self.pages.contains_key(&number) {
             self.pages.clear();
         }
@@ -303,9 +317,16 @@ impl Store {
     }
 }
 
+/// Of a vote or shape in the file.
+fn offset(first_page: u64, at: u64) -> u64 {
+    let per_page = (CHECKSUM_AT / ELEMENT) as u64;
+    (first_page + at / per_page) * PAGE as u64 + at % per_page * ELEMENT as u64
+}
+
 impl StoredVote {
-    fn new(line: u32, shape: &Shape) -> Self {
+    fn new(number: u64, line: u32, shape: &Shape) -> Self {
         Self {
+            number,
             feed: shape.feed.into(),
             line: line.into(),
             class: Class::from_u8(shape.standing & 3).unwrap_or(Class::Unknown), // two bits are always a class
@@ -360,7 +381,7 @@ impl Rules<'_> {
                 return Err(corrupt("votes", self.store.offset_of(self.at), expected, vote.shape.to_string()));
             };
             if self.votes.len() < VOTES_OF_RULE_MAX {
-                self.votes.push(StoredVote::new(vote.line, shape));
+                self.votes.push(StoredVote::new(self.at, vote.line, shape));
             }
             self.at += 1;
         }
@@ -375,7 +396,7 @@ fn check_header(page: &mut [u8; PAGE], length: u64) -> Result<Header, StoreError
     if header.magic != MAGIC {
         return Err(corrupt("magic", 0, "VEXPLAIN", header.magic.escape_ascii().to_string()));
     }
-    if header.version != STORE_VERSION {
+    if !(STORE_VERSION_LEAST..=STORE_VERSION).contains(&header.version) {
         return Err(StoreError::Unsupported { got: header.version });
     }
     page[SHA256_AT..SHA256_AT + 32].fill(0);
@@ -386,12 +407,16 @@ fn check_header(page: &mut [u8; PAGE], length: u64) -> Result<Header, StoreError
     if page[size_of::<Header>()..].iter().any(|byte| *byte != 0) || header.zero != 0 {
         return Err(corrupt("header", size_of::<Header>() as u64, "zeros", "something else"));
     }
+    let newer = if header.version == STORE_VERSION { u64::MAX } else { 0 };
     let bounds = [
         ("page size", 12, header.page_bytes.into(), PAGE as u64, PAGE as u64),
         ("votes", 72, header.votes, 0, u32::MAX.into()),
         ("shapes", 80, header.shapes, 0, header.votes),
         ("feeds", 88, header.feeds.into(), 0, FEEDS_MAX.into()),
         ("strings", 96, header.strings_bytes, 0, STRINGS_BYTES_MAX),
+        ("references", 168, header.references, 0, header.votes.min(newer)),
+        ("records", 176, header.records_bytes, 0, RECORDS_BYTES_MAX.min(newer)),
+        ("references left out", 184, header.references_left_out, 0, header.votes.min(newer)),
     ];
     for (what, offset, got, least, most) in bounds {
         if !(least..=most).contains(&got) {
@@ -400,7 +425,7 @@ fn check_header(page: &mut [u8; PAGE], length: u64) -> Result<Header, StoreError
     }
     // Within these bounds nothing overflows.
     let tail = u64::from(header.feeds) * size_of::<FeedEntry>() as u64 + header.strings_bytes;
-    let whole = (1 + pages(header.votes) + pages(header.shapes)) * PAGE as u64 + tail;
+    let whole = header.places().tail * PAGE as u64 + tail;
     for got in [header.file_bytes, length] {
         if got != whole {
             return Err(corrupt("length", 16, format!("{whole} bytes"), format!("{got} bytes")));

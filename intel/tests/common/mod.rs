@@ -25,7 +25,7 @@ pub fn data() -> Option<PathBuf> {
 pub struct Named(pub BTreeSet<String>);
 
 impl Visitor for Named {
-    fn rule(&mut self, _line: u64, rule: Rule<'_>, _said: &Said) -> Result<(), Reason> {
+    fn rule(&mut self, _line: u64, rule: Rule<'_>, _said: &Said, _reference: Option<&[u8]>) -> Result<(), Reason> {
         self.0.insert(match rule {
             Rule::Host { host, .. } => host.to_owned(),
             Rule::Net { network, bits } => format!("{network}/{bits}"),

@@ -87,7 +87,7 @@ const EXPECTED: &[(&str, Result<Format, &str>)] = &[
 struct Nothing;
 
 impl Visitor for Nothing {
-    fn rule(&mut self, _line: u64, rule: Rule<'_>, _said: &Said) -> Result<(), Reason> {
+    fn rule(&mut self, _line: u64, rule: Rule<'_>, _said: &Said, _reference: Option<&[u8]>) -> Result<(), Reason> {
         std::hint::black_box(rule);
         Ok(())
     }

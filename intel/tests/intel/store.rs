@@ -7,7 +7,8 @@ mod store_any;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use store_any::store_any;
-use verdict_intel::store::{NoLine, Store, StoreError, VOTES_OF_RULE_MAX, beside, feed_lines, reseal};
+use verdict_intel::limits::REFERENCE_BYTES_MAX;
+use verdict_intel::store::{NoLine, STORE_VERSION_LEAST, Store, StoreError, VOTES_OF_RULE_MAX, beside, feed_lines, reseal};
 use verdict_intel::{Config, compile_to};
 use verdict_simd::detect;
 use verdict_tables::{Class, Rule, Snapshot, fingerprint};
@@ -210,6 +211,114 @@ fn refused(bytes: Vec<u8>) -> bool {
     Store::from_bytes(bytes).and_then(|mut store| store.verify()).is_err()
 }
 
+/// Three feeds that refer: by numbers, by texts, by rows that take back, by more than is kept.
+const REFERRING: &str = r#"
+    [[feed]]
+    name = "csv"
+    path = "referring.csv"
+    [feed.columns]
+    host = "what"
+    revoked = "gone"
+    reference = "see"
+    [[feed]]
+    name = "mine"
+    path = "mine.ndjson"
+    format = "ndjson"
+    class = "suspicious"
+    [[feed]]
+    name = "plain"
+    path = "plain.txt"
+    format = "host-list"
+"#;
+
+fn compile_referring(scratch: &Scratch, rows: u64) -> PathBuf {
+    let rows: String = (0..rows).map(|number| format!("h{number}.test,,https://feed.example/url/{}/\n", 1000 + number)).collect();
+    let long = "x".repeat(300);
+    let first = "what,gone,see\nshared.test,,https://feed.example/url/777/\nback.test,,a\nback.test,yes,b\n";
+    scratch.write("referring.csv", &format!("{first}long.test,,{long}\n{rows}"));
+    scratch.write(
+        "mine.ndjson",
+        "{\"indicator\":\"shared.test\",\"subdomains\":true,\"reference\":\"case \\u001b[2J 123456\"}\n{\"indicator\":\"named.test\",\"subdomains\":true,\"id\":\"x-9\"}\n",
+    );
+    scratch.write("plain.txt", "shared.test\nplain.test\n");
+    scratch.compile(REFERRING)
+}
+
+/// A small store with references, in memory.
+fn referring() -> Vec<u8> {
+    let scratch = Scratch::new(&format!("referring-{:?}", std::thread::current().id()));
+    std::fs::read(beside(&compile_referring(&scratch, 20))).unwrap()
+}
+
+#[test]
+fn every_vote_has_the_reference_of_its_row_losers_and_revoked_ones_too() {
+    let scratch = Scratch::new("references");
+    let mut store = Store::open(&beside(&compile_referring(&scratch, 600))).unwrap();
+    store.verify().unwrap();
+    assert_eq!(store.references(), (606, 0));
+    let mut told = |name: &str| -> Vec<Option<String>> {
+        let votes = store.votes_of(host(name)).unwrap().votes;
+        votes.iter().map(|vote| store.reference_of(vote).unwrap().map(|text| String::from_utf8(text).unwrap())).collect()
+    };
+    let of = |text: &str| Some(text.to_owned());
+    assert_eq!(told("shared.test"), [of("https://feed.example/url/777/"), of("case \u{1b}[2J 123456"), None]);
+    assert_eq!(told("back.test"), [of("a"), of("b")]);
+    assert_eq!(told("named.test"), [of("id x-9")]);
+    assert_eq!(told("plain.test"), [None]);
+    assert_eq!(told("long.test"), [of(&format!("{}…", "x".repeat(REFERENCE_BYTES_MAX)))]);
+    for number in 0..600 {
+        assert_eq!(told(&format!("h{number}.test")), [of(&format!("https://feed.example/url/{}/", 1000 + number))]);
+    }
+    // Two bytes of number and eight of heads a row, and eight in the pages of references.
+    assert!(store.file_bytes() < 10 * 4096, "{} bytes", store.file_bytes());
+}
+
+#[test]
+fn a_store_of_the_version_before_has_no_references_and_is_read() {
+    let mut bytes = small();
+    bytes[8] = STORE_VERSION_LEAST as u8;
+    reseal(&mut bytes);
+    let mut store = Store::from_bytes(bytes.clone()).unwrap();
+    store.verify().unwrap();
+    let votes = store.votes_of(host("evil.test")).unwrap().votes;
+    assert_eq!((votes.len(), store.reference_of(&votes[0]).unwrap()), (2, None));
+    for at in [168, 176, 184] {
+        let mut bytes = bytes.clone();
+        bytes[at] = 1;
+        reseal(&mut bytes);
+        let told = Store::from_bytes(bytes).unwrap_err().to_string();
+        assert!(told.contains(&format!("at byte {at}: expected 0 to 0, got 1")), "{told}");
+    }
+}
+
+#[test]
+fn damage_to_references_is_noticed_and_named() {
+    let good = referring();
+    let count = |at: usize| u64::from_le_bytes(good[at..at + 8].try_into().unwrap());
+    let pages = |bytes: u64| bytes.div_ceil(4080) * 4096;
+    let references = (4096 + pages(16 * count(72)) + pages(16 * count(80))) as usize;
+    let records = references + pages(8 * count(168)) as usize;
+    for at in (references..records + pages(count(176)) as usize).step_by(61) {
+        let mut changed = good.clone();
+        changed[at] ^= 1 << (at % 8);
+        assert!(refused(changed), "byte {at}");
+    }
+    let told = |at: usize, byte: u8| {
+        let mut bytes = good.clone();
+        bytes[at] = byte;
+        reseal(&mut bytes);
+        let mut store = Store::from_bytes(bytes).unwrap();
+        store.verify().unwrap_err().to_string()
+    };
+    assert!(told(references + 3, 1).contains(&format!("references at byte {references}: expected ascending votes")));
+    assert!(told(references + 7, 1).contains(&format!("references at byte {references}: expected ascending votes")), "a place behind all");
+    assert!(told(records + 1, 0xC0).contains(&format!("records at byte {records}: expected a record")));
+    // The first record is a template; the second a number of it.
+    let second = records + 4 + usize::from(good[records]);
+    assert_eq!((good[records + 1], good[second + 1]), (0x40, 0x80));
+    assert!(told(second + 2, 1).contains(&format!("records at byte {second}: expected a number of a template before it")));
+}
+
 #[test]
 fn every_single_byte_that_is_changed_is_noticed() {
     let bytes = small();
@@ -244,7 +353,7 @@ fn errors_name_the_part_and_the_offset() {
         Err(StoreError::Unsupported { got: 9 })
     ));
     assert!(told(&|bytes| bytes[73] = 200).contains("length at byte 16"), "{}", told(&|bytes| bytes[73] = 200));
-    assert!(told(&|bytes| bytes[4000] = 1).contains("header at byte 168: expected zeros"));
+    assert!(told(&|bytes| bytes[4000] = 1).contains("header at byte 192: expected zeros"));
     // The shape of the first vote, then the feed and the class of the first shape.
     assert!(told(&|bytes| bytes[4096 + 12] = 99).contains("votes at byte 4096: expected a shape below"));
     assert!(told(&|bytes| bytes[8192 + 4] = 99).contains("shapes at byte 8192"));
@@ -254,7 +363,7 @@ fn errors_name_the_part_and_the_offset() {
     assert!(told(&|bytes| bytes[tail + 4] = 255).contains(&format!("feeds at byte {tail}")));
 }
 
-/// The corpus, and two hundred thousand mutations of a good store with its checksums put right again.
+/// The corpus, and twenty thousand mutations of a good store with its checksums put right again.
 #[test]
 fn any_bytes_are_read_calmly() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/store");
@@ -264,11 +373,13 @@ fn any_bytes_are_read_calmly() {
         std::fs::write(corpus.join("good"), [&[0], good.as_slice()].concat()).unwrap();
         std::fs::write(corpus.join("good_resealed"), [&[1], good.as_slice()].concat()).unwrap();
         std::fs::write(corpus.join("cut"), [&[1], &good[..good.len() - 100]].concat()).unwrap();
+        std::fs::write(corpus.join("references"), [&[1], referring().as_slice()].concat()).unwrap();
     }
     let mut seeds: Vec<Vec<u8>> = std::fs::read_dir(&corpus).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap()).collect();
     assert!(seeds.len() >= 5, "{} holds only {}", corpus.display(), seeds.len());
     seeds.iter().for_each(|seed| store_any(seed));
     seeds.push([&[1], small().as_slice()].concat());
+    seeds.push([&[1], referring().as_slice()].concat());
     let mut state = 0x5eed_u64;
     let mut below = move |bound: usize| {
         state = state.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
@@ -279,9 +390,13 @@ fn any_bytes_are_read_calmly() {
         let mut bytes = seeds[below(seeds.len())].clone();
         for _ in 0..1 + below(4) {
             // Headers and the beginnings of pages hold what matters.
-            let at = if below(2) == 0 { below(200) } else { below(bytes.len()) };
+            let at = match below(3) {
+                0 => below(200),
+                1 => below(bytes.len() / 4096 + 1) * 4096 + below(60),
+                _ => below(bytes.len()),
+            };
             match below(5) {
-                0 if !bytes.is_empty() => bytes.truncate(at),
+                0 => bytes.truncate(at),
                 _ => {
                     if let Some(byte) = bytes.get_mut(at) {
                         *byte = [0, 1, 0x7F, 0xFF, below(256) as u8][below(5)];

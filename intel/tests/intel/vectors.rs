@@ -27,7 +27,7 @@ struct Recorder<'a> {
 }
 
 impl Visitor for Recorder<'_> {
-    fn rule(&mut self, line: u64, rule: Rule<'_>, said: &Said) -> Result<(), Reason> {
+    fn rule(&mut self, line: u64, rule: Rule<'_>, said: &Said, reference: Option<&[u8]>) -> Result<(), Reason> {
         let mut object = described(rule);
         let Vote { class, score, confidence, categories, first_seen_day, last_seen_day, ttl_s, allow, overrides, .. } =
             vote(self.feed, self.format, 0, said);
@@ -43,6 +43,7 @@ impl Visitor for Recorder<'_> {
             ("valid_until_s", (said.valid_until_s > 0).then(|| json!(said.valid_until_s))),
             ("revoked", said.revoked.then_some(Value::Bool(true))),
             ("tlp", said.tlp.map(|tlp| json!(tlp.name()))),
+            ("reference", reference.map(|text| json!(String::from_utf8_lossy(text)))),
         ];
         object.as_object_mut().unwrap().extend(further.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
         self.lines.push(object);
@@ -113,6 +114,53 @@ fn every_vector_gives_its_indicators() {
         }
     }
     assert!(lines_checked >= 300, "{lines_checked}");
+}
+
+/// Each format with a column, field or comment for it; docs/feeds.md has the same list.
+#[test]
+fn rows_say_where_to_read_about_them() {
+    let uuid = "00000000-0000-4000-8000-000000000001";
+    let stix = |more: &str| {
+        format!(r#"[{{"type": "indicator", "id": "indicator--{uuid}", "pattern": "[url:value = 'http://a.example/']"{more}}}]"#)
+    };
+    let attribute = format!(r#"{{"uuid": "{uuid}", "type": "domain", "value": "a.example", "to_ids": true}}"#);
+    let rule = |more: &str| format!("alert dns any any -> any any (dns.query; content:\"a.example\"; {more}sid:17;)");
+    let url = "https://report.example/1";
+    let cases: [(Format, String, &str); 19] = [
+        (Format::UrlhausCsv, format!("id,url,url_status,threat,urlhaus_link\n1,http://a.example/,online,x,{url}\n"), url),
+        (Format::UrlhausJson, format!(r#"{{"urls": [{{"url": "http://a.example/", "urlhaus_reference": "{url}"}}]}}"#), url),
+        (Format::ThreatfoxCsv, format!("# ioc_id, ioc_value, ioc_type, threat_type, reference\n1, a.example, domain, x, {url}\n"), url),
+        (Format::ThreatfoxCsv, "# ioc_id, ioc_value, ioc_type, threat_type\n1, a.example, domain, x\n".into(), "ThreatFox IOC 1"),
+        (Format::ThreatfoxJson, format!(r#"[{{"ioc": "a.example", "ioc_type": "domain", "malware_malpedia": "{url}"}}]"#), url),
+        (Format::PhishtankCsv, format!("phish_id,url,phish_detail_url\n1,http://a.example/,{url}\n"), url),
+        (Format::PhishtankJson, format!(r#"[{{"phish_id": "1", "url": "http://a.example/", "phish_detail_url": "{url}"}}]"#), url),
+        (Format::MaltrailTsv, format!("class\tfamily\tindicator\treference\nmalware\tx\ta.example\t{url}\n"), url),
+        (Format::MaltrailList, format!("# Reference: {url}\n\na.example\n"), url),
+        (Format::HashComment, format!("44d88612fea8a8f36de82e1278abb02f;a test file {url}\n"), "a test file https://report.example/1"),
+        (Format::IdsRules, rule("reference:url,report.example/1; "), "url,report.example/1"),
+        (Format::IdsRules, rule(""), "sid:17"),
+        (Format::Stix, stix(""), "indicator--00000000-0000-4000-8000-000000000001"),
+        (Format::Stix, stix(&format!(r#", "external_references": [{{"url": "{url}"}}]"#)), url),
+        (Format::Misp, format!(r#"{{"uuid": "e-1", "info": "a report", "Attribute": [{attribute}], "Tag": []}}"#), "event e-1: a report"),
+        (Format::Misp, format!(r#"{{"Tag": [], "Attribute": [{attribute}]}}"#), "attribute 00000000-0000-4000-8000-000000000001"),
+        (Format::MispCsv, "uuid,event_id,category,type,value,to_ids\nu,4,x,domain,a.example,1\n".into(), "event 4"),
+        (Format::Ndjson, format!(r#"{{"indicator": "a.example", "reference": "{url}", "id": "x"}}"#), url),
+        (Format::Ndjson, r#"{"indicator": "a.example", "id": "x"}"#.into(), "id x"),
+    ];
+    for (format, text, want) in cases {
+        let (lines, _) = run(&Feed::new("reference", "reference"), format, text.as_bytes());
+        assert_eq!(lines[0]["reference"], want, "{format}: {text}: {lines:?}");
+    }
+}
+
+#[test]
+fn formats_without_references_give_none() {
+    let none =
+        [(Format::Hosts, "0.0.0.0 a.example # see x\n"), (Format::Adblock, "||a.example^\n"), (Format::HostList, "a.example # see x\n")];
+    for (format, text) in none {
+        let (lines, _) = run(&Feed::new("reference", "reference"), format, text.as_bytes());
+        assert!(lines[0].get("host").is_some() && lines[0].get("reference").is_none(), "{lines:?}");
+    }
 }
 
 macro_rules! signature_list {
