@@ -286,6 +286,11 @@ impl Config {
         if !self.listen.control.as_os_str().is_empty() && self.journal_directory().is_none() {
             wrong.push("listen.control is set, and acts need a journal: add [overlay] directory = \"/var/lib/verdictd\"".into());
         }
+        if !self.listen.control.as_os_str().is_empty() && self.log_level() == Some(tracing::Level::ERROR) {
+            wrong.push(
+                "log.level = \"error\" leaves out who blocked and unblocked what: with listen.control it must be \"warn\" or more".into(),
+            );
+        }
         if !(1..=ENTRIES_MAX).contains(&self.overlay.entries_max) {
             wrong.push(format!("overlay.entries_max = {} is not within 1..={ENTRIES_MAX}", self.overlay.entries_max));
         }
@@ -366,6 +371,16 @@ mod tests {
         check("directory = \"b\"\n", "needs snapshot.keys");
         check("path = \"a\"\npoll_s = 0\n", "poll_s = 0");
         assert!(load("[snapshot]\ndirectory = \"b\"\nkeys = [\"k\"]\n").unwrap().snapshot.is_signed());
+    }
+
+    #[test]
+    fn acts_need_a_journal_and_a_log_that_tells_them() {
+        let check = |text: &str, what: &str| {
+            let error = load(&format!("[snapshot]\npath = \"a\"\n[listen]\ncontrol = \"c\"\n{text}")).unwrap_err();
+            assert!(error.reasons.len() == 1 && error.reasons[0].contains(what), "{error}");
+        };
+        check("", "acts need a journal");
+        check("[overlay]\ndirectory = \"d\"\n[log]\nlevel = \"error\"\n", "log.level = \"error\" leaves out");
     }
 
     #[test]

@@ -12,12 +12,12 @@ mod support;
 
 use std::path::{Path, PathBuf};
 use support::Site;
-use sweep::{Blow, chosen, copy, places, strace_is_there, strike};
+use sweep::{Blow, chosen, copy, distinct, places, scratch, strace_is_there, strike};
 use verdict_tables::Class;
 use verdict_tables::manifest::Why;
 use verdict_wire::Act;
 use verdictd::config::SnapshotConfig;
-use verdictd::overlay::journal::{self, Journal, Record};
+use verdictd::overlay::journal::{self, Journal, Keep, Record};
 use verdictd::overlay::{Entry, JOURNAL, Key};
 use verdictd::trust::{Look, Trust, TrustError};
 
@@ -61,7 +61,7 @@ impl Stage {
     fn set(name: &str) -> Self {
         let site = Site::new();
         let base = site.path().parent().unwrap().to_owned();
-        let here = base.with_file_name(format!("{}-{name}", base.file_name().unwrap().to_string_lossy()));
+        let here = scratch().join(format!("{}-{name}", base.file_name().unwrap().to_string_lossy()));
         site.publish(1, "marker-one.test", &|_| {});
         let mut trust = open(&base).unwrap();
         trust.start().unwrap();
@@ -145,6 +145,10 @@ struct Acts {
 
 const ACTS: &str = "VERDICT_CRASH_ACTS";
 
+/// Acts of which the first holds and the others do not: enough of them for a compaction.
+const HISTORY: u64 = 12;
+const KEEP: Keep = Keep { history: 4, surplus: 4 };
+
 fn act_on(host: &str) -> Entry {
     let key = Key::new(verdict_keys::Kind::Host, host.as_bytes()).unwrap();
     Entry { key, class: Class::Clean, at_ms: 5000, until_ms: 9000, uid: 1, pid: 2, reason: "a test".into() }
@@ -155,22 +159,22 @@ fn act_on(host: &str) -> Entry {
 #[ignore = "run by the sweeps below"]
 fn write_down() {
     let Some(here) = std::env::var_os(ACTS) else { return };
-    let mut journal = Journal::open(Path::new(&here), 5000).unwrap();
+    let mut journal = Journal::open_keeping(Path::new(&here), 5000, KEEP).unwrap();
     journal.append(Act::Unblock, act_on("new.test")).unwrap();
 }
 
 impl Acts {
     fn set(name: &str) -> Self {
-        let base = std::env::temp_dir().join(format!("verdictd-acts-{}-{name}", std::process::id()));
+        let base = scratch().join(format!("verdictd-acts-{}-{name}", std::process::id()));
         let (before, here) = (base.join("before"), base.join("here"));
         let _ = std::fs::remove_dir_all(&base);
-        let mut journal = Journal::open(&before, 5000).unwrap();
+        let mut journal = Journal::open_keeping(&before, 5000, KEEP).unwrap();
         journal.append(Act::Unblock, act_on("old.test")).unwrap();
         drop(journal);
         // Many that hold no longer: without waiting for a disk each.
         let path = before.join(JOURNAL);
         let mut bytes = std::fs::read(&path).unwrap();
-        for number in 2..=3000 {
+        for number in 2..=HISTORY {
             let entry = Entry { at_ms: 1000, until_ms: 2000, ..act_on(&format!("h{number}.test")) };
             bytes.extend(journal::encode(&Record { number, act: Act::Unblock, entry }));
         }
@@ -180,9 +184,9 @@ impl Acts {
 
     /// Whether the act is there; everything before it must be.
     fn recovered(&self) -> Result<bool, String> {
-        let mut journal = Journal::open(&self.here, 5000).map_err(|error| error.to_string())?;
+        let mut journal = Journal::open_keeping(&self.here, 5000, KEEP).map_err(|error| error.to_string())?;
         let has = |journal: &Journal, host: &str| journal.entries().contains_key(&act_on(host).key);
-        if !has(&journal, "old.test") || !has(&journal, "h3000.test") {
+        if !has(&journal, "old.test") || !has(&journal, &format!("h{HISTORY}.test")) {
             return Err("what was confirmed before is gone".into());
         }
         let new = has(&journal, "new.test");
@@ -195,8 +199,13 @@ impl Acts {
         let run = [program.to_str().unwrap(), "--exact", "write_down", "--ignored", "--test-threads=1"];
         let environment = [(ACTS, self.here.to_str().unwrap())];
         copy(&self.before, &self.here);
-        let places = chosen(places(&run, &environment, &self.here.join("overlay.lock"), &self.here.with_file_name("log")), blow);
-        assert!(places.len() > 8, "{} calls", places.len());
+        let mut places = places(&run, &environment, &self.here.join("overlay.lock"), &self.here.with_file_name("log"));
+        if !matches!(blow, Blow::Kill) {
+            // The same call failing on the same file shows nothing that its first failure did not show.
+            places = distinct(places);
+        }
+        let places = chosen(places, blow);
+        assert!(places.len() > 6, "{} calls", places.len());
         let mut seen = [0usize; 2];
         for place in &places {
             copy(&self.before, &self.here);

@@ -177,3 +177,73 @@ fn twenty_thousand_mutated_sessions_hold() {
         check::check(&bytes);
     }
 }
+
+/// What entries of the overlay add to a lookup, and what an act costs beside the disk. No test, a measurement:
+/// `cargo test --release -p verdictd --test pipeline -- --ignored --nocapture what_entries`. Of 200 times the least, CPU time of one thread.
+#[test]
+#[ignore = "a measurement"]
+fn what_entries_of_the_overlay_cost() {
+    use std::sync::Arc;
+    use verdict_keys::{Batch, Kind};
+    use verdict_tables::{Class, Verdict};
+    use verdictd::overlay::table::Overlay;
+    use verdictd::overlay::{Entry, Key};
+    const BATCH: usize = 256;
+    const BATCHES: usize = 64;
+    let (backend, snapshot) = (verdict_simd::detect().unwrap(), check::snapshot());
+    let entry = |number: usize| {
+        // By turns what an incident asks for.
+        let key = match number % 4 {
+            0 => Key::new(Kind::Host, format!("h{number}.blocked.example").as_bytes()),
+            1 => Key::new(Kind::Url, format!("http://h{number}.blocked.example/dropper.exe").as_bytes()),
+            2 => Key::new(Kind::Ipv4, &(0xC633_6400 + number as u32).to_be_bytes()),
+            _ => Key::new(Kind::Sha256, &std::array::from_fn::<u8, 32, _>(|place| (number >> (place % 4 * 8)) as u8)),
+        };
+        Arc::new(Entry { key: key.unwrap(), class: Class::Malicious, at_ms: 0, until_ms: 1, uid: 0, pid: 0, reason: "incident".into() })
+    };
+    let asked = |host: &dyn Fn(usize) -> String| -> Vec<Batch> {
+        let batch = |first: usize| {
+            let mut batch = Batch::with_capacity(BATCH);
+            let urls = (first..first + BATCH).map(|number| format!("http://{}/dropper.exe?session={number}", host(number)));
+            urls.for_each(|url| batch.push(backend, snapshot.schedule(), snapshot.profile(), Kind::Url, url.as_bytes()));
+            batch
+        };
+        (0..BATCHES).map(|number| batch(number * BATCH)).collect()
+    };
+    let least = |work: &mut dyn FnMut()| (0..200).map(|_| cpu_time(&mut *work)).fold(f64::MAX, f64::min);
+    for count in [1, 100, 10_000] {
+        let entries: Vec<Arc<Entry>> = (0..count).map(entry).collect();
+        let overlay = Overlay::of(backend, snapshot, entries.clone()).unwrap();
+        let act = least(&mut || drop(std::hint::black_box(Overlay::of(backend, snapshot, entries.clone()))));
+        let missing = asked(&|number| format!("w{number}.unlisted.example"));
+        // Host and URL entries by turns.
+        let hitting = asked(&|number| format!("h{}.blocked.example", (number * 4 + number % 2) % count.next_multiple_of(4)));
+        let mut verdicts = vec![Verdict::default(); BATCH];
+        let mut per_key = |batches: &[Batch]| {
+            let mut decide = || batches.iter().map(|batch| overlay.decide(backend, snapshot.schedule(), batch, &mut verdicts)).sum::<u64>();
+            let decided = decide();
+            let seconds = least(&mut || {
+                std::hint::black_box(decide());
+            });
+            (seconds * 1e9 / (BATCH * BATCHES) as f64, decided)
+        };
+        let ((miss, none), (hit, decided)) = (per_key(&missing), per_key(&hitting));
+        assert_eq!(none, 0);
+        println!(
+            "{count} entries: {miss:.1} ns a URL that none concerns, {hit:.1} ns where {decided} of {} hit; {:.0} us to make",
+            BATCH * BATCHES,
+            act * 1e6
+        );
+    }
+}
+
+/// Seconds that this thread computes.
+fn cpu_time(work: &mut dyn FnMut()) -> f64 {
+    let now = || {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
+    };
+    let from = now();
+    work();
+    now() - from
+}

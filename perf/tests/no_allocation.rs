@@ -1,7 +1,8 @@
 //! Steady-state lookups allocate nothing: a counting allocator under a whole daemon in this process, asked over TCP.
 //!
 //! ```text
-//! warm up ── 300 rounds of frames of every kind and size ──┐ count ── 300 more rounds of the same ──┐ count: no allocation between
+//! warm up ── rounds of frames of every kind and size ──┐ count ── more rounds of the same ──┐ count: no allocation between
+//! block and unblock keys of every kind, and once more
 //! ```
 //! One exception is documented in verdict-keys and measured apart: a host that is not ASCII goes through the `idna` crate, which allocates.
 //! The client side is made of buffers that were there before, so every allocation counted is the daemon's. Run in a release build for the
@@ -10,15 +11,19 @@
 use std::alloc::System;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-use verdict_keys::{Kind, Scheme};
+use verdict_keys::{Batch, Kind, Scheme};
 use verdict_perf::data::Corpus;
 use verdict_perf::frame;
 use verdict_perf::questions;
 use verdict_perf::rules::{RuleSet, Subject};
 use verdict_perf::seed::Rng;
+use verdict_simd::{Backend, Key128};
+use verdict_tables::{Snapshot, flag};
+use verdict_wire::{Act, ActRequest, Class, KeyKind, Outcome, TOLD_BYTES_MAX, Told, read_message};
 use verdictd::Daemon;
 use verdictd::config::Config;
 use verdictd::driver::{self, Choice};
@@ -77,6 +82,79 @@ impl Client {
         }
         assert!(frames == self.frames && known > 0, "{frames} frames, {known} known");
     }
+
+    /// Answers of a round that an operator's act decided.
+    fn decided(&self) -> usize {
+        let (mut rest, mut decided) = (&self.replies[..], 0);
+        while let Some(received) = frame::Received::first(rest).expect("frames") {
+            decided += received.answers().expect("answers").filter(|answer| answer.told.flags & flag::FROM_DELTA != 0).count();
+            rest = &rest[received.bytes()..];
+        }
+        decided
+    }
+}
+
+/// Keys of every kind that are blocked; the first host is unblocked instead.
+const ACTED: [(Kind, &[u8]); 8] = [
+    (Kind::Host, b"cleared.operator.example"),
+    (Kind::Host, b"blocked.operator.example"),
+    (Kind::Url, b"http://urls.operator.example/a/b?c"),
+    (Kind::Ipv4, &[203, 0, 113, 213]),
+    (Kind::Ipv6, &[0x20, 1, 0xd, 0xb8, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7]),
+    (Kind::Sha256, &[0xA1; 32]),
+    (Kind::Sha1, &[0xA2; 20]),
+    (Kind::Md5, &[0xA3; 16]),
+];
+/// Questions that these hold for beside the keys themselves, and then such that nothing holds for.
+const HELD: [(Kind, &[u8]); 4] = [
+    (Kind::Url, b"http://cleared.operator.example/any/where?x"),
+    (Kind::Url, b"HTTP://Blocked.operator.example:80/./x"),
+    (Kind::Url, b"http://203.0.113.213/x"),
+    (Kind::Host, b"[2001:db8:ffff::7]"),
+];
+const MISSED: [(Kind, &[u8]); 4] = [
+    (Kind::Url, b"http://urls.operator.example/a/b?other"),
+    (Kind::Host, b"www.blocked.operator.example"),
+    (Kind::Ipv4, &[203, 0, 113, 214]),
+    (Kind::Md5, &[0xA4; 16]),
+];
+/// Of the keys acted on these have a key that clients can hash: hosts, the URL, files.
+const HASHED: [usize; 6] = [0, 1, 2, 5, 6, 7];
+
+/// The keys of `HASHED` as a client makes them.
+fn hashed(snapshot: &Snapshot) -> Vec<[u8; 16]> {
+    let backend = verdict_simd::detect().expect("a backend");
+    let mut batch = Batch::with_capacity(1);
+    let key = |(kind, bytes): (Kind, &[u8])| {
+        batch.clear();
+        batch.push(backend, snapshot.schedule(), snapshot.profile(), kind, bytes);
+        let (item, mut key) = (&batch.items()[0], [Key128::default()]);
+        let (host, path) = (item.hosts.at as usize, item.paths.at as usize);
+        match kind {
+            Kind::Url => backend.pair(snapshot.schedule(), batch.hosts()[host], &batch.paths()[path..=path], &mut key),
+            _ => key[0] = batch.keys()[host],
+        }
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&key[0].lo.to_le_bytes());
+        bytes[8..].copy_from_slice(&key[0].hi.to_le_bytes());
+        bytes
+    };
+    HASHED.map(|index| ACTED[index]).map(key).to_vec()
+}
+
+/// As `verdictctl block` and `unblock` do.
+fn act_on_all(control: &Path) {
+    for (number, (kind, key)) in ACTED.into_iter().enumerate() {
+        let (act, class) = if number == 0 { (Act::Unblock, Class::Unknown) } else { (Act::Block, Class::Malicious) };
+        let mut message = Vec::new();
+        let kind = KeyKind::from_raw(kind as u8);
+        ActRequest { act, kind, class, ttl_s: 3600, key, reason: "a test" }.encode(&mut message);
+        let mut stream = UnixStream::connect(control).expect("the control socket");
+        stream.write_all(&message).expect("written");
+        let reply = read_message(&mut stream, TOLD_BYTES_MAX).expect("a reply");
+        let told = Told::decode(&reply).expect("well formed");
+        assert_eq!(told.outcome, Outcome::Done, "{}", told.text);
+    }
 }
 
 fn is_text(kind: u8) -> bool {
@@ -84,7 +162,8 @@ fn is_text(kind: u8) -> bool {
 }
 
 /// Frames of all sizes and kinds; with questions whose host may need IDNA only where `idna` says so.
-fn requests(set: &RuleSet, corpus: &Corpus, generation: u64, idna: bool, rng: &Rng) -> Vec<u8> {
+fn requests(set: &RuleSet, corpus: &Corpus, snapshot: &Snapshot, idna: bool, rng: &Rng) -> Vec<u8> {
+    let generation = snapshot.generation();
     let questions = questions::about(set, &corpus.benign, 6_000, rng);
     let wanted: Vec<frame::Question<'_>> = questions.iter().filter(|(kind, bytes)| idna || !is_text(*kind) || bytes.is_ascii()).collect();
     let mut out = Vec::new();
@@ -95,30 +174,50 @@ fn requests(set: &RuleSet, corpus: &Corpus, generation: u64, idna: bool, rng: &R
     }
     frame::lookup_hashed(&mut out, 9, generation, 0, &[[7; 16]; 256]);
     frame::lookup_hashed(&mut out, 10, generation, 3, &[[9; 16]; 3]);
+    let about_acts = [&ACTED[..], &HELD, &MISSED].concat();
+    frame::lookup(&mut out, 11, about_acts.iter().map(|(kind, bytes)| (*kind as u8, *bytes)));
+    frame::lookup_hashed(&mut out, 12, generation, 0, &hashed(snapshot));
     out
 }
 
 const SIZES: [usize; 8] = [1, 1, 7, 64, 100, 256, 1_000, 1_000];
-const ROUNDS: usize = 60;
+/// Until every buffer has the size that it keeps.
+const WARM_UP: usize = 10;
+const ROUNDS: usize = 40;
+/// Where something is counted in each of them.
+const FOREIGN_ROUNDS: usize = 10;
 /// Counts of so many rounds, of which one must be free of what a starved machine adds.
 const COUNTS: usize = 12;
 /// Allocations and reallocations of IDNA for one host: one list that grows a few times, of labels or of a message.
 const IDNA_ALLOCATIONS_MAX: usize = 12;
 
-fn count(clients: &mut [Client]) -> stats_alloc::Stats {
-    for round in 0..ROUNDS {
+fn count(clients: &mut [Client], rounds: usize) -> stats_alloc::Stats {
+    for _ in 0..WARM_UP {
         clients.iter_mut().for_each(Client::round);
-        if round == 0 {
-            clients.iter().for_each(Client::check);
-        }
     }
     let region = Region::new(ALLOCATOR);
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         clients.iter_mut().for_each(Client::round);
     }
     let change = region.change();
     clients.iter().for_each(Client::check);
     change
+}
+
+/// A shard that nobody asks for 50 ms parks in its executor, whose timers allocate: on a machine that starves us that is no lookup, so one of the
+/// counts must be free of it. What a lookup allocates would be in each.
+fn nothing_is_allocated(clients: &mut [Client], what: &str) {
+    let nothing = |change: &stats_alloc::Stats| change.allocations + change.reallocations == 0;
+    let mut change = count(clients, ROUNDS);
+    for _ in 1..COUNTS {
+        if nothing(&change) {
+            break;
+        }
+        change = count(clients, ROUNDS);
+    }
+    let keys = ROUNDS * clients.len() * (SIZES.iter().sum::<usize>() + 259 + ACTED.len() + HELD.len() + MISSED.len() + HASHED.len());
+    println!("{what}: {keys} keys, release build: {}, {change:?}", !cfg!(debug_assertions));
+    assert_eq!((change.allocations, change.reallocations, change.bytes_allocated), (0, 0, 0), "{what}: {change:?}");
 }
 
 /// Not a test of its own: the counter is of the whole process, and tests run side by side.
@@ -133,7 +232,7 @@ fn the_counter_sees_an_allocation() {
 fn a_daemon_in_steady_state_allocates_nothing() {
     the_counter_sees_an_allocation();
     let rng = Rng::new(1);
-    let corpus = Corpus::generated(20_000, &rng);
+    let corpus = Corpus::generated(10_000, &rng);
     let mut set = RuleSet::from_corpus(&corpus);
     set.add_signatures(500);
     let signatures = set.rules.iter().filter(|(subject, _)| matches!(subject, Subject::Signature { .. })).count();
@@ -141,7 +240,8 @@ fn a_daemon_in_steady_state_allocates_nothing() {
     let built = set.compile(verdict_simd::detect().expect("a backend"), Scheme::Full).expect("a snapshot");
     let path = std::env::temp_dir().join(format!("verdict-perf-no-allocation-{}.snap", std::process::id()));
     std::fs::write(&path, &built.bytes).expect("written");
-    let requests_of = |idna, number| requests(&set, &corpus, built.generation, idna, &rng.fork(&format!("client {number}")));
+    let snapshot = Snapshot::load(&path).expect("it is sound");
+    let requests_of = |idna, number| requests(&set, &corpus, &snapshot, idna, &rng.fork(&format!("client {number}")));
     for driver in [Choice::Epoll, Choice::Ring] {
         if let Err(error) = driver::Kind::choose(driver) {
             println!("SKIPPED: {driver:?} is not to be had here: {error}");
@@ -160,24 +260,27 @@ fn a_daemon_allocates_nothing(driver: Choice, snapshot: &Path, requests_of: &dyn
     config.shards.count = 1;
     config.listen.tcp = vec![([127, 0, 0, 1], 0).into()];
     config.listen.admin = ([127, 0, 0, 1], 0).into();
+    let directory: PathBuf = snapshot.with_extension("overlay");
+    config.listen.control = directory.with_extension("sock");
+    config.overlay.directory.clone_from(&directory);
     let daemon = Daemon::start(&config, false).expect("the daemon starts");
     let clients = |idna| -> Vec<Client> { (0..8).map(|number| Client::new(daemon.tcp[0], requests_of(idna, number))).collect() };
     let mut plain = clients(false);
-    // A shard that nobody asks for 50 ms parks in its executor, whose timers allocate: on a machine that starves us that is no lookup, so
-    // one of the counts must be free of it. What a lookup allocates would be in each.
-    let nothing = |change: &stats_alloc::Stats| change.allocations + change.reallocations == 0;
-    let change = std::iter::repeat_with(|| count(&mut plain)).take(COUNTS - 1).find(nothing).unwrap_or_else(|| count(&mut plain));
-    let keys = ROUNDS * plain.len() * (SIZES.iter().sum::<usize>() + 259);
-    println!("{driver:?}: {keys} keys, release build: {}, {change:?}", !cfg!(debug_assertions));
-    assert_eq!((change.allocations, change.reallocations, change.bytes_allocated), (0, 0, 0), "{change:?}");
+    nothing_is_allocated(&mut plain, &format!("{driver:?}"));
+    assert!(plain.iter().all(|client| client.decided() == 0), "nobody has acted");
+    act_on_all(&config.listen.control);
+    nothing_is_allocated(&mut plain, &format!("{driver:?}, with acts in force"));
+    let decided = ACTED.len() + HELD.len() + HASHED.len();
+    assert!(plain.iter().all(|client| client.decided() == decided), "{} of {decided} are decided", plain[0].decided());
     drop(plain);
     let mut foreign = clients(true);
-    let change = count(&mut foreign);
-    let per_round = (change.allocations + change.reallocations) / ROUNDS;
+    let change = count(&mut foreign, FOREIGN_ROUNDS);
+    let per_round = (change.allocations + change.reallocations) / FOREIGN_ROUNDS;
     let hosts: usize = foreign.iter().map(Client::foreign_questions).sum();
     println!("with {hosts} hosts a round that are not ASCII: {per_round} allocations a round");
     assert!(hosts > 0 && per_round <= IDNA_ALLOCATIONS_MAX * hosts, "{change:?}");
     drop(foreign);
     daemon.drain();
     daemon.join().expect("the daemon ends");
+    std::fs::remove_dir_all(directory).expect("the journal goes");
 }

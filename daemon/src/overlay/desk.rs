@@ -213,6 +213,19 @@ impl Desk {
         Done { outcome, text, entries, took }
     }
 
+    /// Bytes that are no act: told, counted and logged as one that was refused.
+    pub fn refuse(&self, text: String, uid: u32, pid: u32) -> Done {
+        let began = Instant::now();
+        // Whoever holds this counts.
+        let judged = locked(&self.journal);
+        self.metrics.control.overlay_refused.add(1);
+        drop(judged);
+        let entries = locked(&self.live).entries.len();
+        let result = Outcome::Refused;
+        tracing::warn!(act = "none", uid, pid, result = result.name(), text, entries, "overlay");
+        Done { outcome: result, text, entries, took: began.elapsed() }
+    }
+
     fn try_act(
         &self,
         journal: &mut Option<Journal>,

@@ -92,7 +92,7 @@ fn answer(mut stream: UnixStream, desk: &Desk) -> io::Result<()> {
     let mut reply = Vec::new();
     let mut list = Vec::new();
     let done = match ActRequest::decode(&message) {
-        Err(malformed) => Done { outcome: Outcome::Refused, text: malformed.to_string(), entries: 0, took: Duration::ZERO },
+        Err(malformed) => desk.refuse(malformed.to_string(), uid, pid),
         Ok(request) if request.act == Act::List => {
             list = desk.list();
             Done { outcome: Outcome::Done, text: String::new(), entries: list.len(), took: Duration::ZERO }

@@ -6,13 +6,17 @@
 //! ```
 //! A record that a crash cut off at the end was never confirmed: it is taken away and told. Anything else that is wrong stops the start and names the
 //! place: what an operator has blocked or unblocked is not forgotten in silence. Compaction writes a new file and renames it over the old one; it keeps
-//! what is in force and the newest `HISTORY` acts, so the journal is the audit record too.
+//! what is in force and the newest `HISTORY` acts, so the journal is the audit record of what was done (of what was refused it is the log).
+//!
+//! The file is of mode 0600, a directory that is made for it 0700: keys and reasons concern nobody else, and who may write either decides what is
+//! blocked, since a checksum without a key is no signature.
 
 use super::{Entry, JOURNAL, Key};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use verdict_keys::Kind;
 use verdict_tables::Class;
@@ -21,7 +25,11 @@ use verdict_wire::{Act, KEY_BYTES_MAX, REASON_BYTES_MAX, TTL_S_MAX};
 /// Acts that are kept though they hold no longer.
 pub const HISTORY: usize = 1000;
 /// Records beyond those that a compaction would keep, at which one is worth it.
-const SURPLUS: usize = 1000;
+pub const SURPLUS: usize = 1000;
+/// Of the journal, and of what it is made from.
+const MODE: u32 = 0o600;
+/// Of a directory that is made for it.
+const DIRECTORY_MODE: u32 = 0o700;
 /// A longer file is none of ours.
 const FILE_BYTES_MAX: u64 = 1 << 30;
 
@@ -220,10 +228,26 @@ fn is_torn(rest: &[u8], last: u64) -> bool {
     (is_short || is_unwritten) && decode(&whole).is_err() && !(1..rest.len()).any(later)
 }
 
+/// How much stays in a journal that holds no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// See `HISTORY`.
+    pub history: usize,
+    /// See `SURPLUS`.
+    pub surplus: usize,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Keep { history: HISTORY, surplus: SURPLUS }
+    }
+}
+
 /// An open journal.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
+    keep: Keep,
     file: File,
     bytes: u64,
     contents: Contents,
@@ -238,22 +262,35 @@ impl Journal {
     /// # Errors
     /// When it is damaged, in use, or cannot be written.
     pub fn open(directory: &Path, now_ms: u64) -> Result<Self, JournalError> {
+        Self::open_keeping(directory, now_ms, Keep::default())
+    }
+
+    /// The same, compacted at other sizes.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn open_keeping(directory: &Path, now_ms: u64, keep: Keep) -> Result<Self, JournalError> {
         let path = directory.join(JOURNAL);
         let io = |error| JournalError::Io { path: path.clone(), error };
-        std::fs::create_dir_all(directory).map_err(io)?;
+        DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory).map_err(io)?;
+        if is_open_to_others(directory).map_err(io)? {
+            let directory = directory.display();
+            tracing::warn!("others may write {directory}, and so decide what is blocked and unblocked here: `chmod go-w {directory}`");
+        }
         let lock = lock(&path.with_extension("lock")).map_err(io)?;
         if !path.try_exists().map_err(io)? {
             replace(&path, &head(0)).map_err(io)?;
         }
         let contents = contents(&path)?;
         let file = OpenOptions::new().append(true).open(&path).map_err(io)?;
+        keep_to_ourselves(&file, &path);
         let found = file.metadata().map_err(io)?.len();
         let bytes = contents.sound_bytes as u64;
         if bytes < found {
             tracing::warn!(path = %path.display(), at = bytes, bytes = found - bytes, "a record that a crash cut off, and that was never confirmed, is taken away");
             file.set_len(bytes).and_then(|()| file.sync_all()).map_err(io)?;
         }
-        let mut journal = Journal { path: path.clone(), file, bytes, contents, doubtful: false, _lock: lock };
+        let mut journal = Journal { path: path.clone(), keep, file, bytes, contents, doubtful: false, _lock: lock };
         if journal.has_surplus(now_ms) {
             journal.compact(now_ms).map_err(io)?;
         }
@@ -277,7 +314,7 @@ impl Journal {
     pub fn append(&mut self, act: Act, entry: Entry) -> io::Result<u64> {
         let now_ms = entry.at_ms;
         // To count costs as much as to compact nearly; now and then is enough.
-        if self.doubtful || self.contents.records.len().is_multiple_of(SURPLUS) && self.has_surplus(now_ms) {
+        if self.doubtful || self.contents.records.len().is_multiple_of(self.keep.surplus) && self.has_surplus(now_ms) {
             self.compact(now_ms)?;
         }
         let last = self.contents.records.last().map_or(0, |record| record.number);
@@ -297,7 +334,7 @@ impl Journal {
     /// Which records a compaction keeps.
     fn kept(&self, now_ms: u64) -> Vec<Record> {
         let records = &self.contents.records;
-        let history = records.len().saturating_sub(HISTORY);
+        let history = records.len().saturating_sub(self.keep.history);
         let in_force = self.entries();
         let is_in_force = |record: &Record| {
             in_force.get(&record.entry.key).is_some_and(|(number, entry)| *number == record.number && entry.until_ms > now_ms)
@@ -307,7 +344,8 @@ impl Journal {
 
     fn has_surplus(&self, now_ms: u64) -> bool {
         let records = self.contents.records.len();
-        records > HISTORY + SURPLUS && records - self.kept(now_ms).len() >= SURPLUS
+        let Keep { history, surplus } = self.keep;
+        records > history + surplus && records - self.kept(now_ms).len() >= surplus
     }
 
     fn compact(&mut self, now_ms: u64) -> io::Result<()> {
@@ -338,7 +376,8 @@ pub fn contents(path: &Path) -> Result<Contents, JournalError> {
 }
 
 fn lock(path: &Path) -> io::Result<File> {
-    let file = File::create(path)?;
+    // Whoever may open it may hold it.
+    let file = own(path)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(io::Error::other("another daemon writes this journal")),
@@ -346,11 +385,30 @@ fn lock(path: &Path) -> io::Result<File> {
     }
 }
 
+/// An empty file that is ours alone.
+fn own(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(path)
+}
+
+/// A file that was there before may be open to more than its owner.
+fn keep_to_ourselves(file: &File, path: &Path) {
+    let is_open = file.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o777 & !MODE != 0);
+    if is_open && let Err(error) = file.set_permissions(Permissions::from_mode(MODE)) {
+        tracing::warn!("{}: others than the daemon may open it, and its mode cannot be changed to 0600: {error}", path.display());
+    }
+}
+
+/// Whether others than the owner may make, rename and remove files there.
+fn is_open_to_others(directory: &Path) -> io::Result<bool> {
+    Ok(std::fs::metadata(directory)?.permissions().mode() & 0o022 != 0)
+}
+
 /// The old file or the new one, on disk, whatever happens.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let partial = path.with_extension("partial");
     let write = || {
-        let mut file = File::create(&partial)?;
+        let mut file = own(&partial)?;
+        keep_to_ourselves(&file, &partial);
         file.write_all(bytes)?;
         file.sync_all()?;
         std::fs::rename(&partial, path)?;

@@ -1,15 +1,17 @@
 //! Acts of an operator over the real control socket, and what is answered over the real protocol afterwards.
 
-use crate::support::{EICAR_MD5, Got, Peer, Scratch, Site, config, eventually, explain, start, stop, write_snapshot};
+use crate::support::{EICAR_MD5, Got, Peer, Scratch, Site, config, eventually, explain, start, stop, vote, write_rules, write_snapshot};
 use std::io::Write;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use verdict_tables::Class;
+use verdict_tables::{Class, Part, Rule, Vote};
 use verdict_wire as wire;
 use verdictd::config::Config;
+use verdictd::overlay::desk::Desk;
 use verdictd::{Daemon, StartError};
 use wire::{Act, ActRequest, Answer, Flags, KeyKind, Outcome, TOLD_BYTES_MAX, Told};
 
@@ -102,7 +104,7 @@ const CLEARED: (wire::Class, bool) = (wire::Class::Clean, true);
 const LISTED: (wire::Class, bool) = (wire::Class::Malicious, false);
 const UNKNOWN: (wire::Class, bool) = (wire::Class::Unknown, false);
 
-/// The table of docs/manual.md, "Emergencies": which entry holds for which question.
+/// Beyond the table of docs/manual.md, "Emergencies": every kind of key, in every spelling.
 fn every_kind_of_key_is_blocked_exactly() {
     let scratch = Scratch::new();
     let config = with_control(config(&scratch), &scratch);
@@ -241,6 +243,105 @@ fn an_entry_outlives_swaps_and_restarts_and_ends_in_time() {
     stop(daemon);
 }
 
+/// A URL has a path.
+fn key(name: &str) -> TypedKey<'_> {
+    if name.contains('/') { url(name) } else { host(name) }
+}
+
+/// The table of docs/manual.md, "Emergencies", cell by cell.
+#[test]
+fn the_table_of_the_manual_holds() {
+    let manual = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/manual.md")).unwrap();
+    let cells = |row: &str| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<String>>();
+    let table = manual.lines().skip_while(|line| !line.starts_with("| act on |")).take_while(|line| line.starts_with('|'));
+    let table: Vec<Vec<String>> = table.map(cells).collect();
+    assert!(table.len() == 6 && table.iter().all(|row| row.len() == 5), "does the search still work? {table:?}");
+    let named = |cell: &str| cell.split('`').nth(1).expect("a key in backticks").to_owned();
+    let scratch = Scratch::new();
+    let config = with_control(config(&scratch), &scratch);
+    let daemon = start(&config);
+    let mut asker = Asker::of(&daemon);
+    for row in &table[2..] {
+        let on = named(&row[0]);
+        done(block(&config, key(&on), 600));
+        for (question, cell) in table[0].iter().zip(row).skip(1) {
+            let name = named(question);
+            let mut asked = vec![name.clone()];
+            asked.extend(question.ends_with("URLs on it").then(|| format!("http://{name}/p?q")));
+            let holds = cell == "yes" || cell.starts_with("yes:");
+            assert!(holds || cell == "no", "{cell}");
+            for name in &asked {
+                assert_eq!(asker.says(key(name)), if holds { BLOCKED } else { UNKNOWN }, "an act on {on}, asked for {name}");
+            }
+        }
+        done(remove(&config, key(&on)));
+    }
+    stop(daemon);
+}
+
+#[test]
+fn an_act_stands_over_overrides_allowances_and_signatures() {
+    let scratch = Scratch::new();
+    let config = with_control(config(&scratch), &scratch);
+    let malicious = vote(0, Class::Malicious);
+    let allow = Vote { class: Class::Clean, allow: true, score: 0, categories: 0, ..malicious };
+    let on = |host| Rule::Host { host, subdomains: false };
+    let rules = [
+        (on("pinned.test"), Vote { overrides: true, ..malicious }),
+        (on("allowed.test"), allow),
+        (on("trusted.test"), Vote { overrides: true, ..allow }),
+        (Rule::Signature { text: "dropper-kit-77", part: Part::Url, token: false }, malicious),
+    ];
+    write_rules(&config.snapshot.path, &rules);
+    let daemon = start(&config);
+    let mut asker = Asker::of(&daemon);
+    let marked = url("http://any.test/dropper-kit-77/x");
+    for (key, before, is_to_pass) in [
+        (host("pinned.test"), LISTED, true),
+        (marked, LISTED, true),
+        (host("allowed.test"), (wire::Class::Clean, false), false),
+        (host("trusted.test"), (wire::Class::Clean, false), false),
+    ] {
+        assert_eq!(asker.says(key), before, "{key:?}");
+        done(if is_to_pass { unblock(&config, key, 600) } else { block(&config, key, 600) });
+        assert_eq!(asker.says(key), if is_to_pass { CLEARED } else { BLOCKED }, "{key:?}");
+    }
+    assert_eq!(asker.says(url("http://any.test/dropper-kit-77/y")), LISTED, "another URL");
+    stop(daemon);
+}
+
+/// The log is the audit of what was refused: who, what, why not.
+#[test]
+fn every_act_is_a_line_of_the_log_whether_done_or_refused() {
+    let scratch = Scratch::new();
+    let config = with_control(config(&scratch), &scratch);
+    let log = scratch.join("log");
+    let subscriber = tracing_subscriber::fmt().with_writer(std::fs::File::create(&log).unwrap()).with_ansi(false).finish();
+    let snapshot = Arc::new(verdict_tables::Snapshot::load(&config.snapshot.path).unwrap());
+    let metrics = verdictd::metrics::Metrics::new(1, "any", "any");
+    let desk = Desk::open(&config, verdict_simd::detect().unwrap(), snapshot, metrics, Arc::default()).unwrap();
+    tracing::subscriber::with_default(subscriber, || {
+        for key in [b"a.test".as_slice(), b"a]b"] {
+            let request = ActRequest {
+                act: Act::Unblock,
+                kind: Some(KeyKind::Host),
+                class: wire::Class::Unknown,
+                ttl_s: 60,
+                key,
+                reason: "ticket 7",
+            };
+            desk.act(&request, 1007, 1008);
+        }
+        desk.refuse("an ACT of another version".into(), 1007, 1008);
+    });
+    let text = std::fs::read_to_string(&log).unwrap();
+    let lines: Vec<&str> = text.lines().filter(|line| line.contains("overlay") && line.contains("uid=1007 pid=1008")).collect();
+    let [was_done, no_key, no_act] = lines.as_slice() else { panic!("{text}") };
+    assert!(was_done.contains("key=\"a.test\"") && was_done.contains("result=\"done\"") && was_done.contains("ticket 7"), "{text}");
+    assert!(no_key.contains("`a]b` is no key") && no_key.contains("result=\"refused\"") && no_key.contains("ticket 7"), "{text}");
+    assert!(no_act.contains("another version") && no_act.contains("result=\"refused\""), "{text}");
+}
+
 fn clients_that_hash_by_themselves_get_the_same() {
     let scratch = Scratch::new();
     let config = with_control(config(&scratch), &scratch);
@@ -299,6 +400,7 @@ fn what_may_not_be_is_refused_and_changes_nothing() {
     refused(block(&config, host("a.test"), 86_401), "at most 86400 s (24 h)");
     refused(block(&config, url("http://192.0.2.0/24 x\n/"), 0), "");
     refused(block(&config, host("a]b"), 60), "is no key");
+    refused(block(&config, host("192.0.2.0/24"), 60), "is no key");
     refused(block(&config, (KeyKind::Md5, b"short"), 60), "is no key");
     done(block(&config, host("a.test"), 86_400));
     done(block(&config, host("b.test"), 60));
@@ -310,6 +412,7 @@ fn what_may_not_be_is_refused_and_changes_nothing() {
     assert_eq!(Told::decode(&reply).unwrap().outcome, Outcome::Refused, "bytes of no meaning");
     let mode = std::fs::metadata(&config.listen.control).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode, 0o600);
+    assert_eq!(daemon.metrics.control.overlay_refused.get(), 7, "what is no act is counted as well");
     stop(daemon);
     assert!(!config.listen.control.exists());
 }

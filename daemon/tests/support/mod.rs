@@ -83,7 +83,7 @@ impl Drop for Scratch {
 
 pub const EICAR_MD5: [u8; 16] = [0x44, 0xd8, 0x86, 0x12, 0xfe, 0xa8, 0xa8, 0xf3, 0x6d, 0xe8, 0x2e, 0x12, 0x78, 0xab, 0xb0, 0x2f];
 
-fn vote(source: u16, class: Class) -> Vote {
+pub fn vote(source: u16, class: Class) -> Vote {
     Vote {
         source,
         class,
@@ -100,15 +100,17 @@ fn vote(source: u16, class: Class) -> Vote {
 
 /// `evil.test` below and above, one URL, one network, one file; what is malicious in one is unknown in the other.
 pub fn write_snapshot(path: &Path, marker: &str, class: Class) {
-    let mut builder = Builder::new(Scheme::Full, b"test", 1_700_000_000);
-    let source = builder.source(Source { name: "unit test", licence: "none" });
-    let vote = vote(source, class);
     let url = Rule::Url { host: "shared.test", path_query: "/bad.php", prefix: false, subdomains: false };
     let network = Rule::Net { network: Ipv4Addr::new(192, 0, 2, 0).into(), bits: 24 };
-    for rule in [Rule::Host { host: "evil.test", subdomains: true }, url, network, Rule::File(Digest::Md5(EICAR_MD5))] {
-        builder.add(rule, vote).unwrap();
-    }
-    builder.add(Rule::Host { host: marker, subdomains: false }, vote).unwrap();
+    let (evil, marker) = (Rule::Host { host: "evil.test", subdomains: true }, Rule::Host { host: marker, subdomains: false });
+    write_rules(path, &[evil, url, network, Rule::File(Digest::Md5(EICAR_MD5)), marker].map(|rule| (rule, vote(0, class))));
+}
+
+/// Rules of one source, whose number is 0.
+pub fn write_rules(path: &Path, rules: &[(Rule<'_>, Vote)]) {
+    let mut builder = Builder::new(Scheme::Full, b"test", 1_700_000_000);
+    builder.source(Source { name: "unit test", licence: "none" });
+    rules.iter().for_each(|(rule, vote)| builder.add(*rule, *vote).unwrap());
     let built = builder.build(verdict_simd::detect().unwrap()).unwrap();
     let temporary = path.with_extension("tmp");
     std::fs::write(&temporary, &built.bytes).unwrap();

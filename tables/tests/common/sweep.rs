@@ -1,6 +1,7 @@
 //! A program ended, or failed, at each of its system calls: strace counts the calls of an undisturbed run, then repeats it once for every one of them.
 //!
 //! `VERDICT_SWEEP=full` takes every call; otherwise about `RUNS` of them, spread evenly, are taken, which is what a build has time for.
+//! A process that is killed loses nothing of what it gave the kernel, whatever the file system: stages may lie in memory, where `fsync` takes no time.
 #![allow(dead_code, missing_docs)]
 
 use std::path::{Path, PathBuf};
@@ -33,12 +34,14 @@ impl Blow {
         }
     }
 
-    /// Reading does not run out of room, and nothing fails by closing that mattered.
-    fn befalls(self, call: &str) -> bool {
+    /// Reading does not run out of room, nor opening what is there, and nothing fails by closing that mattered.
+    fn befalls(self, place: &Place) -> bool {
+        let call = place.call.as_str();
         match self {
             Blow::Kill => true,
             Blow::Eio => call != "close" && call != "flock",
-            Blow::Enospc => ["openat", "write", "fsync", "fdatasync", "syncfs", "rename", "mkdir"].contains(&call),
+            Blow::Enospc if call == "openat" => place.on.contains("O_CREAT"),
+            Blow::Enospc => ["write", "fsync", "fdatasync", "syncfs", "rename", "mkdir"].contains(&call),
         }
     }
 }
@@ -51,14 +54,46 @@ pub fn strace_is_there() -> bool {
     there
 }
 
-/// One call of the run, counted in its thread.
-pub type Place = (String, usize);
+/// One call of the run.
+#[derive(Clone, Debug)]
+pub struct Place {
+    call: String,
+    /// Counted in its thread.
+    number: usize,
+    /// The file, and of `openat` how it is opened.
+    on: String,
+}
+
+/// Where a stage does not wait for a disk, if there is such a place.
+pub fn scratch() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    let probe = memory.join(format!("verdict-sweep-{}", std::process::id()));
+    match std::fs::create_dir(&probe).and_then(|()| std::fs::remove_dir(&probe)) {
+        Ok(()) => memory.to_owned(),
+        Err(_) => std::env::temp_dir(),
+    }
+}
+
+/// The file of a call as `strace -y` writes its arguments: `3</a/b>, "text", 4` or `"/a/b", O_RDONLY) = 3</a/b>`.
+fn file(call: &str, arguments: &str) -> String {
+    let quoted = |text: &str| text.split_once('"').map_or(String::new(), |(_, name)| name.split(')').next().unwrap_or(name).to_owned());
+    match arguments.split_once('<').and_then(|(_, path)| path.split_once('>')) {
+        Some((path, _)) if call != "openat" && arguments.starts_with(|first: char| first.is_ascii_digit()) => path.to_owned(),
+        _ => quoted(arguments),
+    }
+}
+
+/// The first of all calls of one kind on one file, opened in one way.
+pub fn distinct(places: Vec<Place>) -> Vec<Place> {
+    let mut seen = std::collections::BTreeSet::new();
+    places.into_iter().filter(|place| seen.insert((place.call.clone(), place.on.clone()))).collect()
+}
 
 /// The calls of an undisturbed run that come after `mark` was opened for the first time: before, it is the program being loaded.
 pub fn places(run: &[&str], environment: &[(&str, &str)], mark: &Path, log: &Path) -> Vec<Place> {
     let traced = format!("trace={}", CALLS.join(","));
     let ended = Command::new("strace")
-        .args(["-f", "-o"])
+        .args(["-f", "-y", "-o"])
         .arg(log)
         .args(["-e", &traced])
         .args(run)
@@ -73,14 +108,14 @@ pub fn places(run: &[&str], environment: &[(&str, &str)], mark: &Path, log: &Pat
     let (mut counts, mut places) = (std::collections::BTreeMap::new(), Vec::new());
     for (number, line) in text.lines().enumerate() {
         let Some((pid, call)) = line.split_once(' ') else { continue };
-        let Some((call, _)) = call.trim_start().split_once('(') else { continue };
+        let Some((call, arguments)) = call.trim_start().split_once('(') else { continue };
         if pid != thread || !CALLS.contains(&call) {
             continue;
         }
         let count = counts.entry(call.to_owned()).or_insert(0);
         *count += 1;
         if number >= begin {
-            places.push((call.to_owned(), *count));
+            places.push(Place { call: call.to_owned(), number: *count, on: file(call, arguments) });
         }
     }
     places
@@ -88,18 +123,19 @@ pub fn places(run: &[&str], environment: &[(&str, &str)], mark: &Path, log: &Pat
 
 /// The places of this sweep.
 pub fn chosen(places: Vec<Place>, blow: Blow) -> Vec<Place> {
-    let all: Vec<Place> = places.into_iter().filter(|(call, _)| blow.befalls(call)).collect();
+    let all: Vec<Place> = places.into_iter().filter(|place| blow.befalls(place)).collect();
     if std::env::var_os("VERDICT_SWEEP").is_some_and(|how| how == "full") {
         return all;
     }
     let step = all.len().div_ceil(RUNS).max(1);
     // What makes a state the next one is always among them.
-    let place = |(index, place): (usize, Place)| (index % step == 0 || place.0 == "rename").then_some(place);
+    let place = |(index, place): (usize, Place)| (index % step == 0 || place.call == "rename").then_some(place);
     all.into_iter().enumerate().filter_map(place).collect()
 }
 
 /// Runs it with one blow.
-pub fn strike(run: &[&str], environment: &[(&str, &str)], (call, number): &Place, blow: Blow) -> ExitStatus {
+pub fn strike(run: &[&str], environment: &[(&str, &str)], place: &Place, blow: Blow) -> ExitStatus {
+    let Place { call, number, .. } = place;
     let inject = format!("inject={call}:{}:when={number}", blow.as_strace_says());
     let traced = format!("trace={call}");
     let ran = Command::new("strace")

@@ -124,3 +124,35 @@ fn compaction_keeps_what_holds_and_the_newest_acts() {
     assert!(holds("h1.test") && holds("new.test") && !holds("h2.test"));
     std::fs::remove_dir_all(directory).unwrap();
 }
+
+#[test]
+fn the_journal_is_its_owners_alone_and_stays_so() {
+    let directory = scratch("mode").join("made");
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let path = directory.join(JOURNAL);
+    drop(Journal::open(&directory, 0).unwrap());
+    assert_eq!((mode(&directory), mode(&path), mode(&path.with_extension("lock"))), (0o700, 0o600, 0o600));
+    // What an earlier version, or somebody, left open to others: the file itself, and a compaction that a crash ended.
+    std::fs::set_permissions(&path, Permissions::from_mode(0o664)).unwrap();
+    drop(Journal::open(&directory, 0).unwrap());
+    assert_eq!(mode(&path), 0o600);
+    std::fs::write(path.with_extension("partial"), "cut").unwrap();
+    std::fs::set_permissions(path.with_extension("partial"), Permissions::from_mode(0o666)).unwrap();
+    let mut journal = Journal::open_keeping(&directory, 0, Keep { history: 1, surplus: 1 }).unwrap();
+    for number in 0..4 {
+        journal.append(Act::Block, entry(&format!("h{number}.test"), Class::Malicious, 5000 * number, 5000 * number + 1)).unwrap();
+    }
+    assert!(journal.contents.gaps_to > 0, "it was compacted");
+    assert_eq!(mode(&path), 0o600);
+    std::fs::remove_dir_all(directory.parent().unwrap()).unwrap();
+}
+
+#[test]
+fn a_directory_that_others_may_write_is_noticed() {
+    let directory = scratch("open");
+    for (mode, is_open) in [(0o700, false), (0o755, false), (0o770, true), (0o707, true), (0o1777, true)] {
+        std::fs::set_permissions(&directory, Permissions::from_mode(mode)).unwrap();
+        assert_eq!(is_open_to_others(&directory).unwrap(), is_open, "{mode:o}");
+    }
+    std::fs::remove_dir_all(directory).unwrap();
+}
