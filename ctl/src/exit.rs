@@ -21,6 +21,7 @@ Exit status:
 Environment:
   VERDICT_CONNECT  where the daemon listens, if --connect is not given
   VERDICT_CONTROL  the daemon's control socket, if --control is not given
+  VERDICT_STATE    the daemon's state directory, if --state is not given
   VERDICT_BACKEND  neon, avx512, avx2 or portable, instead of the best that this machine has
   NO_COLOR         no colours, even on a terminal";
 

@@ -28,6 +28,7 @@ mod overlay;
 mod ping;
 mod progress;
 mod publish;
+mod quarantine;
 mod question;
 mod rollback;
 mod snapshot;
@@ -63,6 +64,7 @@ enum Command {
     Keygen(keygen::Arguments),
     Publish(publish::Arguments),
     Rollback(rollback::Arguments),
+    Quarantine(quarantine::Arguments),
     Explain(explain::Arguments),
     Diff(diff::Arguments),
     Feeds(feeds::Arguments),
@@ -88,6 +90,7 @@ impl Command {
             Self::Keygen(arguments) => keygen::run(arguments, out),
             Self::Publish(arguments) => publish::run(arguments, out),
             Self::Rollback(arguments) => rollback::run(arguments, out),
+            Self::Quarantine(arguments) => quarantine::run(arguments, out),
             Self::Explain(arguments) => explain::run(arguments, out),
             Self::Diff(arguments) => diff::run(arguments, out),
             Self::Feeds(arguments) => feeds::run(arguments, out),

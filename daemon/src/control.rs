@@ -297,6 +297,9 @@ impl Control {
     fn note_terms(&self, refused: Option<&Refused>) {
         let numbers = &self.state.metrics.control;
         let quarantined = self.source.quarantined();
+        if quarantined < numbers.quarantined.get() {
+            tracing::warn!(quarantined, "a snapshot was lifted from quarantine by hand: it is tried again where it is published");
+        }
         numbers.quarantined.set(quarantined);
         let mut notes = match &self.terms {
             None => "unsigned: anybody who can write the file decides the answers (snapshot.keys)\n".to_owned(),

@@ -225,6 +225,33 @@ fn after_three_failed_starts_the_generation_before_serves() {
 }
 
 #[test]
+fn a_generation_whose_starts_failed_serves_again_once_it_is_lifted() {
+    let site = Site::new();
+    let first = site.publish(1, "marker-one.test", &as_it_is);
+    // Without a daemon: a look of one that has just ended may hold the state directory for a moment.
+    let mut trust = Trust::open(&site.config().snapshot, verdict_simd::detect().unwrap()).unwrap();
+    trust.start().unwrap();
+    let second = site.publish(2, "marker-two.test", &as_it_is);
+    assert!(matches!(trust.look(), Ok(Look::New(..))));
+    trust.good();
+    drop(trust);
+    for _ in 0..TRIALS_MAX {
+        assert_eq!(die_after_start(&site).unwrap(), second);
+    }
+    let daemon = start(&site.config());
+    assert_eq!(generation(&daemon), first);
+    eventually("it is in quarantine", || daemon.metrics.control.quarantined.get() == 1);
+    // As `verdictctl quarantine lift` does, while the daemon runs.
+    let held: Vec<PathBuf> = std::fs::read_dir(site.state().join("quarantine")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let [held] = held.as_slice() else { panic!("{held:?}") };
+    std::fs::remove_file(held).unwrap();
+    eventually("the second is back", || generation(&daemon) == second);
+    eventually("nothing is in quarantine", || daemon.metrics.control.quarantined.get() == 0);
+    stop(daemon);
+    eventually("the starts that failed are forgotten", || die_after_start(&site).is_ok_and(|generation| generation == second));
+}
+
+#[test]
 fn a_generation_without_another_behind_it_is_started_however_often() {
     let site = Site::new();
     let only = site.publish(1, "marker-one.test", &as_it_is);

@@ -4,5 +4,6 @@ mod acts;
 mod asking;
 mod fake;
 mod models;
+mod quarantine;
 mod snapshots;
 mod usage;

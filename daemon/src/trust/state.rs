@@ -3,7 +3,7 @@
 //! ```text
 //! STATE/state                    epoch 17 · trial 5b1e… 2        a few lines and their SHA-256; replaced by rename
 //! STATE/generations/<epoch>.manifest  <sha256>.snapshot          three of them, each verified again before it is served
-//! STATE/quarantine/<sha256>      why                             remove the file to let it be tried again
+//! STATE/quarantine/<sha256>      why                             `verdictctl quarantine lift` removes the file: it is tried again
 //! STATE/lock                     held while a daemon runs
 //! ```
 //! A start is on trial until it has served for `GOOD_AFTER`. The count is written before the snapshot is read, so that whatever a snapshot
@@ -201,7 +201,7 @@ impl StateDirectory {
         std::fs::read_dir(self.path.join("quarantine")).into_iter().flatten().flatten().count() as u64
     }
 
-    /// Never again, unless somebody removes the file.
+    /// Never again, unless somebody removes the file: `verdictctl quarantine lift`.
     pub fn quarantine(&mut self, sha256: &[u8; 32], why: &str) -> io::Result<()> {
         let directory = self.path.join("quarantine");
         write_atomically(&directory.join(hex(sha256)), format!("{why}\n").as_bytes())?;
