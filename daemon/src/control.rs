@@ -14,6 +14,7 @@ use crate::background::Background;
 use crate::limits::TICK_MS;
 use crate::mailbox::{Mailbox, ToShard};
 use crate::metrics::Metrics;
+use crate::nearness::Bounded;
 use crate::nodes::{Copies, Nodes};
 use crate::overlay::desk::Desk;
 use crate::pages;
@@ -128,6 +129,8 @@ pub struct Control {
     pub watched: Option<(PathBuf, Duration)>,
     /// Seconds, 0 = as the manifest says.
     pub stale_after_s: u64,
+    /// Of a published snapshot.
+    pub bytes_max: u64,
     /// Where it is loaded.
     pub background: Background,
     /// Shards that have not ended.
@@ -346,6 +349,9 @@ impl Control {
         let stats = self.snapshot.stats();
         numbers.entries.set(stats.rules_total());
         numbers.snapshot_bytes.set(stats.file_bytes);
+        if self.watched.is_some() {
+            numbers.near(Bounded::SnapshotBytes).note(Bounded::SnapshotBytes, stats.file_bytes, self.bytes_max);
+        }
         numbers.huge_bytes.set(huge);
         let page = pages::huge_page_bytes().unwrap_or(0);
         tracing::info!(

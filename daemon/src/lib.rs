@@ -21,6 +21,7 @@ pub mod limits;
 pub mod listener;
 pub mod mailbox;
 pub mod metrics;
+pub mod nearness;
 pub mod nodes;
 pub mod overlay;
 pub mod pages;
@@ -38,6 +39,7 @@ use glommio::{LocalExecutorBuilder, Placement};
 use listener::{Family, Listener, UnixPath};
 use mailbox::Mailbox;
 use metrics::Metrics;
+use nearness::Bounded;
 use nodes::Nodes;
 use overlay::desk::Desk;
 use overlay::door::Door;
@@ -154,6 +156,7 @@ impl Daemon {
                 times: daemon.metrics.times[number].clone(),
                 driver,
                 connections: connections.clone(),
+                near: daemon.metrics.control.near(Bounded::Connections).clone(),
                 started,
             };
             let end = ShardEnd { running: running.clone(), requests: daemon.requests.clone() };
@@ -165,7 +168,7 @@ impl Daemon {
             })?;
         }
         desk.attach(mailboxes.clone());
-        let (requests, stale_after_s) = (daemon.requests.clone(), config.snapshot.stale_after_s);
+        let (requests, stale_after_s, bytes_max) = (daemon.requests.clone(), config.snapshot.stale_after_s, config.snapshot.bytes_max);
         let poll = Duration::from_secs(config.snapshot.poll_s);
         let watched = config.snapshot.is_signed().then(|| (config.snapshot.directory.clone(), poll));
         let background = Background::beside(&machine.cpus);
@@ -180,6 +183,7 @@ impl Daemon {
             source,
             watched,
             stale_after_s,
+            bytes_max,
             background,
             running,
             state,

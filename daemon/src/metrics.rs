@@ -6,6 +6,7 @@
 
 use crate::connection::Reason;
 use crate::histogram::{DURATIONS_NS, Histogram, KEYS};
+use crate::nearness::{Bounded, Nearness};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -213,9 +214,16 @@ pub struct ControlMetrics {
     pub overlay_journal_errors: Count,
     /// Refusals by reason, in the order of `Why::ALL`.
     pub refusals: [Count; Why::ALL.len()],
+    /// What has come near its bound, in the order of `Bounded::ALL`.
+    near: [Arc<Nearness>; Bounded::ALL.len()],
 }
 
 impl ControlMetrics {
+    /// Whether it is near its bound.
+    pub fn near(&self, bounded: Bounded) -> &Arc<Nearness> {
+        &self.near[bounded as usize]
+    }
+
     /// Counts one more.
     pub fn refuse(&self, why: Why) {
         self.loads_refused.add(1);
@@ -302,6 +310,7 @@ const CONTROL_HELP: &[(&str, &str)] = &[
     ("verdictd_overlay_refused_total", "Acts of operators on the overlay that were not done; the log says why"),
     ("verdictd_overlay_expired_total", "Entries of the overlay that ended by themselves"),
     ("verdictd_overlay_journal_errors_total", "Acts that were not done because the journal could not be written"),
+    ("verdictd_limit_warnings_total", "Times that a bounded thing came to 80 % of its limit, by limit; told again after it was below 70 %"),
     ("verdictd_draining", "1 while draining"),
     ("verdictd_build_info", "Version, vector backend and socket driver (ring, streams or epoll), as labels; always 1"),
 ];
@@ -383,6 +392,12 @@ impl Scrape {
         let mut family = encoder.encode_descriptor(name, help(name), None, refused.metric_type())?;
         for (why, count) in Why::ALL.iter().zip(&control.refusals) {
             ConstCounter::new(count.get()).encode(family.encode_family(&[("reason", why.name())])?)?;
+        }
+        let name = "verdictd_limit_warnings";
+        let mut family = encoder.encode_descriptor(name, help(name), None, refused.metric_type())?;
+        for bounded in Bounded::ALL {
+            let warnings = ConstCounter::new(control.near(bounded).warnings());
+            warnings.encode(family.encode_family(&[("limit", bounded.limit())])?)?;
         }
         self.encode_overlay(encoder, &help)?;
         for (name, unit, value) in [

@@ -21,6 +21,7 @@ use crate::limits::{BUFFER_KEPT_BYTES, Limits, PARK_AFTER_MS, READ_BYTES, TICK_M
 use crate::listener::Listener;
 use crate::mailbox::{Mailbox, Overlaid, ToShard};
 use crate::metrics::{ShardMetrics, ShardTimes};
+use crate::nearness::Nearness;
 use crate::pipeline::{Pipeline, Turn};
 use crate::slab::Slab;
 use rustix::event::Timespec;
@@ -63,6 +64,8 @@ pub struct ShardSetup {
     pub driver: Kind,
     /// Connections of all shards together.
     pub connections: Arc<AtomicUsize>,
+    /// Whether these are nearly as many as there may be.
+    pub near: Arc<Nearness>,
     /// The clock of all `Millis`.
     pub started: Instant,
 }

@@ -102,6 +102,8 @@ fn one_connection_too_many_is_told_so() {
     let mut extra = Peer::connect(daemon.tcp[0]);
     assert_eq!(extra.receive(), Some(Got::Error { id: 0, code: ErrorCode::Overloaded, closing: true }));
     assert_eq!(extra.receive(), None);
+    let near = daemon.metrics.control.near(verdictd::nearness::Bounded::Connections);
+    assert_eq!(near.warnings(), 1, "the third of three, not the fourth");
     drop(peers.pop());
     eventually("a place is free", || daemon.metrics.shards[0].connections.get() == 2);
     assert_eq!(Peer::connect(daemon.tcp[0]).class_of("evil.test"), Class::Malicious);

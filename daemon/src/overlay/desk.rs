@@ -14,6 +14,7 @@ use super::{Entry, Key};
 use crate::config::Config;
 use crate::mailbox::{Mailbox, Overlaid, ToShard};
 use crate::metrics::Metrics;
+use crate::nearness::Bounded;
 use crate::nodes::Copies;
 use rustix::event::EventfdFlags;
 use rustix::time::{ClockId, clock_gettime};
@@ -173,6 +174,8 @@ impl Desk {
         for Held { entry, .. } in live.entries.values() {
             counts[usize::from(entry.is_unblock())][entry.key.kind() as usize - 1].add(1);
         }
+        let near = self.metrics.control.near(Bounded::OverlayEntries);
+        near.note(Bounded::OverlayEntries, live.entries.len() as u64, self.entries_max as u64);
         live.overlaid.version
     }
 

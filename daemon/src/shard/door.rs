@@ -4,6 +4,7 @@ use super::Shard;
 use crate::connection::{Connection, Reason};
 use crate::driver::Driver;
 use crate::limits::{ACCEPT_BATCH, LISTEN_BACKLOG};
+use crate::nearness::Bounded;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
@@ -76,7 +77,9 @@ impl<B: Backend, D: Driver> Shard<B, D> {
     }
 
     fn admit(&mut self, socket: OwnedFd) {
-        if self.setup.connections.fetch_add(1, Ordering::Relaxed) >= self.setup.limits.connections_max {
+        let (open, most) = (self.setup.connections.fetch_add(1, Ordering::Relaxed), self.setup.limits.connections_max);
+        self.setup.near.note(Bounded::Connections, open as u64 + 1, most as u64);
+        if open >= most {
             self.setup.connections.fetch_sub(1, Ordering::Relaxed);
             self.setup.metrics.refused.add(1);
             return turn_away(&socket, self.setup.snapshot.generation());

@@ -412,6 +412,8 @@ fn what_may_not_be_is_refused_and_changes_nothing() {
     assert_eq!(Told::decode(&reply).unwrap().outcome, Outcome::Refused, "bytes of no meaning");
     let mode = std::fs::metadata(&config.listen.control).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode, 0o600);
+    let near = daemon.metrics.control.near(verdictd::nearness::Bounded::OverlayEntries);
+    assert_eq!(near.warnings(), 1, "one of two is not yet near");
     assert_eq!(daemon.metrics.control.overlay_refused.get(), 7, "what is no act is counted as well");
     stop(daemon);
     assert!(!config.listen.control.exists());
