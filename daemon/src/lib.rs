@@ -19,6 +19,7 @@ mod explain;
 pub mod histogram;
 pub mod limits;
 pub mod listener;
+mod lock;
 pub mod mailbox;
 pub mod metrics;
 pub mod nearness;

@@ -14,7 +14,7 @@
 use super::{Entry, JOURNAL, Key};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
-use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -377,12 +377,7 @@ pub fn contents(path: &Path) -> Result<Contents, JournalError> {
 
 fn lock(path: &Path) -> io::Result<File> {
     // Whoever may open it may hold it.
-    let file = own(path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(io::Error::other("another daemon writes this journal")),
-        Err(TryLockError::Error(error)) => Err(error),
-    }
+    crate::lock::hold(own(path)?)?.ok_or_else(|| io::Error::other("another daemon writes this journal"))
 }
 
 /// An empty file that is ours alone.

@@ -9,7 +9,8 @@
 //! A start is on trial until it has served for `GOOD_AFTER`. The count is written before the snapshot is read, so that whatever a snapshot
 //! breaks, reading it included, is counted: after `TRIALS_MAX` starts that did not come so far it is put in quarantine, and the one before it serves.
 
-use std::fs::{File, TryLockError};
+use crate::lock;
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -59,13 +60,9 @@ impl StateDirectory {
         }
         let lock_path = path.join("lock");
         let lock = File::create(&lock_path).map_err(|error| named(&lock_path, error))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(io::Error::other(format!("{}: another daemon has this state directory", path.display())));
-            }
-            Err(TryLockError::Error(error)) => return Err(named(&lock_path, error)),
-        }
+        let lock = lock::hold(lock)
+            .map_err(|error| named(&lock_path, error))?
+            .ok_or_else(|| io::Error::other(format!("{}: another daemon has this state directory", path.display())))?;
         let mut state = StateDirectory { path: path.to_owned(), floor: Floor::default(), trial: None, _lock: lock };
         match std::fs::read_to_string(state.file()) {
             Ok(text) if state.parse(&text).is_some() => {}
