@@ -4,7 +4,7 @@
 //! steps   clippy  tests-x86-64 ░compile░░ ▒run▒  tests-aarch64 ...  demo ...
 //! ahead           ········ARM tests······ARM programs····release programs····       nice 19; a step whose build is under way waits for cargo's lock
 //! ```
-//! Nothing depends on it: a step finds its build made, half made or not begun, and makes what is missing. Tests take a quarter more time beside it.
+//! Nothing depends on it: a step finds its build made, half made or not begun, and makes what is missing.
 
 use crate::child::Log;
 use crate::release;
