@@ -3,12 +3,14 @@
 //! ```text
 //! {"text": "example.test/a?b", "ids": [17, 33, …], "float": [-3.1], "int8": [-3.09], "z2": [-4711]}
 //! ```
-//! `ids` ascend; a model of features that a client extracts has no text. `float` is the unquantized model's word, for the loss of quantization.
+//! `ids` ascend; a model of a file's fields has `"fields": {"e_lfanew": 128, …}` in place of a text. `float` is the unquantized model's word, for the loss of quantization.
 
 use crate::error::{Fault, Refusal};
 use crate::features::{Rows, Spec, extract_text};
 use crate::native::Scorer;
+use crate::trees::{TREES_MAX, Trees, UNKNOWN};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use verdict_simd::Backend;
 
 /// Bytes of a file at most.
@@ -17,11 +19,14 @@ pub const FILE_BYTES_MAX: usize = 16 << 20;
 pub const VECTORS_MAX: usize = 65_536;
 
 /// One line.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct Vector {
     /// Canonical text, where features are of text.
     #[serde(default)]
     pub text: Option<String>,
+    /// A file's fields by name, where features are of those; one that is absent is unknown.
+    #[serde(default)]
+    pub fields: BTreeMap<String, i64>,
     /// Its rows, ascending, as often as they occur.
     pub ids: Vec<u32>,
     /// Logits before quantization.
@@ -67,16 +72,7 @@ pub fn check<B: Backend>(backend: B, vectors: &[Vector], spec: Option<Spec>, sco
         let wrong = |why: String| Refusal::new(Fault::Wrong, format!("golden vector {}", index + 1), why);
         if let (Some(text), Some(spec)) = (&vector.text, spec) {
             extract_text(spec, text.as_bytes(), &mut rows);
-            let mut ids = rows.as_slice().to_vec();
-            ids.sort_unstable();
-            if let Some(at) = (0..ids.len().max(vector.ids.len())).find(|&at| ids.get(at) != vector.ids.get(at)) {
-                return Err(wrong(format!(
-                    "the features of `{text}` differ: {:?}, where the trainer has {:?}, in place {at} of {}",
-                    ids.get(at),
-                    vector.ids.get(at),
-                    vector.ids.len()
-                )));
-            }
+            same_rows(rows.as_slice(), &vector.ids).map_err(|why| wrong(format!("the features of `{text}` differ: {why}")))?;
             texts += 1;
         }
         scorer.score_rows(backend, std::iter::once(vector.ids.as_slice()), &mut sums);
@@ -91,4 +87,29 @@ pub fn check<B: Backend>(backend: B, vectors: &[Vector], spec: Option<Spec>, sco
         }
     }
     Ok(texts)
+}
+
+/// Holds a file's trees against the vectors; how many of them have fields. Sums and logits are [`check`]'s.
+pub fn check_trees(vectors: &[Vector], trees: &Trees) -> Result<usize, Refusal> {
+    let (mut rows, mut files) = ([0; TREES_MAX], 0);
+    for (index, vector) in vectors.iter().enumerate().filter(|(_, vector)| !vector.fields.is_empty()) {
+        let wrong = |why: String| Refusal::new(Fault::Wrong, format!("golden vector {}", index + 1), why);
+        if let Some(name) = vector.fields.keys().find(|name| !trees.fields().contains(name)) {
+            return Err(wrong(format!("`{}` is no field of the trees", name.escape_debug())));
+        }
+        let values: Vec<i64> = trees.fields().iter().map(|name| vector.fields.get(name).copied().unwrap_or(UNKNOWN)).collect();
+        same_rows(trees.rows(&values, &mut rows), &vector.ids).map_err(|why| wrong(format!("the leaves of the trees differ: {why}")))?;
+        files += 1;
+    }
+    Ok(files)
+}
+
+/// The same bag, in whatever order we found it; else the first difference.
+fn same_rows(rows: &[u32], expected: &[u32]) -> Result<(), String> {
+    let mut rows = rows.to_vec();
+    rows.sort_unstable();
+    match (0..rows.len().max(expected.len())).find(|&at| rows.get(at) != expected.get(at)) {
+        None => Ok(()),
+        Some(at) => Err(format!("{:?}, where the trainer has {:?}, in place {at} of {}", rows.get(at), expected.get(at), expected.len())),
+    }
 }

@@ -1,7 +1,8 @@
 //! What no table knows is scored: small quantized models, read and refused by a gate, evaluated with integers.
 //!
 //! ```text
-//! canonical text ──features──► rows ──native──► sums, logits ──registry──► what it says of the key
+//! canonical text ──features─┐
+//! a file's fields ──trees───┴► rows ──native──► sums, logits ──registry──► what it says of the key
 //!                                      ▲ the same bits as ONNX Runtime, and as the trainer's golden vectors
 //! model.onnx ──onnx: read in place, bounded──► form: the one graph that runs ──gate: golden, latency, in a process with limits──► admitted
 //! ```
@@ -19,5 +20,7 @@ pub mod native;
 pub mod onnx;
 pub mod registry;
 pub mod runtime;
+pub mod trees;
 
 pub use error::{Fault, Refusal};
+pub use trees::Trees;

@@ -238,13 +238,7 @@ fn made_up(evaluator: &Evaluator) -> Vec<Vector> {
     };
     let bag = |below: &mut dyn FnMut(usize) -> u32| {
         let size = 50 + below(200);
-        Vector {
-            text: None,
-            ids: (0..size).map(|_| below(evaluator.rows())).collect(),
-            float: Vec::new(),
-            int8: Vec::new(),
-            z2: Vec::new(),
-        }
+        Vector { ids: (0..size).map(|_| below(evaluator.rows())).collect(), ..Vector::default() }
     };
     (0..512).map(|_| bag(&mut below)).collect()
 }

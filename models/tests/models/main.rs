@@ -4,6 +4,7 @@ mod equal;
 mod form;
 mod golden;
 mod mutate;
+mod trees;
 mod write;
 
 /// ONNX Runtime, if it is here: tests that need it say that they skip.
