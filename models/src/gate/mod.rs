@@ -158,12 +158,12 @@ fn read(path: &Path, most: usize) -> Result<Vec<u8>, Refused> {
     Ok(bytes)
 }
 
-/// What the file says, without running anything.
-fn statically(file: &[u8], report: &mut Report) -> Result<Arc<Evaluator>, Refusal> {
+/// A file of a form and version that is run here, without running anything: what whoever loads models asks for, too.
+pub fn recognised(file: &[u8]) -> Result<(Model<'_>, Evaluator), Refusal> {
+    if file.len() > MODEL_BYTES_MAX {
+        return Err(Refusal::large(MODEL_BYTES_MAX, format!("more than {MODEL_BYTES_MAX} bytes")));
+    }
     let model = Model::read(file)?;
-    report.opset = model.opset;
-    report.nodes = model.graph.nodes.len() as u64;
-    report.features = model.metadata.get("features").copied().unwrap_or_default().to_owned();
     let within = |what: &str, got: i64, range: std::ops::RangeInclusive<i64>| {
         let why = || format!("{got}, where {} to {} are run", range.start(), range.end());
         if range.contains(&got) { Ok(()) } else { Err(Refusal::unsupported(what, why())) }
@@ -171,6 +171,15 @@ fn statically(file: &[u8], report: &mut Report) -> Result<Arc<Evaluator>, Refusa
     within("operator set", model.opset, OPSETS)?;
     within("version of the format", model.ir_version, FORMATS)?;
     let evaluator = Evaluator::new(&model)?;
+    Ok((model, evaluator))
+}
+
+/// What the file says of itself.
+fn statically(file: &[u8], report: &mut Report) -> Result<Arc<Evaluator>, Refusal> {
+    let (model, evaluator) = recognised(file)?;
+    report.opset = model.opset;
+    report.nodes = model.graph.nodes.len() as u64;
+    report.features = model.metadata.get("features").copied().unwrap_or_default().to_owned();
     report.sizes = [evaluator.rows(), evaluator.width(), evaluator.hidden(), evaluator.heads()].map(|size| size as u64);
     report.parameters = evaluator.parameters() as u64;
     Ok(Arc::new(evaluator))
@@ -265,6 +274,6 @@ fn verdict(report: &Report) -> Result<(), Refused> {
     Ok(())
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

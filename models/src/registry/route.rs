@@ -3,12 +3,12 @@
 //! ```text
 //! kind ──► models without a list of domains │ top-level domain ──► models that name it      merged, in the order of the file
 //!          first: [3, 17]                   │ "top" ──► [4, 90]                             ──► at most PER_KEY_MAX
-//! score of 3 ──► models after 3 whose band has it ──► [5]
+//! logits of 3 ──► models after 3 whose band has the one they look at ──► [5]
 //! ```
 //! A registry under which a key could meet more than [`PER_KEY_MAX`] models is refused when it is read, so nothing needs to be dropped while asking.
 //! Nothing here allocates once a router is made.
 
-use super::{Entry, Mode, Registry, Score, Subject};
+use super::{After, Entry, Mode, Registry, Subject};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -37,7 +37,8 @@ struct Kind {
 #[derive(Clone, Debug)]
 struct Later {
     place: u16,
-    band: [Score; 2],
+    head: Option<usize>,
+    band: [f32; 2],
     tlds: Vec<Box<[u8]>>,
 }
 
@@ -103,15 +104,20 @@ fn crowded(tld: &str, places: &[u16]) -> Result<(), Crowd> {
 impl Router {
     /// Of the models that are not off.
     pub fn new(registry: &Registry) -> Result<Self, Crowd> {
+        Self::of(registry, |model| registry.models[model].mode != Mode::Off)
+    }
+
+    /// Of those models, by their places, that `is_on` says.
+    pub fn of(registry: &Registry, is_on: impl Fn(usize) -> bool) -> Result<Self, Crowd> {
         let mut router = Self { after: vec![Vec::new(); registry.models.len()], ..Self::default() };
         for subject in Subject::ALL {
-            let on = |(_, model): &(usize, &Entry)| model.subject == subject && model.mode != Mode::Off;
+            let on = |(place, model): &(usize, &Entry)| model.subject == subject && is_on(*place);
             let mut met = Met::default();
             for (place, model) in registry.models.iter().enumerate().filter(on) {
                 met.add(place, model)?;
-                if let Some((before, band)) = model.gate.after {
+                if let Some(After { place: before, head, band }) = model.gate.after {
                     let tlds = model.gate.tlds.iter().map(|tld| tld.as_bytes().into()).collect();
-                    router.after[before].push(Later { place: place as u16, band, tlds });
+                    router.after[before].push(Later { place: place as u16, head, band, tlds });
                 }
             }
             let is_first = |place: &u16| registry.models[usize::from(*place)].gate.after.is_none();
@@ -129,14 +135,24 @@ impl Router {
         }
     }
 
-    /// The models that are asked after one that gave this score.
-    pub fn after(&self, model: u16, score: Score, tld: &[u8]) -> impl Iterator<Item = u16> {
+    /// The models that are asked after one that gave these logits.
+    pub fn after(&self, model: u16, logits: &[f32], tld: &[u8]) -> impl Iterator<Item = u16> {
         let later = self.after.get(usize::from(model)).map(Vec::as_slice).unwrap_or_default();
         let wanted = move |later: &&Later| {
-            (later.band[0]..=later.band[1]).contains(&score)
-                && (later.tlds.is_empty() || later.tlds.iter().any(|known| known.as_ref() == tld))
+            later.is_within(logits) && (later.tlds.is_empty() || later.tlds.iter().any(|known| known.as_ref() == tld))
         };
         later.iter().filter(wanted).map(|later| later.place)
+    }
+}
+
+impl Later {
+    /// A logit that is missing or no number lies in no band.
+    fn is_within(&self, logits: &[f32]) -> bool {
+        let logit = match self.head {
+            Some(head) => logits.get(head).copied(),
+            None => logits.iter().copied().reduce(f32::max),
+        };
+        logit.is_some_and(|logit| (self.band[0]..=self.band[1]).contains(&logit))
     }
 }
 
@@ -150,36 +166,36 @@ pub fn tld(host: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::{Gate, Provenance};
+    use crate::features::Spec;
+    use crate::registry::{Features, Gate, Provenance, Source};
 
-    fn entry(subject: Subject, tlds: &[&str], after: Option<(usize, [u32; 2])>) -> Entry {
+    fn entry(subject: Subject, tlds: &[&str], after: Option<(usize, [f32; 2])>) -> Entry {
         Entry {
             name: "m".into(),
             version: 1,
             file: "m.onnx".into(),
             sha256: [0; 32],
             subject,
-            features: "f".into(),
+            features: Features { name: "f".into(), source: Source::Text(Spec::NONE) },
             mode: Mode::Enforce,
             cpu_share: 1000,
-            suspicious: Score(900_000),
-            malicious: None,
             expires_s: u64::MAX,
-            categories: 0,
             gate: Gate {
                 tlds: tlds.iter().map(|tld| (*tld).to_owned()).collect(),
-                after: after.map(|(place, band)| (place, band.map(Score))),
+                after: after.map(|(place, band)| After { place, head: None, band }),
             },
+            heads: Vec::new(),
             provenance: Provenance::default(),
+            line: 1,
         }
     }
 
     /// One first stage for all URLs, its second stage, one for hosts, and a model for each of 297 domains.
     fn three_hundred() -> Registry {
         let mut models =
-            vec![entry(Subject::Url, &[], None), entry(Subject::Url, &[], Some((0, [200_000, 899_999]))), entry(Subject::Host, &[], None)];
+            vec![entry(Subject::Url, &[], None), entry(Subject::Url, &[], Some((0, [-1.0, 5.0]))), entry(Subject::Host, &[], None)];
         models.extend((0..297).map(|number| entry(Subject::Url, &[&format!("zone{number}")], None)));
-        Registry { sequence: 1, models }
+        Registry { sequence: 1, models, popular: None }
     }
 
     #[test]
@@ -199,17 +215,29 @@ mod tests {
     #[test]
     fn a_later_stage_is_asked_in_its_band_only() {
         let router = Router::new(&three_hundred()).unwrap();
-        let after = |score| router.after(0, Score(score), b"test").collect::<Vec<_>>();
-        assert_eq!([after(199_999), after(200_000), after(899_999), after(900_000)], [vec![], vec![1], vec![1], vec![]]);
-        assert_eq!(router.after(9, Score(500_000), b"test").count(), 0);
+        let after = |logits: &[f32]| router.after(0, logits, b"test").collect::<Vec<_>>();
+        assert_eq!([after(&[-1.01]), after(&[-1.0]), after(&[5.0]), after(&[5.01])], [vec![], vec![1], vec![1], vec![]]);
+        assert_eq!([after(&[-9.0, 4.0]), after(&[4.0, 6.0])], [vec![1], vec![]], "the largest of its logits counts");
+        assert_eq!([after(&[]), after(&[f32::NAN])], [Vec::<u16>::new(), vec![]]);
+        assert_eq!(router.after(9, &[0.0], b"test").count(), 0);
+    }
+
+    #[test]
+    fn a_later_stage_may_look_at_one_of_the_logits() {
+        let mut registry = three_hundred();
+        registry.models[1].gate.after = Some(After { place: 0, head: Some(1), band: [0.0, 1.0] });
+        let router = Router::new(&registry).unwrap();
+        assert_eq!(router.after(0, &[9.0, 0.5], b"test").collect::<Vec<_>>(), [1]);
+        assert_eq!(router.after(0, &[0.5, 9.0], b"test").count(), 0);
+        assert_eq!(router.after(0, &[0.5], b"test").count(), 0);
     }
 
     #[test]
     fn a_later_stage_may_have_domains_of_its_own() {
-        let models = vec![entry(Subject::Url, &[], None), entry(Subject::Url, &["top"], Some((0, [0, 1_000_000])))];
-        let router = Router::new(&Registry { sequence: 1, models }).unwrap();
-        assert_eq!(router.after(0, Score(1), b"top").collect::<Vec<_>>(), [1]);
-        assert_eq!(router.after(0, Score(1), b"test").count(), 0);
+        let models = vec![entry(Subject::Url, &[], None), entry(Subject::Url, &["top"], Some((0, [f32::NEG_INFINITY, f32::INFINITY])))];
+        let router = Router::new(&Registry { sequence: 1, models, popular: None }).unwrap();
+        assert_eq!(router.after(0, &[1.0], b"top").collect::<Vec<_>>(), [1]);
+        assert_eq!(router.after(0, &[1.0], b"test").count(), 0);
     }
 
     #[test]
@@ -220,13 +248,13 @@ mod tests {
         }
         let router = Router::new(&registry).unwrap();
         assert_eq!(router.first(Subject::Url, b"zone7"), [0u16; 0]);
-        assert_eq!(router.after(0, Score(500_000), b"test").count(), 0);
+        assert_eq!(router.after(0, &[0.0], b"test").count(), 0);
     }
 
     #[test]
     fn a_crowd_is_refused_and_named() {
         let models = (0..9).map(|number| entry(Subject::Url, if number < 3 { &[] } else { &["top"] }, None)).collect();
-        let crowd = Router::new(&Registry { sequence: 1, models }).unwrap_err();
+        let crowd = Router::new(&Registry { sequence: 1, models, popular: None }).unwrap_err();
         assert_eq!(crowd.to_string(), "a key of `.top` could meet 9 models, 8 at most: give them gates");
         assert_eq!(crowd.model, 8);
     }

@@ -4,6 +4,7 @@ mod equal;
 mod form;
 mod golden;
 mod mutate;
+mod node;
 mod trees;
 mod write;
 

@@ -18,9 +18,11 @@ mod keys;
 pub mod layout;
 mod parse;
 mod refusal;
+mod seal;
 
 pub use canary::{Canary, Expected, check_canaries, read_canaries};
 pub use directory::{Directory, PARTS, hex, part_name, read_bounded, unhex};
 pub use keys::{KeyId, KeySet, PublicKey};
 pub use parse::{Manifest, Part, Signature, is_one, signatures_of, unverified};
 pub use refusal::{Refusal, Why};
+pub use seal::{Purpose, SEAL_BYTES_MAX, Seal, SealRefusal};
