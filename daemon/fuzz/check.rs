@@ -14,7 +14,7 @@ use verdictd::overlay::journal;
 use verdictd::overlay::table::Overlay;
 use verdictd::pipeline::{Pipeline, Turn};
 
-/// Three rules.
+/// Four rules.
 pub fn snapshot() -> &'static Snapshot {
     static SNAPSHOT: OnceLock<Snapshot> = OnceLock::new();
     SNAPSHOT.get_or_init(|| {
@@ -33,10 +33,11 @@ pub fn snapshot() -> &'static Snapshot {
             ttl_s: 1,
         };
         let prefix = Rule::Url { host: "b.test", path_query: "/p/", prefix: true, subdomains: true };
-        for rule in [Rule::Host { host: "a.test", subdomains: true }, prefix, Rule::File(Digest::Md5([7; 16]))] {
+        let files = [Rule::File(Digest::Md5([7; 16])), Rule::File(Digest::Sha256([8; 32]))];
+        for rule in [Rule::Host { host: "a.test", subdomains: true }, prefix].into_iter().chain(files) {
             builder.add(rule, vote).expect("a rule of our own");
         }
-        let built = builder.build(verdict_simd::detect().expect("a backend")).expect("three rules");
+        let built = builder.build(verdict_simd::detect().expect("a backend")).expect("four rules");
         Snapshot::from_bytes(&built.bytes).expect("what we built")
     })
 }

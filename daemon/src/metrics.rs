@@ -91,6 +91,7 @@ shard_metrics! {
     keys_overloaded: Counter "verdictd_answers" ["class" = "overloaded"], "Answers given, by class or by status where there is no class";
     frames_lookup: Counter "verdictd_frames" ["kind" = "lookup"], "Request frames, by kind";
     frames_hashed: Counter "verdictd_frames" ["kind" = "lookup_hashed"], "Request frames, by kind";
+    frames_files: Counter "verdictd_frames" ["kind" = "lookup_files"], "Request frames, by kind";
     frames_explain: Counter "verdictd_frames" ["kind" = "explain"], "Request frames, by kind";
     frames_other: Counter "verdictd_frames" ["kind" = "other"], "Request frames, by kind";
     frames_refused: Counter "verdictd_frames" ["kind" = "refused"], "Request frames, by kind";

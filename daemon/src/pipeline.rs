@@ -182,6 +182,7 @@ impl<B: Backend> Pipeline<B> {
                     self.batch.push_hashed(Key128 { lo: key.lo, hi: key.hi }, suffix, prefix);
                 }
             }
+            Request::LookupFiles(files) => self.files(turn, connection, id, files, output, late),
             Request::Describe(describe) => {
                 turn.metrics.frames_other.add(1);
                 match describe.ids(generation) {
@@ -207,6 +208,18 @@ impl<B: Backend> Pipeline<B> {
                 wire::encode_hello_reply(output, id, &server_hello(turn, hello.version()));
             }
         }
+    }
+
+    /// Files are asked by their digests.
+    fn files(&mut self, turn: &Turn<'_>, connection: u32, id: u32, files: wire::FileList<'_>, output: &mut Vec<u8>, late: bool) {
+        turn.metrics.frames_files.add(1);
+        let (at, count) = reserve(output, id, turn.snapshot.generation(), files.len(), late, turn.metrics);
+        if late {
+            return;
+        }
+        self.pending.push(Pending { connection, at, count });
+        let (schedule, profile) = (turn.snapshot.schedule(), turn.snapshot.profile());
+        self.batch.push_all(self.backend, schedule, profile, files.map(|file| (Some(Kind::Sha256), &file.sha256[..])));
     }
 
     /// Looks the batch up and hands out every answer that was left open: `fill(connection, offset in its output, bytes)`.

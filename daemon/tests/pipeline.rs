@@ -79,7 +79,7 @@ fn write_seeds(to: &std::path::Path) {
 
 /// One frame of every kind a client sends.
 fn frames() -> Vec<Vec<u8>> {
-    let mut frames = vec![Vec::new(); 7];
+    let mut frames = vec![Vec::new(); 8];
     let mapped = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 192, 0, 2, 1];
     let keys: [(u8, &[u8]); 6] = [
         (KeyKind::Url.raw(), b"http://x.a.test/p?q"),
@@ -96,7 +96,39 @@ fn frames() -> Vec<Vec<u8>> {
     wire::encode_hello(&mut frames[4], 9, &wire::ClientHello { version_min: 1, version_max: 1, name: "test" }).unwrap();
     wire::encode_lookup(&mut frames[5], 10, [(KeyKind::Url.raw(), b"http://b.test/p/deep/er?x".as_slice())]).unwrap();
     wire::encode_explain(&mut frames[6], 11, KeyKind::Url.raw(), b"http://x.b.test/p/q").unwrap();
+    let program = wire::FileQuestion { sha256: [9; 32], features: wire::FeatureSet::Pe1.raw(), values: &[1000; 49] };
+    let files = [wire::FileQuestion::of_digest([8; 32]), program, wire::FileQuestion { sha256: [8; 32], features: 77, values: &[1, -1] }];
+    wire::encode_lookup_files(&mut frames[7], 12, files).unwrap();
     frames
+}
+
+#[test]
+fn a_file_is_answered_by_its_digest_whatever_its_features_are() {
+    use verdictd::limits::Limits;
+    use verdictd::metrics::ShardMetrics;
+    use verdictd::pipeline::{Pipeline, Turn};
+    let (limits, metrics) = (Limits::default(), ShardMetrics::default());
+    let turn = Turn { snapshot: check::snapshot(), limits: &limits, metrics: &metrics, draining: false };
+    let mut pipeline = Pipeline::new(verdict_simd::detect().unwrap());
+    let mut lookup = Vec::new();
+    let digests = [[8; 32], [9; 32], [8; 32]];
+    wire::encode_lookup(&mut lookup, 1, digests.iter().map(|digest| (KeyKind::Sha256.raw(), digest.as_slice()))).unwrap();
+    let mut output = Output::default();
+    let taken = pipeline.take(&turn, 0, &[frames()[7].clone(), lookup].concat(), &mut output, false);
+    assert_eq!((taken.more, pipeline.keys()), (false, 6));
+    pipeline.answer(check::snapshot(), &metrics, |_, at, answers| output.bytes[at..at + answers.len()].copy_from_slice(answers));
+    let replies: Vec<_> = wire::Frames::new(&output.bytes).map(|frame| frame.unwrap()).collect();
+    let answers = |at: usize| match replies[at].reply() {
+        Ok(wire::Reply::Answers(list)) => list.answers.to_vec(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(answers(0), answers(1));
+    use wire::Class::{Malicious, Unknown};
+    assert_eq!(answers(0).iter().map(|answer| answer.class()).collect::<Vec<_>>(), [Malicious, Unknown, Malicious]);
+    assert_eq!((metrics.frames_files.get(), metrics.frames_lookup.get()), (1, 1));
+
+    let late = pipeline.take(&turn, 0, &frames()[7], &mut output, true);
+    assert_eq!((late.consumed, pipeline.keys(), metrics.keys_overloaded.get()), (frames()[7].len(), 0, 3));
 }
 
 #[test]

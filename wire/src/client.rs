@@ -15,9 +15,9 @@ mod error;
 
 use crate::frame::{VERSION_MAX, VERSION_MIN};
 use crate::{
-    Answer, ClientHello, Description, EncodeError, Explained, FRAME_BYTES_MAX, HashKey, HashedKey, IDS_MAX, KEY_BYTES_MAX, KEYS_MAX,
-    KeyKind, Limits, LookupWriter, Place, Profile, Reply, encode_describe, encode_explain, encode_hello, encode_lookup,
-    encode_lookup_hashed, encode_ping,
+    Answer, ClientHello, Description, EncodeError, Explained, FRAME_BYTES_MAX, FileQuestion, FilesWriter, HashKey, HashedKey, IDS_MAX,
+    KEY_BYTES_MAX, KEYS_MAX, KeyKind, Limits, LookupWriter, Place, Profile, Reply, encode_describe, encode_explain, encode_hello,
+    encode_lookup, encode_lookup_files, encode_lookup_hashed, encode_ping,
 };
 use connection::{Connection, Expected, Stream, bound};
 pub use endpoint::{Endpoint, EndpointError};
@@ -196,6 +196,12 @@ impl Client {
         self.ask_spans(keys.len(), &spans, |out, id, (from, to)| encode_lookup_hashed(out, id, generation, &keys[from..to], place))
     }
 
+    /// One answer per file, all of one generation, for any number of files: by their digests, and by models that read their values.
+    pub fn lookup_files(&mut self, files: &[FileQuestion<'_>]) -> Result<Answers, ClientError> {
+        let spans = self.spans(files.len(), crate::FRAME_HEADER_BYTES, |index| files[index].bytes());
+        self.ask_spans(files.len(), &spans, |out, id, (from, to)| encode_lookup_files(out, id, files[from..to].iter().copied()))
+    }
+
     /// What stands behind verdict ids of `generation`, in order; refused as stale if another one is served. Any number of ids.
     pub fn describe(&mut self, generation: u64, ids: &[u32]) -> Result<Vec<Described>, ClientError> {
         let mut described = Vec::with_capacity(ids.len());
@@ -267,6 +273,15 @@ impl Client {
     /// Queues one LOOKUP_HASHED frame and returns its request id.
     pub fn send_lookup_hashed(&mut self, generation: u64, keys: &[HashedKey], place: Place) -> Result<u32, ClientError> {
         self.send(|out, id| encode_lookup_hashed(out, id, generation, keys, place).map(|()| Expected::Answers(keys.len())))
+    }
+
+    /// Queues one LOOKUP_FILES frame and returns its request id.
+    pub fn send_lookup_files<'v>(&mut self, files: impl IntoIterator<Item = FileQuestion<'v>>) -> Result<u32, ClientError> {
+        self.send(|out, id| {
+            let mut writer = FilesWriter::new(out, id);
+            files.into_iter().try_for_each(|file| writer.push(&file))?;
+            writer.finish().map(Expected::Answers)
+        })
     }
 
     /// Queues one DESCRIBE frame and returns its request id.

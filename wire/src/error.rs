@@ -115,6 +115,14 @@ pub enum EncodeError {
         /// `client name`, `ping payload`.
         what: &'static str,
     },
+    /// Not as many values as the feature set of a file has.
+    #[error("a file of feature set {features} with {values} values")]
+    BadValues {
+        /// Its number.
+        features: u8,
+        /// How many there are.
+        values: usize,
+    },
     /// `version_min` is 0 or more than `version_max`.
     #[error("a version range that is empty")]
     BadVersions,

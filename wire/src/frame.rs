@@ -24,7 +24,7 @@ pub const VERSION_MAX: u8 = 1;
 pub const FRAME_HEADER_BYTES: usize = 16;
 /// Bytes of the longest frame, header included.
 pub const FRAME_BYTES_MAX: usize = 1 << 20;
-/// Keys of one LOOKUP or LOOKUP_HASHED frame.
+/// Keys of one LOOKUP or LOOKUP_HASHED frame, files of one LOOKUP_FILES frame.
 pub const KEYS_MAX: usize = 4096;
 /// Bytes of one key.
 pub const KEY_BYTES_MAX: usize = 8192;
@@ -58,7 +58,7 @@ pub struct FrameHeader {
     pub kind: u8,
     /// Protocol version of this frame.
     pub version: u8,
-    /// Keys, ids, answers or descriptions in the body; 0 where the kind has none.
+    /// Keys, files, ids, answers or descriptions in the body; 0 where the kind has none.
     pub count: u16,
     /// Chosen by the client, echoed by the server.
     pub request_id: u32,
@@ -89,6 +89,8 @@ closed! {
         Ping = 0x05 "PING",
         /// Client: how is one key read, and which rules match it?
         Explain = 0x06 "EXPLAIN",
+        /// Client: 1..=KEYS_MAX files, each a digest and fields of its headers.
+        LookupFiles = 0x07 "LOOKUP_FILES",
         /// Server: version, limits, hash key and profile.
         HelloReply = 0x81 "HELLO_REPLY",
         /// Server: one answer per key, in order.

@@ -1,10 +1,10 @@
 //! verdict-wire: the binary protocol of verdictd, without I/O, and a small blocking client.
 //!
 //! ```text
-//!  bytes ─► Frames ─► Frame ─► request() ─► Request { Hello, Lookup, LookupHashed, Describe, Explain, Ping }      server side
+//!  bytes ─► Frames ─► Frame ─► request() ─► Request { Hello, Lookup, LookupHashed, LookupFiles, Describe, Explain, Ping }      server side
 //!  Vec<u8> ◄─ encode_answers · encode_hello_reply · DescriptionsWriter · encode_explanation · encode_pong · encode_refusal
 //!
-//!  Vec<u8> ◄─ LookupWriter · encode_hello · encode_lookup_hashed · encode_describe · encode_explain · encode_ping         client side
+//!  Vec<u8> ◄─ LookupWriter · FilesWriter · encode_hello · encode_lookup_hashed · encode_describe · encode_explain · encode_ping   client side
 //!  bytes ─► Frames ─► Frame ─► reply() ─► Reply { Hello, Answers, Descriptions, Explanation, Pong, Error }
 //! ```
 //! Decoding borrows from the caller's buffer and allocates nothing; encoding appends to the caller's `Vec` and allocates only where
@@ -23,6 +23,7 @@ mod closed;
 mod describe;
 mod error;
 mod explain;
+mod file;
 mod frame;
 mod hello;
 mod reply;
@@ -41,6 +42,9 @@ pub use describe::{
 pub use error::{EncodeError, ErrorCode, ErrorReply, MESSAGE_BYTES_MAX, Malformed, Refusal, encode_error, encode_refusal};
 pub use explain::{
     Explained, ExplainedMatch, Explanation, ExplanationFlags, HostAsked, MATCH_BYTES, MatchFlags, MatchOn, RuleMatch, encode_explanation,
+};
+pub use file::{
+    FILE_HEAD_BYTES, FILE_VALUES_MAX, FeatureSet, FileAsked, FileHead, FileList, FileQuestion, FileValues, FilesWriter, encode_lookup_files,
 };
 pub use frame::{
     CANONICAL_BYTES_MAX, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Frame, FrameHeader, FrameKind, Frames, IDS_MAX, KEY_BYTES_MAX, KEYS_MAX,

@@ -13,6 +13,7 @@
 
 use crate::closed::closed;
 use crate::error::{EncodeError, ErrorCode, Malformed, Refusal};
+use crate::file::FileList;
 use crate::frame::{
     FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Frame, FrameKind, IDS_MAX, KEY_BYTES_MAX, KEYS_MAX, PING_BYTES_MAX, REQUEST_PREFIX,
     REQUEST_SUFFIX, VERSION_MAX, VERSION_MIN, begin_frame, finish_frame, read,
@@ -82,6 +83,8 @@ pub enum Request<'a> {
     Lookup(KeyList<'a>),
     /// Keys to look up as they are.
     LookupHashed(HashedLookup<'a>),
+    /// Files to look up.
+    LookupFiles(FileList<'a>),
     /// Verdict ids to describe.
     Describe(Describe<'a>),
     /// Bytes to echo.
@@ -121,6 +124,7 @@ impl<'a> Frame<'a> {
                 let place = Place::of_flags(self.header.flags);
                 Ok(Request::LookupHashed(HashedLookup { request_id: id, generation, place, keys: HashedKeys { bytes: keys } }))
             }
+            FrameKind::LookupFiles => self.files().map(Request::LookupFiles),
             FrameKind::Describe => {
                 self.only(0)?;
                 self.count(IDS_MAX)?;
@@ -145,7 +149,7 @@ impl<'a> Frame<'a> {
         }
     }
 
-    fn only(&self, flags: u32) -> Result<(), Refusal> {
+    pub(crate) fn only(&self, flags: u32) -> Result<(), Refusal> {
         if self.header.flags & !flags == 0 { Ok(()) } else { Err(Malformed::new(12, "unknown flags").refusal(self.header.request_id)) }
     }
 
@@ -153,7 +157,7 @@ impl<'a> Frame<'a> {
         if self.header.count == 0 { Ok(()) } else { Err(Malformed::new(6, "a count where none belongs").refusal(self.header.request_id)) }
     }
 
-    fn count(&self, max: usize) -> Result<(), Refusal> {
+    pub(crate) fn count(&self, max: usize) -> Result<(), Refusal> {
         let count = self.header.count;
         if count == 0 {
             return Err(Malformed::new(6, "a count of zero").refusal(self.header.request_id));

@@ -18,6 +18,12 @@ fn requests() -> Vec<u8> {
     encode_lookup(&mut out, 2, (0..KEYS_MAX).map(|_| (1, b"http://a.example/".as_slice()))).expect("a LOOKUP");
     encode_lookup_hashed(&mut out, 3, GENERATION, &[HashedKey { lo: 1, hi: 2 }; 100], Place::ALL[3]).expect("a LOOKUP_HASHED");
     encode_lookup_hashed(&mut out, 4, GENERATION + 1, &[HashedKey { lo: 1, hi: 2 }; 100], Place::EXACT).expect("a stale one");
+    let fields: Vec<i64> = (0..49).map(|at| (1 << at) - 2).collect();
+    let file = |at: usize| match at % 2 {
+        0 => FileQuestion::of_digest([at as u8; 32]),
+        _ => FileQuestion { sha256: [at as u8; 32], features: FeatureSet::Pe1.raw(), values: &fields },
+    };
+    encode_lookup_files(&mut out, 9, (0..1000).map(file)).expect("a LOOKUP_FILES");
     encode_describe(&mut out, 5, GENERATION, &[7; 20]).expect("a DESCRIBE");
     encode_explain(&mut out, 8, 1, b"http://a.example/").expect("an EXPLAIN");
     encode_ping(&mut out, 6, b"payload").expect("a PING");
@@ -61,6 +67,12 @@ fn answer(id: u32, request: Request<'_>, out: &mut Vec<u8>) -> Result<(), Refusa
             let keys = lookup.keys(GENERATION)?;
             let mut writer = AnswersWriter::new(out, id, GENERATION, keys.len());
             keys.for_each(|key| writer.push(Answer::new(Class::Clean, 0, Categories::NONE, Flags::NONE, key.lo as u32)));
+        }
+        Request::LookupFiles(files) => {
+            for (answer, file) in answers_in_place(out, id, GENERATION, files.len()).iter_mut().zip(files) {
+                let known = file.values.filter(|&value| value != -1).count();
+                *answer = Answer::new(Class::Clean, known as u8, Categories::NONE, Flags::NONE, 1);
+            }
         }
         Request::Describe(describe) => {
             let ids = describe.ids(GENERATION)?;
@@ -119,7 +131,7 @@ fn warm_buffers_are_all_that_serving_needs() {
 
     assert!(quiet, "every round allocated");
     assert_eq!(out, expected);
-    assert_eq!(things, 1 + KEYS_MAX + 100 + 1 + 40 + 1 + 1 + 1);
+    assert_eq!(things, 1 + KEYS_MAX + 100 + 1 + 1000 + 40 + 1 + 1 + 1);
 
     let counted = Region::new(ALLOCATOR);
     std::hint::black_box(vec![0_u8; 100]);

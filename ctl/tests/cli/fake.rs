@@ -126,6 +126,10 @@ fn reply(book: &Book, frame: &Frame<'_>, out: &mut Vec<u8>) {
             let answers: Vec<Answer> = keys.map(|(kind, key)| answer(book, kind, key)).collect();
             verdict_wire::encode_answers(out, id, generation, &answers);
         }
+        Request::LookupFiles(files) => {
+            let answers: Vec<Answer> = files.map(|file| answer(book, KeyKind::Sha256.raw(), file.sha256)).collect();
+            verdict_wire::encode_answers(out, id, generation, &answers);
+        }
         Request::LookupHashed(_) => panic!("the command hashes nothing"),
         Request::Describe(describe) => {
             let served = if book.describe_is_stale { generation + 1 } else { generation };

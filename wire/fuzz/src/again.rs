@@ -1,8 +1,9 @@
 //! Decodes a frame and encodes what it said; shared by the fuzz targets and the tests.
 
 use verdict_wire::{
-    ClientHello, DescriptionsWriter, ErrorCode, Frame, Reply, Request, encode_answers, encode_describe, encode_error, encode_explain,
-    encode_explanation, encode_hello, encode_hello_reply, encode_lookup, encode_lookup_hashed, encode_ping, encode_pong,
+    ClientHello, DescriptionsWriter, ErrorCode, FileQuestion, FilesWriter, Frame, Reply, Request, encode_answers, encode_describe,
+    encode_error, encode_explain, encode_explanation, encode_hello, encode_hello_reply, encode_lookup, encode_lookup_hashed, encode_ping,
+    encode_pong,
 };
 
 /// The request in `frame`, written again; `None` if it is refused.
@@ -18,6 +19,16 @@ pub fn request_again(frame: &Frame<'_>) -> Option<Vec<u8>> {
             // 0 names no generation, so such keys are never handed out.
             let keys: Vec<_> = lookup.keys(lookup.generation()).ok()?.collect();
             encode_lookup_hashed(&mut out, id, lookup.generation(), &keys, lookup.place())
+        }
+        Request::LookupFiles(files) => {
+            let mut writer = FilesWriter::new(&mut out, id);
+            for file in files {
+                let count = file.values.len();
+                let values: Vec<i64> = file.values.collect();
+                assert_eq!(values.len(), count, "values run out with their number");
+                writer.push(&FileQuestion { sha256: *file.sha256, features: file.features, values: &values }).expect("it was in a frame");
+            }
+            writer.finish().map(drop)
         }
         Request::Describe(describe) => {
             let ids: Vec<_> = describe.ids(describe.generation()).ok()?.collect();

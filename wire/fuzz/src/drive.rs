@@ -89,6 +89,11 @@ pub enum Op {
         suffix: bool,
         prefix: bool,
     },
+    LookupFiles {
+        request_id: u32,
+        files: Vec<([u8; 4], u8, Vec<i64>)>,
+        repeat: u16,
+    },
     Describe {
         request_id: u32,
         generation: u64,
@@ -255,6 +260,24 @@ fn step(op: &Op, requests: &mut Pipe, replies: &mut Pipe) {
             let generation = (*generation).max(1);
             let place = Place { suffix: *suffix, prefix: *prefix };
             requests.write(|out| encode_lookup_hashed(out, *request_id, generation, &keys, place));
+        }
+        Op::LookupFiles { request_id, files, repeat } => {
+            let repeat = usize::from(*repeat) % (KEYS_MAX + 2);
+            let questions = files.iter().cycle().take(if files.is_empty() { 0 } else { files.len() + repeat });
+            let questions = questions.map(|(digest, features, values)| {
+                // Of a known set as many values as it has, so that most files are ones.
+                let wanted = FeatureSet::from_raw(*features).map_or(values.len(), FeatureSet::values);
+                (digest, *features, values.iter().copied().chain(std::iter::repeat(-1)).take(wanted).collect::<Vec<_>>())
+            });
+            let questions: Vec<_> = questions.collect();
+            requests.write(|out| {
+                let files = questions.iter().map(|(digest, features, values)| FileQuestion {
+                    sha256: std::array::from_fn(|at| digest[at % 4]),
+                    features: *features,
+                    values,
+                });
+                encode_lookup_files(out, *request_id, files)
+            });
         }
         Op::Describe { request_id, generation, ids, repeat } => {
             let repeat = usize::from(*repeat) % (IDS_MAX + 2);

@@ -10,8 +10,8 @@ pub mod again;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use verdict_wire::{
-    Answer, Description, ErrorCode, Explained, ExplainedMatch, Frame, Frames, HostAsked, KeyKind, MatchOn, Place, Reply, Request,
-    SourceNames,
+    Answer, Description, ErrorCode, Explained, ExplainedMatch, FeatureSet, Frame, Frames, HostAsked, KeyKind, MatchOn, Place, Reply,
+    Request, SourceNames,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,6 +215,19 @@ fn tell_request(id: u32, request: &Request<'_>) -> String {
                 count => format!("{count} keys"),
             };
             format!("LOOKUP_HASHED id {id} generation {:016x} {how}: {told}", lookup.generation())
+        }
+        Request::LookupFiles(files) => {
+            if files.len() > TOLD_MAX {
+                return format!("LOOKUP_FILES id {id}: {} files", files.clone().count());
+            }
+            let told: Vec<_> = files
+                .clone()
+                .map(|file| {
+                    let set = FeatureSet::from_raw(file.features).map_or(file.features.to_string(), |set| set.to_string());
+                    file.values.fold(format!("{} {set}", hex(file.sha256)), |told, value| format!("{told} {value}"))
+                })
+                .collect();
+            format!("LOOKUP_FILES id {id} files: {}", told.join("; "))
         }
         Request::Describe(describe) => {
             let ids = describe.ids(describe.generation()).expect("the generation it names");

@@ -9,9 +9,9 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use verdict_wire::{
     Answer, Categories, Class, Client, ClientError, ClientOptions, Description, DescriptionsWriter, Endpoint, ErrorCode, Explanation,
-    Flags, Frames, HashKey, HashedKey, HostAsked, KEY_BYTES_MAX, KEYS_MAX, KeyKind, Limits, MatchFlags, MatchOn, Place, Profile, Reply,
-    Request, RuleMatch, Scheme, ServerHello, Status, answers_in_place, encode_answers, encode_error, encode_explanation,
-    encode_hello_reply, encode_pong, encode_refusal, mark_reply,
+    FeatureSet, FileQuestion, Flags, Frames, HashKey, HashedKey, HostAsked, KEY_BYTES_MAX, KEYS_MAX, KeyKind, Limits, MatchFlags, MatchOn,
+    Place, Profile, Reply, Request, RuleMatch, Scheme, ServerHello, Status, answers_in_place, encode_answers, encode_error,
+    encode_explanation, encode_hello_reply, encode_pong, encode_refusal, mark_reply,
 };
 
 const GENERATION: u64 = 0x1122_3344_5566_7788;
@@ -93,6 +93,18 @@ fn honest(id: u32, request: Request<'_>, out: &mut Vec<u8>) {
             }
             Err(refusal) => encode_refusal(out, GENERATION, &refusal),
         },
+        Request::LookupFiles(files) => {
+            let answers = answers_in_place(out, id, GENERATION, files.len());
+            for (answer, file) in answers.iter_mut().zip(files) {
+                *answer = Answer::new(
+                    Class::Suspicious,
+                    file.sha256[0],
+                    Categories::NONE,
+                    Flags::NONE,
+                    (file.values.fold(0, i64::wrapping_add) & 0xFFFF) as u32,
+                );
+            }
+        }
         Request::Describe(describe) => match describe.ids(GENERATION) {
             Ok(ids) => {
                 let mut writer = DescriptionsWriter::new(out, id, GENERATION, ids.len());
@@ -158,6 +170,10 @@ fn every_whole_call_is_answered() {
     let hashed = client.lookup_hashed(GENERATION, &[HashedKey { lo: 77, hi: 5 }], Place::ALL[3]).expect("hashed");
     assert_eq!((hashed.answers[0].score(), hashed.answers[0].id()), (77, 5));
 
+    let program = FileQuestion { sha256: [9; 32], features: FeatureSet::Pe1.raw(), values: &[3; 49] };
+    let files = client.lookup_files(&[FileQuestion::of_digest([8; 32]), program]).expect("files");
+    assert_eq!((files.answers[0].score(), files.answers[0].id(), files.answers[1].score(), files.answers[1].id()), (8, 0, 9, 147));
+
     let described = client.describe(GENERATION, &[7, 8]).expect("describe");
     assert_eq!(described[0].sources, ["first", "second"]);
     assert!(!described[0].description.is_absent() && described[1].description.is_absent());
@@ -200,6 +216,11 @@ fn long_lookups_are_spread_over_frames_and_stay_in_order() {
     let hashed: Vec<_> = (0..2 * KEYS_MAX as u64 + 1).map(|index| HashedKey { lo: index % 200, hi: index % 9999 }).collect();
     let answers = client.lookup_hashed(GENERATION, &hashed, Place::EXACT).expect("many hashed").answers;
     assert!(answers.iter().zip(&hashed).all(|(answer, key)| u64::from(answer.id()) == key.hi) && answers.len() == hashed.len());
+
+    let values = [i64::MAX; 64];
+    let files: Vec<_> = (0..2000).map(|index| FileQuestion { sha256: [index as u8 % 100; 32], features: 200, values: &values }).collect();
+    let answers = client.lookup_files(&files).expect("1.3 MB of files").answers;
+    assert!(answers.iter().zip(&files).all(|(answer, file)| answer.score() == file.sha256[0]) && answers.len() == files.len());
 
     let ids: Vec<u32> = (0..700).collect();
     let described = client.describe(GENERATION, &ids).expect("many ids");

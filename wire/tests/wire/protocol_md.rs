@@ -46,6 +46,9 @@ fn numbers_and_names_are_those_of_the_code() {
     check_numbers("table: FrameKind", FrameKind::ALL.iter().map(|kind| (kind.raw().into(), kind.name())));
     check_numbers("table: Scheme", Scheme::ALL.iter().map(|scheme| (scheme.raw().into(), scheme.name())));
     check_numbers("table: KeyKind", KeyKind::ALL.iter().map(|kind| (kind.raw().into(), kind.name())));
+    check_numbers("table: FeatureSet", FeatureSet::ALL.iter().map(|set| (set.raw().into(), set.name())));
+    let values: Vec<_> = table("table: FeatureSet").iter().map(|row| number(&row[2])).collect();
+    assert_eq!(values, FeatureSet::ALL.iter().map(|set| set.values()).collect::<Vec<_>>());
     check_numbers("table: Status", Status::ALL.iter().map(|status| (status.raw().into(), status.name())));
     check_numbers("table: Class", Class::ALL.iter().map(|class| (class.raw().into(), class.name())));
     check_numbers("table: RuleKind", RuleKind::ALL.iter().map(|kind| (kind.raw().into(), kind.name())));
@@ -73,6 +76,7 @@ fn limits_flags_and_versions_are_those_of_the_code() {
             ("FRAME_BYTES_MAX", FRAME_BYTES_MAX),
             ("KEYS_MAX", KEYS_MAX),
             ("KEY_BYTES_MAX", KEY_BYTES_MAX),
+            ("FILE_VALUES_MAX", FILE_VALUES_MAX),
             ("IDS_MAX", IDS_MAX),
             ("MATCHES_MAX", MATCHES_MAX),
             ("CANONICAL_BYTES_MAX", CANONICAL_BYTES_MAX),
@@ -123,6 +127,7 @@ fn layouts_are_those_of_the_structs() {
     check_layout!(FrameHeader { frame_bytes, kind, version, count, request_id, flags });
     check_layout!(KeyHead { kind, zero, key_bytes });
     check_layout!(HashedKey { lo, hi });
+    check_layout!(FileHead { sha256, features, values });
     check_layout!(Answer { outcome, score, categories, flags, id });
     check_layout!(HostAsked { at, paths_asked, listed });
     check_layout!(ActHead { message_bytes, version, act, kind, class, ttl_s, key_bytes, reason_bytes });
@@ -266,6 +271,7 @@ fn examples_are_the_vectors_they_name() {
         "hello-reply",
         "lookup-every-kind",
         "lookup-hashed",
+        "lookup-files",
         "answers",
         "describe",
         "descriptions",

@@ -18,6 +18,11 @@ fn keys() -> impl Strategy<Value = Vec<(u8, Vec<u8>)>> {
     vec((any::<u8>(), key), 1..60)
 }
 
+/// Small, large, and at the edges of a byte more.
+fn value() -> impl Strategy<Value = i64> {
+    prop_oneof![-1..3_i64, any::<i64>(), (0..64_u32, -1..=1_i64).prop_map(|(bit, by)| (1_i64 << bit).wrapping_add(by))]
+}
+
 fn name() -> impl Strategy<Value = String> {
     // Up to 64 bytes of anything printable, two- and four-byte characters among it.
     "[ -~äß→😀]{0,16}"
@@ -33,6 +38,24 @@ proptest! {
         let Ok(Request::Lookup(list)) = frame.request() else { return Err(TestCaseError::fail("not a lookup")) };
         prop_assert_eq!(list.len(), keys.len());
         prop_assert!(list.map(|(kind, key)| (kind, key.to_vec())).eq(keys));
+    }
+
+    #[test]
+    fn files_say_their_digests_and_values_in_order(id: u32, files in vec((any::<[u8; 32]>(), 0..4_u8, vec(value(), 0..=FILE_VALUES_MAX)), 1..60)) {
+        let values = |features: u8, values: &[i64]| -> Vec<i64> {
+            let count = FeatureSet::from_raw(features).map_or(values.len(), FeatureSet::values);
+            values.iter().copied().chain(std::iter::repeat(-1)).take(count).collect()
+        };
+        let files: Vec<_> = files.into_iter().map(|(sha256, features, some)| (sha256, features, values(features, &some))).collect();
+        let mut out = Vec::new();
+        let questions = files.iter().map(|(sha256, features, values)| FileQuestion { sha256: *sha256, features: *features, values });
+        encode_lookup_files(&mut out, id, questions.clone()).expect("within limits");
+        prop_assert_eq!(out.len(), 16 + questions.map(|file| file.bytes()).sum::<usize>());
+        let frame = one_frame(&out);
+        prop_assert_eq!(frame.header.request_id, id);
+        let Ok(Request::LookupFiles(list)) = frame.request() else { return Err(TestCaseError::fail("not files")) };
+        prop_assert_eq!(list.len(), files.len());
+        prop_assert!(list.map(|file| (*file.sha256, file.features, file.values.collect::<Vec<_>>())).eq(files));
     }
 
     #[test]
@@ -191,6 +214,17 @@ fn what_cannot_be_written_leaves_nothing_behind() {
     check(&out, result, EncodeError::NoKeys);
     let result = encode_lookup_hashed(&mut out, 1, 1, &vec![HashedKey::default(); KEYS_MAX + 1], Place::EXACT);
     check(&out, result, EncodeError::TooManyKeys { count: KEYS_MAX + 1, max: KEYS_MAX });
+    let digest = FileQuestion::of_digest([0; 32]);
+    let result = encode_lookup_files(&mut out, 1, []);
+    check(&out, result, EncodeError::NoKeys);
+    let result = encode_lookup_files(&mut out, 1, vec![digest; KEYS_MAX + 1]);
+    check(&out, result, EncodeError::TooManyKeys { count: KEYS_MAX + 1, max: KEYS_MAX });
+    let result = encode_lookup_files(&mut out, 1, [digest, FileQuestion { features: FeatureSet::Pe1.raw(), values: &[1; 48], ..digest }]);
+    check(&out, result, EncodeError::BadValues { features: 1, values: 48 });
+    let result = encode_lookup_files(&mut out, 1, [FileQuestion { features: 77, values: &[1; FILE_VALUES_MAX + 1], ..digest }]);
+    check(&out, result, EncodeError::BadValues { features: 77, values: 65 });
+    let result = encode_lookup_files(&mut out, 1, vec![FileQuestion { features: 77, values: &[i64::MIN; 64], ..digest }; 1556]);
+    check(&out, result, EncodeError::FrameTooLarge);
     let result = encode_describe(&mut out, 1, 1, &[0; IDS_MAX + 1]);
     check(&out, result, EncodeError::TooManyKeys { count: IDS_MAX + 1, max: IDS_MAX });
     let result = encode_ping(&mut out, 1, &[0; PING_BYTES_MAX + 1]);
