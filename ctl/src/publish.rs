@@ -170,7 +170,9 @@ pub fn told(error: &PublishError) -> Failure {
     let text = text::visible(error.to_string().as_bytes());
     match error {
         PublishError::Snapshot { error: Error::Io(_), .. } => Failure::Input(text),
-        PublishError::Snapshot { .. } | PublishError::Key { .. } | PublishError::Existing { .. } => Failure::Data(text),
+        PublishError::Snapshot { .. } | PublishError::Key { .. } | PublishError::Existing { .. } | PublishError::ExistingSeal { .. } => {
+            Failure::Data(text)
+        }
         PublishError::Io { error, path }
             if error.kind() == std::io::ErrorKind::NotFound || path.extension().is_some_and(|e| e == "key") =>
         {
@@ -178,7 +180,9 @@ pub fn told(error: &PublishError) -> Failure {
         }
         PublishError::Io { .. } => Failure::Output(text),
         PublishError::Busy { .. } => Failure::Temporary(text),
-        PublishError::NoKey | PublishError::Epoch { .. } | PublishError::NoSuchManifest { .. } => Failure::Usage(text),
+        PublishError::NoKey | PublishError::Epoch { .. } | PublishError::Sequence { .. } | PublishError::NoSuchManifest { .. } => {
+            Failure::Usage(text)
+        }
         PublishError::NothingPublished { .. } => Failure::Input(text),
         // Refused for what it answers, or because the disk did not keep what was written.
         PublishError::Refused { refusal } if refusal.is_of_the_snapshot() => Failure::Refused(text),

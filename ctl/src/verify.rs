@@ -116,7 +116,8 @@ fn earlier(archive: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(paths)
 }
 
-fn read_keys(paths: &[PathBuf]) -> Result<KeySet, Failure> {
+/// Public keys of these files.
+pub fn read_keys(paths: &[PathBuf]) -> Result<KeySet, Failure> {
     let mut texts = Vec::new();
     for path in paths {
         let read = std::fs::read_to_string(path).map_err(|error| Failure::Input(format!("{}: {error}", text::path(path))))?;

@@ -2,6 +2,7 @@
 
 use crate::error::{Fault, Refusal};
 use crate::features::Spec;
+use crate::registry::Subject;
 use serde::Deserialize;
 
 /// Bytes of a file at most.
@@ -21,6 +22,8 @@ pub struct Card {
     pub name: String,
     /// Its version.
     pub version: u32,
+    /// What it is asked about.
+    pub kind: Option<Subject>,
     /// The name of its features.
     pub features: String,
     /// What each logit means.
@@ -29,6 +32,10 @@ pub struct Card {
     pub sha256: String,
     /// Its golden vectors, beside this file.
     pub golden: Option<String>,
+    /// Trees that lead a file's fields to rows, beside this file.
+    pub trees: Option<String>,
+    /// SHA-256 of them.
+    pub trees_sha256: Option<String>,
     /// Hashed rows, as a power of two; of features of text.
     pub bits: Option<u32>,
     /// Lengths of grams of the host.
@@ -42,6 +49,9 @@ pub struct Card {
     /// Thresholds of each logit: those of the trainer's false positive rates.
     #[serde(skip)]
     pub thresholds: Vec<f32>,
+    /// The same with the head's name and the rate, as `0.001`.
+    #[serde(skip)]
+    pub at: Vec<(String, String, f32)>,
 }
 
 impl Card {
@@ -54,9 +64,13 @@ impl Card {
             let line = error.span().map_or(1, |span| 1 + text.bytes().take(span.start).filter(|&byte| byte == b'\n').count());
             Refusal::new(Fault::Malformed, format!("manifest, line {line}"), error.message())
         })?;
-        let mut thresholds = Vec::new();
-        file.thresholds.iter().for_each(|table| floats(table, &mut thresholds));
-        Ok(Self { thresholds, ..file.model })
+        let at: Vec<_> = file.thresholds.iter().flat_map(rates).collect();
+        Ok(Self { thresholds: at.iter().map(|&(_, _, logit)| logit).collect(), at, ..file.model })
+    }
+
+    /// The logit from which on a head has this false positive rate, on the trainer's validation rows.
+    pub fn threshold(&self, head: &str, rate: &str) -> Option<f32> {
+        self.at.iter().find(|(known, at, _)| known == head && at == rate).map(|&(_, _, logit)| logit)
     }
 
     /// Its features, where they are of text.
@@ -72,13 +86,11 @@ impl Card {
     }
 }
 
-/// All floats of a table. A key of a rate, `fpr_0.01`, is a dotted one to TOML: a table within.
-fn floats(table: &toml::Table, into: &mut Vec<f32>) {
-    for value in table.values() {
-        match value {
-            toml::Value::Float(number) => into.push(*number as f32),
-            toml::Value::Table(within) => floats(within, into),
-            _ => {}
-        }
-    }
+/// The rates of a head's table. A key of a rate, `fpr_0.01`, is a dotted one to TOML: `01` within the table `fpr_0`.
+fn rates(table: &toml::Table) -> Vec<(String, String, f32)> {
+    let head = table.get("head").and_then(toml::Value::as_str).unwrap_or_default();
+    let rates = table.iter().filter_map(|(key, value)| Some((key.strip_prefix("fpr_")?, value.as_table()?)));
+    let logit = |value: &toml::Value| value.as_float().filter(|logit| logit.is_finite()).map(|logit| logit as f32);
+    let all = rates.flat_map(|(whole, parts)| parts.iter().map(move |(part, value)| (format!("{whole}.{part}"), value)));
+    all.filter_map(|(rate, value)| Some((head.to_owned(), rate, logit(value)?))).collect()
 }

@@ -5,5 +5,6 @@ mod asking;
 mod fake;
 mod models;
 mod quarantine;
+mod registry;
 mod snapshots;
 mod usage;

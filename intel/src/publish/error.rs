@@ -1,7 +1,7 @@
 //! Why nothing was published: what was published before is as it was.
 
 use std::path::{Path, PathBuf};
-use verdict_tables::manifest::Refusal;
+use verdict_tables::manifest::{Refusal, SealRefusal};
 
 /// One sentence each, with the file it is about.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +54,22 @@ pub enum PublishError {
         /// Asked for.
         wanted: u64,
         /// There.
+        current: u64,
+    },
+    /// A seal that is there is not ours, or damaged.
+    #[error("{}: {refusal}; if you know why, begin anew (--anew)", path.display())]
+    ExistingSeal {
+        /// The seal.
+        path: PathBuf,
+        /// Why it is not believed.
+        refusal: SealRefusal,
+    },
+    /// A sequence that is not above the one there.
+    #[error("sequence {wanted} does not rise above {current}, which was sealed with other content")]
+    Sequence {
+        /// Of the file.
+        wanted: u64,
+        /// Of the seal that is there.
         current: u64,
     },
     /// What was written would be refused by a daemon.

@@ -10,10 +10,12 @@
 mod cut;
 mod error;
 mod files;
+mod seal;
 mod secret;
 
 pub use cut::cut;
 pub use error::PublishError;
+pub use seal::Sealer;
 pub use secret::{SecretKey, sign};
 
 use files::{Lock, sync_all, sync_directory, write_atomically};

@@ -55,6 +55,11 @@ impl SecretKey {
         self.public.clone()
     }
 
+    /// Its signature of these bytes.
+    pub(super) fn sign(&self, bytes: &[u8]) -> [u8; 64] {
+        self.key.sign(bytes).to_bytes()
+    }
+
     /// Reads the file that `write` wrote.
     pub fn read(path: &Path) -> Result<Self, PublishError> {
         let wrong = |why| PublishError::Key { path: path.to_owned(), why };
@@ -84,7 +89,7 @@ impl SecretKey {
 
 /// The body of a manifest, and every key's signature of it behind.
 pub fn sign(mut body: Vec<u8>, keys: &[SecretKey]) -> Vec<u8> {
-    let mut lines: Vec<_> = keys.iter().map(|key| (key.public.id(), key.key.sign(&body).to_bytes())).collect();
+    let mut lines: Vec<_> = keys.iter().map(|key| (key.public.id(), key.sign(&body))).collect();
     lines.sort();
     lines.dedup_by_key(|(id, _)| *id);
     for (id, signature) in lines {

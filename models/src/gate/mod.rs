@@ -20,6 +20,7 @@ use crate::golden::{self, Vector};
 use crate::native::{Evaluator, Scorer};
 use crate::onnx::Model;
 use crate::runtime::Runtime;
+use crate::trees::Trees;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
@@ -69,7 +70,16 @@ pub struct Report {
     pub parameters: u64,
     /// The name of its features.
     pub features: String,
-    /// Golden vectors that hold, and how many of them are of text.
+    /// Names of the logits, by the manifest.
+    #[serde(default)]
+    pub heads: Vec<String>,
+    /// Bits, and lengths of grams of host and rest as bit sets: by the manifest, for features of text.
+    #[serde(default)]
+    pub grams: Option<[u32; 3]>,
+    /// SHA-256 of the trees, for features of files.
+    #[serde(default)]
+    pub trees_sha256: String,
+    /// Golden vectors that hold, and how many of them from a text or from fields.
     pub golden: [u64; 2],
     /// Bags for which ONNX Runtime gave the same logits, to the bit.
     pub equal_to_runtime: u64,
@@ -117,13 +127,14 @@ fn look<B: Backend>(backend: B, request: &Request, report: &mut Report) -> Resul
         Some((card, _)) => described(card, &evaluator, report)?,
         None => None,
     };
+    let trees = trees(card.as_ref(), &evaluator, report)?;
     let vectors = vectors(request, card.as_ref(), report)?;
-    let scorer_spec = spec.unwrap_or(crate::features::Spec { bits: 0, host: 0, rest: 0 });
-    let mut scorer =
-        Scorer::new(evaluator, scorer_spec).ok_or_else(|| Refusal::unsupported("features", "they have more rows than the model"))?;
+    let mut scorer = Scorer::new(evaluator, spec.unwrap_or(Spec::NONE))
+        .ok_or_else(|| Refusal::unsupported("features", "they have more rows than the model"))?;
     if let Some(vectors) = &vectors {
         let texts = golden::check(backend, vectors, spec, &mut scorer)?;
-        report.golden = [vectors.len() as u64, texts as u64];
+        let files = trees.as_ref().map_or(Ok(0), |trees| golden::check_trees(vectors, trees))?;
+        report.golden = [vectors.len() as u64, (texts + files) as u64];
     }
     let bags = vectors.unwrap_or_else(|| made_up(scorer.evaluator()));
     let runtime = runtime(request, report)?;
@@ -200,25 +211,51 @@ fn card(request: &Request) -> Result<Option<(Card, PathBuf)>, Refused> {
 }
 
 /// The manifest speaks of this very file.
-fn described(card: &Card, evaluator: &Evaluator, report: &Report) -> Result<Option<Spec>, Refusal> {
+fn described(card: &Card, evaluator: &Evaluator, report: &mut Report) -> Result<Option<Spec>, Refusal> {
     let differ = |what: &str, says: String, has: String| {
         if says == has { Ok(()) } else { Err(Refusal::new(Fault::Wrong, "manifest", format!("{what} {says}, where the file has {has}"))) }
     };
     differ("sha256", card.sha256.clone(), report.sha256.clone())?;
     differ("rows", card.rows.to_string(), evaluator.rows().to_string())?;
     differ("logits", card.heads.len().to_string(), evaluator.heads().to_string())?;
+    report.heads.clone_from(&card.heads);
     if !report.features.is_empty() {
         differ("features", card.features.clone(), report.features.clone())?;
     }
-    card.spec()
+    let spec = card.spec()?;
+    report.grams = spec.map(|spec| [spec.bits, spec.host.into(), spec.rest.into()]);
+    Ok(spec)
+}
+
+/// The trees that the manifest names are those very ones, and lead to rows that the model has.
+fn trees(card: Option<&(Card, PathBuf)>, evaluator: &Evaluator, report: &mut Report) -> Result<Option<Trees>, Refused> {
+    let Some((Card { trees: Some(name), trees_sha256: Some(sha256), .. }, directory)) = card else { return Ok(None) };
+    let bytes = read(&directory.join(name), crate::trees::FILE_BYTES_MAX)?;
+    report.trees_sha256 = hex(&Sha256::digest(&bytes));
+    if report.trees_sha256 != *sha256 {
+        return Err(
+            Refusal::new(Fault::Wrong, "manifest", format!("trees_sha256 {sha256}, where the file has {}", report.trees_sha256)).into()
+        );
+    }
+    let trees = Trees::read(&bytes)?;
+    if trees.row_max() as usize >= evaluator.rows() {
+        let why = format!("they lead to row {}, the model has {}", trees.row_max(), evaluator.rows());
+        return Err(Refusal::unsupported("trees", why).into());
+    }
+    Ok(Some(trees))
 }
 
 fn vectors(request: &Request, card: Option<&(Card, PathBuf)>, report: &mut Report) -> Result<Option<Vec<Vector>>, Refused> {
-    let beside = card.and_then(|(card, directory)| Some(directory.join(card.golden.as_ref()?))).filter(|path| path.exists());
-    let Some(path) = request.golden.clone().or(beside) else {
-        report.left_out.push("golden vectors: none are named, so nothing says that this model answers as it was trained to".to_owned());
+    let named = card.and_then(|(card, directory)| Some(directory.join(card.golden.as_ref()?)));
+    // Where the manifest says, or beside it: who copies a model into a directory of a node copies them there.
+    let beside = named.as_ref().zip(card).and_then(|(path, (_, directory))| Some(directory.join(path.file_name()?)));
+    let found = named.iter().chain(&beside).find(|path| path.exists());
+    let Some(path) = request.golden.as_ref().or(found) else {
+        let why = named.map_or_else(|| "none are named".to_owned(), |path| format!("{} is not there", path.display()));
+        report.left_out.push(format!("golden vectors: {why}, so nothing says that this model answers as it was trained to"));
         return Ok(None);
     };
+    let path = path.clone();
     Ok(Some(golden::read(&read(&path, golden::FILE_BYTES_MAX)?)?))
 }
 

@@ -1,6 +1,7 @@
 //! Models from the outside: written by hand, by the trainer, and by nobody in their right mind.
 
 mod equal;
+mod example;
 mod form;
 mod golden;
 mod mutate;

@@ -57,6 +57,8 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let with = |extra: Message| [file.clone(), extra.0].concat();
     vec![
         ("good", file.clone()),
+        // As many rows as 8 bits of features of text have: what a registry can name.
+        ("good-rows", Made::new(6, 768, 4, 4, 1).file()),
         ("good-metadata", with(Message::default().message(14, Message::default().text(1, "features").text(2, "url-1")))),
         ("cut", file[..file.len() / 2].to_vec()),
         ("functions", with(Message::default().message(25, Message::default()))),

@@ -14,18 +14,6 @@ use std::path::PathBuf;
 use std::process::Command;
 use verdict_models::gate::{self, Refused, Report, Request, confine};
 
-/// Small quantized models: check one before it serves
-#[derive(Debug, clap::Args)]
-pub struct Arguments {
-    #[command(subcommand)]
-    command: Subcommand,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum Subcommand {
-    Check(Check),
-}
-
 /// Read a model, hold it against its golden vectors, and measure it on this machine
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -38,7 +26,7 @@ memory, 60 s of CPU, a MiB of a written file. What is not looked at, for want of
 
 Exit status: 0 admitted; 3 refused: it answers wrongly, is too large, or is not worth it; 65 it is no model, or of a form that is not run; 66 a file cannot
 be opened.")]
-struct Check {
+pub struct Arguments {
     /// The model, an ONNX file
     file: PathBuf,
     /// Its manifest [default: FILE with the ending .toml, if there is one]
@@ -63,11 +51,15 @@ struct Check {
 
 /// Does what was asked.
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failure> {
-    let Subcommand::Check(check) = &arguments.command;
-    if check.inside { inside(check, out) } else { outside(check, out) }
+    if arguments.inside { inside(arguments, out) } else { outside(arguments, out) }
 }
 
-impl Check {
+impl Arguments {
+    /// Of a file with what lies beside it.
+    pub fn of(file: PathBuf, runtime: Option<PathBuf>) -> Self {
+        Self { file, manifest: None, golden: None, against: None, runtime, json: false, inside: false }
+    }
+
     fn files(&self) -> [(&'static str, Option<&PathBuf>); 4] {
         [
             ("--manifest", self.manifest.as_ref()),
@@ -79,7 +71,7 @@ impl Check {
 }
 
 /// The child's half.
-fn inside(check: &Check, out: &mut dyn Write) -> Result<Outcome, Failure> {
+fn inside(check: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failure> {
     confine::confine().map_err(Failure::Refused)?;
     let backend = verdict_simd::detect().map_err(|error| Failure::Usage(error.to_string()))?;
     let request = Request {
@@ -95,7 +87,21 @@ fn inside(check: &Check, out: &mut dyn Write) -> Result<Outcome, Failure> {
 }
 
 /// The parent's half.
-fn outside(check: &Check, out: &mut dyn Write) -> Result<Outcome, Failure> {
+fn outside(check: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failure> {
+    let report = report(check)?;
+    if check.json {
+        write_json(out, &report)?;
+    } else {
+        print(&report, out)?;
+    }
+    match &report.refused {
+        None => Ok(Outcome::Done),
+        Some(refusal) => Err(failure(&text::path(&check.file), refusal)),
+    }
+}
+
+/// What a child finds.
+pub fn report(check: &Arguments) -> Result<Report, Failure> {
     let own = std::env::current_exe().map_err(|error| Failure::Unavailable(format!("this program's own file: {error}")))?;
     let mut command = Command::new(own);
     command.args(["models", "check", "--inside"]);
@@ -108,20 +114,11 @@ fn outside(check: &Check, out: &mut dyn Write) -> Result<Outcome, Failure> {
     command.arg("--").arg(&check.file);
     let refused = |why: String| Failure::Refused(format!("{}: {}", text::path(&check.file), text::visible(why.as_bytes())));
     let said = confine::run(&mut command, confine::WALL).map_err(|died| refused(died.to_string()))?;
-    let report: Report =
-        serde_json::from_slice(&said).map_err(|error| refused(format!("the checking process said something else: {error}")))?;
-    if check.json {
-        write_json(out, &report)?;
-    } else {
-        print(&report, out)?;
-    }
-    match &report.refused {
-        None => Ok(Outcome::Done),
-        Some(refusal) => Err(failure(&text::path(&check.file), refusal)),
-    }
+    serde_json::from_slice(&said).map_err(|error| refused(format!("the checking process said something else: {error}")))
 }
 
-fn failure(file: &str, refusal: &Refused) -> Failure {
+/// The exit status that a refusal amounts to.
+pub fn failure(file: &str, refusal: &Refused) -> Failure {
     let told = format!("{file}: {}", text::visible(refusal.why.as_bytes()));
     match refusal.fault.as_str() {
         "malformed" | "unsupported" => Failure::Data(told),
@@ -150,7 +147,7 @@ fn print(report: &Report, out: &mut dyn Write) -> Result<(), Failure> {
     }
     let [vectors, texts] = report.golden;
     if vectors > 0 {
-        writeln!(out, "golden    {vectors} vectors hold, to the bit; {texts} of them from their text")?;
+        writeln!(out, "golden    {vectors} vectors hold, to the bit; {texts} of them from their text or fields")?;
     }
     if report.equal_to_runtime > 0 {
         writeln!(out, "runtime   {} bags give the same logits in ONNX Runtime, to the bit", report.equal_to_runtime)?;
