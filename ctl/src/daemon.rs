@@ -11,7 +11,7 @@ use crate::text;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 use verdict_keys::Kind;
-use verdict_wire::{Answer, Client, ClientError, ClientOptions, Described, Endpoint, ErrorCode, KeyKind, Reply, Status};
+use verdict_wire::{Answer, Client, ClientError, ClientOptions, Described, Endpoint, ErrorCode, FileQuestion, KeyKind, Reply, Status};
 
 /// Where the daemon listens unless told otherwise.
 const ENDPOINT: &str = "tcp:127.0.0.1:7700";
@@ -89,6 +89,14 @@ impl Daemon {
         let keys: Vec<(KeyKind, &[u8])> = questions.iter().map(|question| (wire_kind(question.kind), question.key.as_slice())).collect();
         let begun = Instant::now();
         let answers = self.call(|client| client.lookup(&keys))?;
+        let time = begun.elapsed();
+        Ok(answers.answers.into_iter().map(|answer| Answered { answer, generation: answers.generation, time }).collect())
+    }
+
+    /// All files together: one generation, one time.
+    pub fn ask_files(&mut self, files: &[FileQuestion<'_>]) -> Result<Vec<Answered>, Failure> {
+        let begun = Instant::now();
+        let answers = self.call(|client| client.lookup_files(files))?;
         let time = begun.elapsed();
         Ok(answers.answers.into_iter().map(|answer| Answered { answer, generation: answers.generation, time }).collect())
     }

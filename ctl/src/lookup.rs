@@ -1,7 +1,10 @@
 //! `verdictctl lookup KEY…`: what does the daemon say of these, and why?
 //!
 //! Keys of the command line are one question and get one generation. With `-` each batch of lines that is there is asked at once, so that
-//! both a file of millions and `tail -f` work; memory stays at one batch.
+//! both a file of millions and `tail -f` work; memory stays at one batch. With `--file` the keys are files of this machine: `lookup/files.rs`.
+
+mod files;
+mod pe;
 
 use crate::answer::{self, AnswerJson};
 use crate::columns::Table;
@@ -9,29 +12,38 @@ use crate::daemon::{Answered, Connection, Daemon, Records};
 use crate::exit::{Failure, Outcome};
 use crate::question::{KindChoice, Question, kind_name};
 use crate::text;
+use files::FileRead;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use verdict_wire::FeatureSet;
 
 /// Lines of standard input that are read before they are asked.
 const LINES_MAX: usize = 1024;
 /// A line that is longer is cut here and asked so: it is unparseable either way.
 const LINE_BYTES_MAX: usize = verdict_wire::KEY_BYTES_MAX + 1;
 
-/// Ask what the daemon knows of URLs, hosts, addresses or file hashes
+/// Ask what the daemon knows of URLs, hosts, addresses, files or their hashes
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   verdictctl lookup http://example.test/a 192.0.2.1 44d88612fea8a8f36de82e1278abb02f
   verdictctl lookup --connect /run/verdictd/verdictd.sock --describe example.test
+  verdictctl lookup --file ~/Downloads/*
   zcat access.log.gz | cut -d' ' -f7 | verdictctl lookup --json -
 
-Exit status: 0 nothing malicious or suspicious, 1 something is; else 65 if a key is no key, 75 if one was not judged; `verdictctl --help` has the others.")]
+A file is asked by its SHA-256. Of a Windows program (PE) 49 fields of its headers go along, for models that read them; the file itself stays here.
+
+Exit status: 0 nothing malicious or suspicious, 1 something is; else 65 if a key is no key, 75 if one was not judged; 66 a file cannot be read; `verdictctl --help` has the others.")]
 pub struct Arguments {
     /// URL, host, IPv4 or IPv6 address, SHA-256, SHA-1 or MD5; `-` reads one a line from standard input
-    #[arg(required = true, value_name = "KEY")]
+    #[arg(required_unless_present = "files", conflicts_with = "files", value_name = "KEY")]
     keys: Vec<OsString>,
+    /// Ask for these files, instead of keys
+    #[arg(long = "file", value_name = "FILE", num_args = 1.., conflicts_with = "kind")]
+    files: Vec<PathBuf>,
     /// Take keys as this kind instead of by their look
     #[arg(long, value_enum, default_value_t = KindChoice::Auto)]
     kind: KindChoice,
@@ -50,6 +62,9 @@ pub struct Arguments {
 
 /// Asks and prints.
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failure> {
+    if !arguments.files.is_empty() {
+        return files(arguments, out);
+    }
     let from_stdin = arguments.keys.iter().any(|key| key == "-");
     if from_stdin && arguments.keys.len() > 1 {
         return Err(Failure::Usage("`-` takes all keys from standard input: give no others".to_owned()));
@@ -60,6 +75,16 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failur
     let questions = arguments.keys.iter().map(|key| Question::new(key.as_bytes(), arguments.kind)).collect::<Result<Vec<_>, _>>()?;
     let mut session = Session::new(arguments, out)?;
     session.ask(&questions)?;
+    session.end()
+}
+
+fn files(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failure> {
+    let files = arguments.files.iter().map(|path| FileRead::read(path)).collect::<Result<Vec<_>, _>>()?;
+    files.iter().filter_map(FileRead::broken).for_each(|why| eprintln!("verdictctl: {why}"));
+    let questions: Vec<Question> = files.iter().map(FileRead::question).collect();
+    let mut session = Session::new(arguments, out)?;
+    let answered = session.daemon.ask_files(&files.iter().map(FileRead::asked).collect::<Vec<_>>())?;
+    session.tell(&questions, &files, &answered)?;
     session.end()
 }
 
@@ -138,7 +163,8 @@ struct Session<'a> {
 
 impl<'a> Session<'a> {
     fn new(arguments: &'a Arguments, out: &'a mut dyn Write) -> Result<Self, Failure> {
-        let table = Table::new(&["KEY", "KIND", "ANSWER", ">SCORE", "CATEGORIES", "FLAGS", ">ID", "WHY"]);
+        let first = if arguments.files.is_empty() { ["KEY", "KIND"] } else { ["FILE", "ASKED BY"] };
+        let table = Table::new(&[first[0], first[1], "ANSWER", ">SCORE", "CATEGORIES", "FLAGS", ">ID", "WHY"]);
         let daemon = Daemon::connect(&arguments.connection)?;
         Ok(Self { arguments, out, daemon, records: Records::default(), table, outcome: Outcome::Done })
     }
@@ -148,31 +174,44 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         let answered = self.daemon.ask_together(questions)?;
-        self.daemon.describe(&answered, &mut self.records)?;
-        self.outcome = answer::worse(self.outcome, answer::outcome(&answered));
+        self.tell(questions, &[], &answered)
+    }
+
+    /// `files`: what the questions are about, where they are files.
+    fn tell(&mut self, questions: &[Question], files: &[FileRead], answered: &[Answered]) -> Result<(), Failure> {
+        self.daemon.describe(answered, &mut self.records)?;
+        self.outcome = answer::worse(self.outcome, answer::outcome(answered));
         if self.arguments.json {
-            self.print_json(questions, &answered)?
+            self.print_json(questions, files, answered)?
         } else {
-            self.print_table(questions, &answered)?
+            self.print_table(questions, files, answered)?
         }
         self.out.flush()?;
         Ok(())
     }
 
-    fn print_json(&mut self, questions: &[Question], answered: &[Answered]) -> Result<(), Failure> {
-        for (question, one) in questions.iter().zip(answered) {
-            answer::write_json(self.out, &AnswerJson::new(question, one, self.records.of(one)))?;
+    fn print_json(&mut self, questions: &[Question], files: &[FileRead], answered: &[Answered]) -> Result<(), Failure> {
+        #[derive(serde::Serialize)]
+        struct Line<'a> {
+            #[serde(flatten)]
+            answer: AnswerJson,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            file: Option<&'a FileRead>,
+        }
+        for (at, (question, one)) in questions.iter().zip(answered).enumerate() {
+            answer::write_json(self.out, &Line { answer: AnswerJson::new(question, one, self.records.of(one)), file: files.get(at) })?;
         }
         Ok(())
     }
 
-    fn print_table(&mut self, questions: &[Question], answered: &[Answered]) -> Result<(), Failure> {
+    fn print_table(&mut self, questions: &[Question], files: &[FileRead], answered: &[Answered]) -> Result<(), Failure> {
         let columns_max = if self.arguments.wide { usize::MAX } else { text::KEY_COLUMNS_MAX };
-        for (question, one) in questions.iter().zip(answered) {
+        let asked_by = |file: &FileRead| if file.features() == FeatureSet::None { "sha256" } else { "sha256, headers" };
+        for (at, (question, one)) in questions.iter().zip(answered).enumerate() {
             let Answered { answer, .. } = *one;
             self.table.row([
                 text::shortened(&question.visible(), columns_max).into(),
-                kind_name(question.kind).into(),
+                files.get(at).map_or(kind_name(question.kind), asked_by).into(),
                 answer::word_cell(answer),
                 answer.score().to_string().into(),
                 answer.categories().to_string().into(),
@@ -183,7 +222,12 @@ impl<'a> Session<'a> {
         }
         self.table.write_rows(self.out)?;
         if let Some(Answered { generation, time, .. }) = answered.first() {
-            writeln!(self.out, "{}, generation {generation:016x}, {}", text::counted(answered.len(), "key"), text::duration(*time))?;
+            writeln!(
+                self.out,
+                "{}, generation {generation:016x}, {}",
+                text::counted(answered.len(), if files.is_empty() { "key" } else { "file" }),
+                text::duration(*time)
+            )?;
         }
         if self.arguments.describe {
             self.print_records(answered)?

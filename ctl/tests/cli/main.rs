@@ -3,6 +3,7 @@
 mod acts;
 mod asking;
 mod fake;
+mod files;
 mod models;
 mod quarantine;
 mod registry;
