@@ -59,6 +59,7 @@ pub fn why(question: &Question, answered: &Answered, record: Option<&Described>)
         Status::Ok => match record {
             None => "its snapshot was replaced meanwhile: ask again".to_owned(),
             Some(record) if record.description.is_absent() => "the daemon has no record of this id".to_owned(),
+            Some(record) if record.description.rule_kind() == RuleKind::Model => format!("model {}", sources(record)),
             Some(record) => format!("{} of {}", rule_phrase(record.description.rule_kind()), sources(record)),
         },
         Status::Unparseable => {
@@ -85,6 +86,7 @@ fn rule_phrase(kind: RuleKind) -> &'static str {
         RuleKind::UrlSubstring => "signature in the URL",
         RuleKind::HostToken => "token signature in the host",
         RuleKind::UrlToken => "token signature in the URL",
+        RuleKind::Model => "model",
     }
 }
 

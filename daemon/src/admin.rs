@@ -5,10 +5,12 @@
 //! | `/livez` | every shard showed life within `ALIVE_MS` | otherwise: restart me |
 //! | `/readyz` | alive, a generation is served, not draining | otherwise: send traffic elsewhere |
 //! | `/metrics` | OpenMetrics text | |
+//! | `/models` | every model with its numbers, JSON | |
 //!
 //! GET and HEAD only, one request a connection, a bounded head and a deadline. Nothing here changes anything.
 
 use crate::control::State;
+use crate::inline;
 use crate::limits::{ADMIN_CONNECTIONS_MAX, ADMIN_DEADLINE_MS, ADMIN_HEAD_BYTES_MAX, TICK_MS};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use glommio::net::{TcpListener, TcpStream};
@@ -85,7 +87,13 @@ fn reply_to(head: &[u8], state: &State) -> Option<Reply> {
             body: state.metrics.render(),
             head: false,
         },
-        _ => Reply::text(404, "try /livez, /readyz or /metrics\n".into()),
+        "/models" => Reply {
+            status: 200,
+            content_type: "application/json",
+            body: inline::page::render(state.models.borrow().as_deref()),
+            head: false,
+        },
+        _ => Reply::text(404, "try /livez, /readyz, /metrics or /models\n".into()),
     };
     reply.head = method == "HEAD";
     Some(reply)
@@ -117,12 +125,13 @@ fn ready(state: &State) -> Result<String, String> {
     let generations: Vec<u64> = state.metrics.shards.iter().map(|shard| shard.generation.get()).collect();
     match generations.first() {
         Some(&generation) if generation != 0 => Ok(format!(
-            "ready\ngeneration {generation:016x}\nshards {}\nbackend {}\ndriver {}\n{}{}",
+            "ready\ngeneration {generation:016x}\nshards {}\nbackend {}\ndriver {}\n{}{}{}",
             generations.len(),
             state.metrics.backend,
             state.metrics.driver,
             if state.metrics.control.stale.get() != 0 { "stale\n" } else { "" },
-            state.notes.borrow()
+            state.notes.borrow(),
+            state.models_note.borrow()
         )),
         _ => Err("no snapshot is served yet\n".into()),
     }

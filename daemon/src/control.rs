@@ -11,6 +11,8 @@
 //! served long enough, is it time to poll?
 
 use crate::background::Background;
+use crate::inline::keeper::{self, Keeper, Looked};
+use crate::inline::served::Served;
 use crate::limits::TICK_MS;
 use crate::mailbox::{Mailbox, ToShard};
 use crate::metrics::Metrics;
@@ -94,13 +96,26 @@ pub struct State {
     pub metrics: Arc<Metrics>,
     /// Where the snapshot came from and what is wrong with it, a line each, for `/readyz`.
     pub notes: RefCell<String>,
+    /// The models that are asked, for `/models`.
+    pub models: RefCell<Option<Arc<Served>>>,
+    /// What is wrong with the registry of models, for `/readyz`.
+    pub models_note: RefCell<String>,
+    /// SIGHUP: look at the registry again.
+    pub models_asked: Cell<bool>,
     started: Instant,
 }
 
 impl State {
     /// With a clock that shards already use.
     pub fn since(metrics: Arc<Metrics>, started: Instant) -> Self {
-        State { metrics, notes: RefCell::default(), started }
+        State {
+            metrics,
+            notes: RefCell::default(),
+            models: RefCell::default(),
+            models_note: RefCell::default(),
+            models_asked: Cell::new(false),
+            started,
+        }
     }
 
     /// Milliseconds since start, the clock of `heartbeat_ms`.
@@ -129,6 +144,10 @@ pub struct Control {
     pub watched: Option<(PathBuf, Duration)>,
     /// Seconds, 0 = as the manifest says.
     pub stale_after_s: u64,
+    /// Who reads registries of models, and what came of the first.
+    pub models: Option<(Keeper, Looked)>,
+    /// How often what was refused is looked at again.
+    pub poll: Duration,
     /// Of a published snapshot.
     pub bytes_max: u64,
     /// Where it is loaded.
@@ -160,6 +179,7 @@ impl Control {
                 self.drain();
             }
             again |= asked & RELOAD != 0;
+            self.state.models_asked.set(self.state.models_asked.get() || asked & RELOAD != 0);
             while let Ok((began, found, huge)) = loaded.try_recv() {
                 loading = false;
                 if self.judge(began, found, huge).await {
@@ -256,7 +276,12 @@ impl Control {
         Freshness::of(self.terms.as_ref(), self.snapshot.as_of_s(), self.stale_after_s, now_s())
     }
 
-    fn spawn_helpers(&self, signals: bool) {
+    fn spawn_helpers(&mut self, signals: bool) {
+        if let Some((keeper, first)) = self.models.take() {
+            keeper::note(&first, &self.state);
+            let keep = keeper::keep(keeper, self.shards.clone(), self.background.clone(), self.poll, self.state.clone());
+            glommio::spawn_local(keep).detach();
+        }
         if signals {
             glommio::spawn_local(forward_signals(self.requests.clone())).detach();
         }

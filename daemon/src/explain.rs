@@ -4,6 +4,7 @@
 //! (`EXPLAINS_PER_TURN_MAX`), whichever connection asks; the frame of the next one waits in its connection, which goes to the end of the queue.
 //! So lookups of other connections wait for one explanation a turn, however many are asked for: 12 to 14 µs of it on a table of 3 million rules, where a lookup takes 0.2 to 0.5 (x86-64, busy machine).
 
+use crate::inline::Inline;
 use crate::overlay::table::Overlay;
 use crate::pipeline::kind_of;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -14,10 +15,12 @@ use verdict_wire as wire;
 use wire::{HostAsked, MatchFlags, MatchOn, RuleMatch, Status};
 
 /// Appends the EXPLANATION of one key.
+#[expect(clippy::too_many_arguments, reason = "each is a part of what an answer is made of, and there is one caller")]
 pub fn explain<B: Backend>(
     backend: B,
     snapshot: &Snapshot,
     overlay: Option<&Overlay>,
+    models: Option<&mut Inline>,
     id: u32,
     kind: u8,
     key: &[u8],
@@ -42,6 +45,7 @@ pub fn explain<B: Backend>(
     };
     let (mut batch, mut scratch) = (Batch::with_capacity(1), Scratch::default());
     batch.keep_texts(snapshot.reads_texts());
+    batch.keep_spellings(models.is_some());
     batch.push(backend, snapshot.schedule(), snapshot.profile(), kind, key);
     if let Some(reason) = batch.reason(0) {
         explanation.status = Status::Unparseable.raw();
@@ -58,6 +62,10 @@ pub fn explain<B: Backend>(
         let hits = overlay.matches(backend, snapshot.schedule(), &batch, 0);
         reason = hits.first().map_or(String::new(), |hit| overlay.entry(hit).to_string());
         found.splice(0..0, hits.iter().map(|hit| Match { verdict: overlay.entry(hit).verdict(), on: hit.on }));
+    }
+    // What is said by a rule or an operator is asked of no model.
+    if let (Some(models), true, Some(text)) = (models, found.is_empty(), batch.spellings().get(0)) {
+        models.tell(backend, &text, &mut reason);
     }
     let matches: Vec<RuleMatch> = found.iter().enumerate().map(|(place, found)| rule_match(place == 0, found, &text)).collect();
     explanation.canonical = &text.canonical;

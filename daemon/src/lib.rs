@@ -17,6 +17,7 @@ pub mod control;
 pub mod driver;
 mod explain;
 pub mod histogram;
+pub mod inline;
 pub mod limits;
 pub mod listener;
 mod lock;
@@ -37,6 +38,7 @@ use background::Background;
 use config::Config;
 use control::{Control, Requests, State};
 use glommio::{LocalExecutorBuilder, Placement};
+use inline::keeper::{Keeper, Looked};
 use listener::{Family, Listener, UnixPath};
 use mailbox::Mailbox;
 use metrics::Metrics;
@@ -75,6 +77,9 @@ pub enum StartError {
     /// The journal of the overlay is damaged or cannot be written.
     #[error("{0}")]
     Journal(#[from] overlay::journal::JournalError),
+    /// The keys of models, or the state of their registry, cannot be read.
+    #[error("{0}")]
+    Models(String),
     /// A socket, thread or ring could not be made.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -143,6 +148,10 @@ impl Daemon {
         let (started, running) = (Instant::now(), Arc::new(AtomicU32::new(shards as u32)));
         let desk = Arc::new(Desk::open(config, backend, snapshot.near(0).clone(), daemon.metrics.clone(), running.clone())?);
         let connections = Arc::new(AtomicUsize::new(0));
+        let models = Keeper::open(config, shards).map_err(StartError::Models)?.map(|mut keeper| {
+            let looked = keeper.look(trust::now_s());
+            (keeper, looked)
+        });
         let mut mailboxes = Vec::new();
         for (number, listeners) in listeners.into_iter().enumerate() {
             let mailbox = Mailbox::new()?;
@@ -150,6 +159,11 @@ impl Daemon {
             let setup = ShardSetup {
                 snapshot: snapshot.near(number).clone(),
                 overlaid: desk.first(),
+                models: match &models {
+                    Some((_, Looked::New(served))) => Some(served.clone()),
+                    _ => None,
+                },
+                number,
                 limits: config.limits.clone(),
                 listeners,
                 mailbox,
@@ -183,6 +197,8 @@ impl Daemon {
             terms,
             source,
             watched,
+            models,
+            poll,
             stale_after_s,
             bytes_max,
             background,

@@ -1,5 +1,6 @@
 //! Where control leaves messages for one shard: a queue, and an eventfd in the shard's epoll set. The shard looks between turns.
 
+use crate::inline::served::Served;
 use crate::overlay::table::Overlay;
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use rustix::event::EventfdFlags;
@@ -14,6 +15,8 @@ pub enum ToShard {
     Adopt(Arc<Snapshot>, Overlaid),
     /// Answer by the overlay as it is now, beginning with the next turn.
     Overlay(Overlaid),
+    /// Ask these models, beginning with the next turn.
+    Models(Arc<Served>),
     /// Mark answers as older than their operator wants, or no more.
     Stale(bool),
     /// Accept nothing more, finish, end.

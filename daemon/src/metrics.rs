@@ -115,6 +115,11 @@ shard_metrics! {
     panics: Counter "verdictd_panics", "Turns that panicked: a defect, please report it; the connections of that turn were closed";
     swaps: Counter "verdictd_swaps", "Generations adopted after the first";
     overlay_answers: Counter "verdictd_overlay_answers", "Answers that the overlay decided";
+    model_scored: Counter "verdictd_model_keys" ["outcome" = "scored"], "Unknown keys for which models are there, by what came of it: all were asked that should be, the answer was remembered, or share or deadline left some out";
+    model_remembered: Counter "verdictd_model_keys" ["outcome" = "remembered"], "Unknown keys for which models are there, by what came of it: all were asked that should be, the answer was remembered, or share or deadline left some out";
+    model_degraded: Counter "verdictd_model_keys" ["outcome" = "degraded"], "Unknown keys for which models are there, by what came of it: all were asked that should be, the answer was remembered, or share or deadline left some out";
+    model_nanoseconds: Counter "verdictd_model_seconds" / 1e9, "Time spent scoring";
+    models: Gauge "verdictd_models_sequence", "Sequence of the registry of models that is asked; 0 for none";
     overlay: Gauge "verdictd_overlay_version", "State of the overlay that is answered by; counts up with every act and end";
     connections: Gauge "verdictd_connections", "Connections open";
     generation: Gauge "verdictd_snapshot_generation", "Generation being answered from (the first 8 bytes of the snapshot's content digest)";
@@ -213,6 +218,10 @@ pub struct ControlMetrics {
     pub overlay_expired: Count,
     /// Acts that could not be written down.
     pub overlay_journal_errors: Count,
+    /// Registries of models refused since start.
+    pub models_refused: Count,
+    /// Models that are asked, and that are on trial.
+    pub models: [Count; 2],
     /// Refusals by reason, in the order of `Why::ALL`.
     pub refusals: [Count; Why::ALL.len()],
     /// What has come near its bound, in the order of `Bounded::ALL`.
@@ -312,6 +321,8 @@ const CONTROL_HELP: &[(&str, &str)] = &[
     ("verdictd_overlay_expired_total", "Entries of the overlay that ended by themselves"),
     ("verdictd_overlay_journal_errors_total", "Acts that were not done because the journal could not be written"),
     ("verdictd_limit_warnings_total", "Times that a bounded thing came to 80 % of its limit, by limit; told again after it was below 70 %"),
+    ("verdictd_models_refused_total", "Registries of models refused since start; the last good one stayed"),
+    ("verdictd_models", "Models that are loaded, by mode"),
     ("verdictd_draining", "1 while draining"),
     ("verdictd_build_info", "Version, vector backend and socket driver (ring, streams or epoll), as labels; always 1"),
 ];
@@ -401,6 +412,18 @@ impl Scrape {
             warnings.encode(family.encode_family(&[("limit", bounded.limit())])?)?;
         }
         self.encode_overlay(encoder, &help)?;
+        let name = "verdictd_models_refused";
+        ConstCounter::new(control.models_refused.get()).encode(encoder.encode_descriptor(
+            name,
+            help(name),
+            None,
+            refused.metric_type(),
+        )?)?;
+        let name = "verdictd_models";
+        let mut family = encoder.encode_descriptor(name, "Models that are loaded, by mode", None, MetricType::Gauge)?;
+        for (mode, count) in ["enforce", "shadow"].into_iter().zip(&control.models) {
+            ConstGauge::new(count.get()).encode(family.encode_family(&[("mode", mode)])?)?;
+        }
         for (name, unit, value) in [
             ("verdictd_snapshot_loaded_timestamp", Some(Unit::Seconds), control.loaded_timestamp_s.get()),
             ("verdictd_snapshot_as_of_timestamp", Some(Unit::Seconds), control.as_of_s.get()),

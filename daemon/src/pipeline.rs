@@ -2,15 +2,18 @@
 //!
 //! ```text
 //!  frames of connection 1 ┐                                                   ┌ answers into output 1
-//!  frames of connection 2 ┼─► keys (canonicalise, hash) ─► lookup, overlay     ┼ answers into output 2
-//!  frames of connection 3 ┘                                                   └ ...
+//!  frames of connection 2 ┼─► keys (canonicalise, hash) ─► lookup, overlay ─┬─► ┼ answers into output 2
+//!  frames of connection 3 ┘                             unknown ─► models ──┘   └ ...
 //! ```
 //! `take` leaves room for the answers where they will be sent from, so replies stand in request order whatever is answered at once (PING, HELLO,
-//! DESCRIBE, errors); `answer` looks the whole batch up and fills them in. The snapshot cannot change in between: a shard adopts a new one only
+//! DESCRIBE, errors); `answer` looks the whole batch up and fills them in, but for requests with keys that models are to be asked about: `score` does that,
+//! once the others were sent. The snapshot cannot change in between: a shard adopts a new one only
 //! between turns. No lock, no await; no allocation once the vectors have grown to the largest turn.
 
 use crate::driver::Output;
 use crate::explain::explain;
+use crate::inline::Inline;
+use crate::inline::served::Served;
 use crate::limits::{EXPLAINS_PER_TURN_MAX, Limits, TURN_KEYS_MAX};
 use crate::metrics::ShardMetrics;
 use crate::overlay::table::Overlay;
@@ -35,6 +38,9 @@ pub struct Pipeline<B> {
     explained: (usize, Option<u32>),
     stale: bool,
     overlay: Option<Arc<Overlay>>,
+    inline: Option<Inline>,
+    /// When the first key of this turn was taken, on the clock of `inline`.
+    began_ns: u64,
 }
 
 /// A LOOKUP whose answers have their place but not their values.
@@ -43,6 +49,9 @@ struct Pending {
     /// Offset of the first answer in the connection's output.
     at: usize,
     count: usize,
+    budget_us: u32,
+    /// Models are to be asked before it is answered.
+    open: bool,
 }
 
 /// What `take` made of a connection's bytes.
@@ -80,6 +89,16 @@ impl<B: Backend> Pipeline<B> {
             explained: (0, None),
             stale: false,
             overlay: None,
+            inline: None,
+            began_ns: 0,
+        }
+    }
+
+    /// Asks these models from the next turn on.
+    pub fn models(&mut self, served: Arc<Served>, shard: usize) {
+        match &mut self.inline {
+            Some(inline) => inline.adopt(served),
+            None => self.inline = Some(Inline::new(served, shard)),
         }
     }
 
@@ -108,6 +127,9 @@ impl<B: Backend> Pipeline<B> {
         self.batch.clear();
         self.pending.clear();
         self.explained = (0, None);
+        if let Some(inline) = &mut self.inline {
+            inline.clear();
+        }
     }
 
     /// Takes the whole frames at the start of `input`. `late`: they waited too long, so lookups are answered *overloaded* at once.
@@ -115,6 +137,8 @@ impl<B: Backend> Pipeline<B> {
         let mut taken = Taken::default();
         if self.keys() == 0 {
             self.batch.keep_texts(turn.snapshot.reads_texts());
+            self.batch.keep_spellings(self.inline.is_some());
+            self.began_ns = self.inline.as_ref().map_or(0, Inline::now_ns);
         }
         let mut frames = Frames::within(input, turn.limits.frame_bytes_max);
         let Output { bytes: output, sent, flying } = output;
@@ -162,7 +186,7 @@ impl<B: Backend> Pipeline<B> {
                 if late {
                     return;
                 }
-                self.pending.push(Pending { connection, at, count });
+                self.pending.push(Pending { connection, at, count, budget_us: keys.budget_us(), open: false });
                 let (schedule, profile) = (turn.snapshot.schedule(), turn.snapshot.profile());
                 self.batch.push_all(self.backend, schedule, profile, keys.map(|(kind, bytes)| (kind_of(kind), bytes)));
             }
@@ -176,7 +200,7 @@ impl<B: Backend> Pipeline<B> {
                 if late {
                     return;
                 }
-                self.pending.push(Pending { connection, at, count });
+                self.pending.push(Pending { connection, at, count, budget_us: 0, open: false });
                 let wire::Place { suffix, prefix } = lookup.place();
                 for key in keys {
                     self.batch.push_hashed(Key128 { lo: key.lo, hi: key.hi }, suffix, prefix);
@@ -186,7 +210,7 @@ impl<B: Backend> Pipeline<B> {
             Request::Describe(describe) => {
                 turn.metrics.frames_other.add(1);
                 match describe.ids(generation) {
-                    Ok(ids) => descriptions(turn.snapshot, id, ids, output),
+                    Ok(ids) => descriptions(turn.snapshot, self.inline.as_ref().map(|inline| &**inline.served()), id, ids, output),
                     Err(refusal) => refuse(turn, &refusal, output),
                 }
             }
@@ -197,7 +221,7 @@ impl<B: Backend> Pipeline<B> {
                     return refuse(turn, &refusal, output);
                 }
                 self.explained = (self.explained.0 + 1, Some(connection));
-                explain(self.backend, turn.snapshot, self.overlay.as_deref(), id, kind, key, output);
+                explain(self.backend, turn.snapshot, self.overlay.as_deref(), self.inline.as_mut(), id, kind, key, output);
             }
             Request::Ping(payload) => {
                 turn.metrics.frames_other.add(1);
@@ -217,14 +241,16 @@ impl<B: Backend> Pipeline<B> {
         if late {
             return;
         }
-        self.pending.push(Pending { connection, at, count });
+        self.pending.push(Pending { connection, at, count, budget_us: 0, open: false });
         let (schedule, profile) = (turn.snapshot.schedule(), turn.snapshot.profile());
         self.batch.push_all(self.backend, schedule, profile, files.map(|file| (Some(Kind::Sha256), &file.sha256[..])));
     }
 
-    /// Looks the batch up and hands out every answer that was left open: `fill(connection, offset in its output, bytes)`.
-    pub fn answer(&mut self, snapshot: &Snapshot, metrics: &ShardMetrics, mut fill: impl FnMut(u32, usize, &[u8])) {
+    /// Looks the batch up and hands out every answer that was left open: `fill(connection, offset in its output, bytes)`. True if models are to be asked
+    /// about some keys: their requests are left open still, until `score`.
+    pub fn answer(&mut self, snapshot: &Snapshot, metrics: &ShardMetrics, mut fill: impl FnMut(u32, usize, &[u8])) -> bool {
         let keys = self.keys();
+        let mut open = false;
         if keys > 0 {
             self.verdicts.clear();
             self.verdicts.resize(keys, Verdict::default());
@@ -234,18 +260,63 @@ impl<B: Backend> Pipeline<B> {
                 let decided = overlay.decide(self.backend, snapshot.schedule(), &self.batch, &mut self.verdicts);
                 metrics.overlay_answers.add(decided);
             }
-            count_answers(metrics, &self.verdicts);
-            if self.stale {
-                mark_stale(&mut self.verdicts);
+            open = self.sift(snapshot, metrics);
+            if !open {
+                count_answers(metrics, &self.verdicts);
             }
-            let mut answers: &[Answer] = bytemuck::cast_slice(&self.verdicts);
-            for pending in &self.pending {
-                let (mine, rest) = answers.split_at(pending.count);
-                answers = rest;
+            self.hand_out(false, &mut fill);
+        }
+        if !open {
+            self.clear();
+        }
+        open
+    }
+
+    /// The connections that wait for `score`, in the order of their first request; some more than once.
+    pub fn open(&self) -> impl Iterator<Item = u32> {
+        self.pending.iter().filter(|pending| pending.open).map(|pending| pending.connection)
+    }
+
+    /// Asks the models, and hands out what was left open.
+    pub fn score(&mut self, metrics: &ShardMetrics, mut fill: impl FnMut(u32, usize, &[u8])) {
+        if let Some(inline) = &mut self.inline {
+            let began = inline.now_ns();
+            inline.score(self.backend, &self.batch, &mut self.verdicts, metrics);
+            metrics.model_nanoseconds.add(inline.now_ns() - began);
+        }
+        count_answers(metrics, &self.verdicts);
+        self.hand_out(true, &mut fill);
+        self.clear();
+    }
+
+    /// Whether models are to be asked about something; marks the requests that wait for it.
+    fn sift(&mut self, snapshot: &Snapshot, metrics: &ShardMetrics) -> bool {
+        let Some(inline) = &mut self.inline else { return false };
+        let mut end = 0;
+        for pending in &self.pending {
+            end += pending.count;
+            inline.expect(end, self.began_ns + inline.allowance_ns(pending.budget_us));
+        }
+        inline.sift(self.backend, snapshot.schedule(), &self.batch, &mut self.verdicts, metrics);
+        for (pending, open) in self.pending.iter_mut().zip(inline.open()) {
+            pending.open = open;
+        }
+        inline.is_open()
+    }
+
+    /// Copies answers to where they will be sent from: those of requests that waited for models, or of the others.
+    fn hand_out(&mut self, waited: bool, fill: &mut impl FnMut(u32, usize, &[u8])) {
+        if self.stale {
+            mark_stale(&mut self.verdicts);
+        }
+        let mut answers: &[Answer] = bytemuck::cast_slice(&self.verdicts);
+        for pending in &self.pending {
+            let (mine, rest) = answers.split_at(pending.count);
+            answers = rest;
+            if pending.open == waited {
                 fill(pending.connection, pending.at, bytemuck::cast_slice(mine));
             }
         }
-        self.clear();
     }
 }
 
@@ -313,9 +384,13 @@ fn server_hello<'a>(turn: &Turn<'a>, version: u8) -> wire::ServerHello<'a> {
     }
 }
 
-fn descriptions(snapshot: &Snapshot, id: u32, ids: wire::IdList<'_>, output: &mut Vec<u8>) {
+fn descriptions(snapshot: &Snapshot, models: Option<&Served>, id: u32, ids: wire::IdList<'_>, output: &mut Vec<u8>) {
     let mut writer = wire::DescriptionsWriter::new(output, id, snapshot.generation(), ids.len());
     for verdict_id in ids {
+        if let Some((fixed, sources)) = models.and_then(|models| models.describe(verdict_id)) {
+            writer.push(fixed, sources.iter().map(String::as_str));
+            continue;
+        }
         match snapshot.describe(verdict_id) {
             Some(known) => {
                 let fixed = wire::Description {

@@ -17,6 +17,7 @@ use crate::driver::epoll::Epoll;
 use crate::driver::ring::Ring;
 use crate::driver::streams::Streams;
 use crate::driver::{Driver, Event, Kind, Patience, Received, TOKEN_LISTENERS};
+use crate::inline::served::Served;
 use crate::limits::{BUFFER_KEPT_BYTES, Limits, PARK_AFTER_MS, READ_BYTES, TICK_MS, TURN_KEYS_MAX};
 use crate::listener::Listener;
 use crate::mailbox::{Mailbox, Overlaid, ToShard};
@@ -50,6 +51,10 @@ pub struct ShardSetup {
     pub snapshot: Arc<Snapshot>,
     /// What operators say over it.
     pub overlaid: Overlaid,
+    /// Models to ask, if there are any.
+    pub models: Option<Arc<Served>>,
+    /// Its place among the shards.
+    pub number: usize,
     /// The operator's bounds.
     pub limits: Limits,
     /// Non-blocking, listening.
@@ -104,6 +109,8 @@ struct Shard<B, D: Driver> {
     queue: VecDeque<u32>,
     /// Connections of this turn, whose output is to be sent.
     touched: Vec<u32>,
+    /// Of these, connections whose answers wait for models.
+    aside: Vec<u32>,
     /// Listeners with connections waiting; a bit each.
     listeners_ready: u64,
     /// Listeners that are not watched until the next tick; a bit each.
@@ -131,6 +138,7 @@ impl<B: Backend, D: Driver> Shard<B, D> {
             connections: Slab::default(),
             queue: VecDeque::with_capacity(READY_MAX),
             touched: Vec::with_capacity(READY_MAX),
+            aside: Vec::with_capacity(READY_MAX),
             listeners_ready: 0,
             listeners_resting: 0,
             now: 0,
@@ -139,6 +147,9 @@ impl<B: Backend, D: Driver> Shard<B, D> {
             setup,
         };
         shard.take_overlay(shard.setup.overlaid.clone());
+        if let Some(served) = shard.setup.models.take() {
+            shard.take_models(served);
+        }
         shard.setup.metrics.generation.set(shard.setup.snapshot.generation());
         shard.read_clock();
         Ok(shard)
@@ -241,6 +252,7 @@ impl<B: Backend, D: Driver> Shard<B, D> {
                     self.setup.metrics.generation.set(self.setup.snapshot.generation());
                     self.setup.metrics.swaps.add(1);
                 }
+                ToShard::Models(served) => self.take_models(served),
                 ToShard::Stale(stale) => self.pipeline.mark_stale(stale),
                 ToShard::Drain => self.drain(),
             }
@@ -250,6 +262,11 @@ impl<B: Backend, D: Driver> Shard<B, D> {
     fn take_overlay(&mut self, Overlaid { version, overlay }: Overlaid) {
         self.pipeline.overlay(overlay);
         self.setup.metrics.overlay.set(version);
+    }
+
+    fn take_models(&mut self, served: Arc<Served>) {
+        self.setup.metrics.models.set(served.node().registry().sequence);
+        self.pipeline.models(served, self.setup.number);
     }
 
     /// Everything between two waits. A panic in here is a defect; it costs the connections that took part, not the shard.
@@ -279,19 +296,51 @@ impl<B: Backend, D: Driver> Shard<B, D> {
         self.setup.times.keys.note(self.pipeline.keys() as u64);
         let explained = self.pipeline.explained();
         let connections = &mut self.connections;
-        self.pipeline.answer(&self.setup.snapshot, &self.setup.metrics, |index, at, answers| {
+        let mut fill = |index, at: usize, answers: &[u8]| {
             if let Some(connection) = connections.get(index) {
                 connection.output.bytes[at..at + answers.len()].copy_from_slice(answers);
             }
+        };
+        if self.pipeline.answer(&self.setup.snapshot, &self.setup.metrics, &mut fill) {
+            // Whoever waits for no model does not wait for those who do.
+            self.set_aside();
+            self.send_touched(explained);
+            std::mem::swap(&mut self.touched, &mut self.aside);
+            let connections = &mut self.connections;
+            self.pipeline.score(&self.setup.metrics, |index, at, answers| {
+                if let Some(connection) = connections.get(index) {
+                    connection.output.bytes[at..at + answers.len()].copy_from_slice(answers);
+                }
+            });
+        }
+        self.send_touched(explained);
+    }
+
+    /// Moves those of `touched` that wait for models to `aside`; both are in the order of their requests.
+    fn set_aside(&mut self) {
+        let mut open = self.pipeline.open().peekable();
+        let aside = &mut self.aside;
+        self.touched.retain(|index| {
+            let waits = open.peek() == Some(index);
+            while open.peek() == Some(index) {
+                open.next();
+            }
+            if waits {
+                aside.push(*index);
+            }
+            !waits
         });
-        // Whoever got an explanation queues last, so that those who wait for one take turns.
+    }
+
+    /// Whoever got an explanation queues last, so that those who wait for one take turns.
+    fn send_touched(&mut self, explained: Option<u32>) {
         for place in 0..self.touched.len() {
             let index = self.touched[place];
             if explained != Some(index) {
                 self.send(index);
             }
         }
-        if let Some(index) = explained {
+        if let Some(index) = explained.filter(|index| self.touched.contains(index)) {
             self.send(index);
         }
         self.touched.clear();
@@ -424,7 +473,7 @@ impl<B: Backend, D: Driver> Shard<B, D> {
         self.setup.metrics.panics.add(1);
         tracing::error!("a turn panicked; its connections are closed");
         self.pipeline.clear();
-        while let Some(index) = self.touched.pop() {
+        while let Some(index) = self.touched.pop().or_else(|| self.aside.pop()) {
             self.close(index, Reason::Panic);
         }
     }

@@ -3,6 +3,7 @@
 #[macro_use]
 mod support;
 mod acts;
+mod inline;
 
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

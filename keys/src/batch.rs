@@ -14,6 +14,7 @@ use crate::canonical::{
     fast::{self, Fast},
 };
 use crate::expressions::{host_lengths, near_prefixes, near_suffixes, path_lengths};
+use crate::spelling::Spellings;
 use crate::text::Texts;
 use crate::{Canonicalizer, Digest, Kind, Profile, Unparseable, fold_ipv6};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -122,6 +123,7 @@ struct Arrays {
     keys_used: usize,
     paths_used: usize,
     texts: Texts,
+    spellings: Spellings,
 }
 
 impl Batch {
@@ -144,6 +146,7 @@ impl Batch {
         self.arrays.keys_used = 0;
         self.arrays.paths_used = 0;
         self.arrays.texts.clear();
+        self.arrays.spellings.clear();
         self.refused.clear();
         self.unsupported.clear();
         self.fast_count = 0;
@@ -153,6 +156,12 @@ impl Batch {
     pub fn keep_texts(&mut self, keep: bool) {
         self.clear();
         self.arrays.texts.keep(keep);
+    }
+
+    /// Forgets all questions; keeps the canonical texts of the next ones as they are spelt if `keep`: for models ([`Batch::spellings`]).
+    pub fn keep_spellings(&mut self, keep: bool) {
+        self.clear();
+        self.arrays.spellings.keep(keep);
     }
 
     /// One per question, in order.
@@ -189,6 +198,11 @@ impl Batch {
     /// Canonical texts, where [`Batch::keep_texts`] asked for them.
     pub fn texts(&self) -> &Texts {
         &self.arrays.texts
+    }
+
+    /// Canonical texts as they are spelt, where [`Batch::keep_spellings`] asked for them.
+    pub fn spellings(&self) -> &Spellings {
+        &self.arrays.spellings
     }
 
     /// The items that are unparseable, ascending.
@@ -397,6 +411,9 @@ impl Arrays {
     fn push_item(&mut self, parts: &Parts<'_>, hosts: usize, paths: usize, exact: usize) {
         if self.texts.kept() {
             self.texts.push(self.items.len(), parts);
+        }
+        if self.spellings.kept() {
+            self.spellings.push(self.items.len(), parts);
         }
         let address = parts.address.map_or(Address::None, Address::from);
         let item = Item {

@@ -54,6 +54,8 @@ closed! {
         HostToken = 11 "host-token",
         /// A whole token of host, path and query.
         UrlToken = 12 "url-token",
+        /// No rule: a model's word. The first source is the model with its version, the second the head that spoke.
+        Model = 13 "model",
     }
 }
 

@@ -11,9 +11,10 @@
 
 use crate::answer::{Answer, Status};
 use crate::closed::{bit_set, closed};
-use crate::error::{MESSAGE_BYTES_MAX, Malformed, cut};
+use crate::error::{Malformed, cut};
 use crate::frame::{
-    CANONICAL_BYTES_MAX, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Frame, FrameKind, MATCHES_MAX, begin_frame, finish_frame, read,
+    CANONICAL_BYTES_MAX, EXPLAINED_BYTES_MAX, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Frame, FrameKind, MATCHES_MAX, begin_frame,
+    finish_frame, read,
 };
 use bytemuck::{Pod, Zeroable};
 use std::mem::offset_of;
@@ -158,7 +159,7 @@ const _: () = assert!(
         + u8::MAX as usize * (HOST_ASKED_BYTES + PATH_END_BYTES)
         + MATCHES_MAX * MATCH_BYTES
         + CANONICAL_BYTES_MAX
-        + MESSAGE_BYTES_MAX
+        + EXPLAINED_BYTES_MAX
         <= FRAME_BYTES_MAX
 );
 
@@ -181,7 +182,7 @@ pub struct Explanation<'a> {
     pub path_ends: &'a [[u8; 2]],
     /// How many of the paths are the exact path.
     pub paths_exact: u8,
-    /// For people: why there is no verdict; with status ok the operator's act that decides, if one does.
+    /// For people: why there is no verdict; with status ok the operator's act that decides, if one does, and what models say, a line each.
     pub reason: &'a str,
     /// The winner first.
     pub matches: &'a [RuleMatch],
@@ -231,7 +232,7 @@ impl<'a> Explanation<'a> {
         }
         let matches: &[RuleMatch] = bytemuck::cast_slice(rest.take(usize::from(frame.header.count) * MATCH_BYTES)?);
         let canonical_at = rest.at;
-        if usize::from(head.canonical_bytes) > CANONICAL_BYTES_MAX || usize::from(head.reason_bytes) > MESSAGE_BYTES_MAX {
+        if usize::from(head.canonical_bytes) > CANONICAL_BYTES_MAX || usize::from(head.reason_bytes) > EXPLAINED_BYTES_MAX {
             return Err(Malformed::new(at(10), "a text is too long"));
         }
         let canonical = rest.take(head.canonical_bytes.into())?;
@@ -357,7 +358,7 @@ pub fn encode_explanation(out: &mut Vec<u8>, request_id: u32, explanation: &Expl
         matches = &matches[..MATCHES_MAX];
     }
     assert!(hosts.len() <= u8::MAX.into() && path_ends.len() <= u8::MAX.into(), "keys asks for fewer expressions than that");
-    let reason = cut(explanation.reason, MESSAGE_BYTES_MAX);
+    let reason = cut(explanation.reason, EXPLAINED_BYTES_MAX);
     let head = Head {
         generation,
         status,

@@ -32,6 +32,8 @@ pub const KEY_BYTES_MAX: usize = 8192;
 pub const IDS_MAX: usize = 256;
 /// Bytes of a client's or server's name.
 pub const NAME_BYTES_MAX: usize = 64;
+/// Bytes of an EXPLANATION's reason.
+pub const EXPLAINED_BYTES_MAX: usize = 4096;
 /// Matches of one EXPLANATION.
 pub const MATCHES_MAX: usize = 64;
 /// Bytes of the canonical text of one EXPLANATION.
@@ -43,6 +45,10 @@ pub const PING_BYTES_MAX: usize = 64;
 pub const REQUEST_SUFFIX: u32 = 1 << 0;
 /// Request flag of LOOKUP_HASHED: the path of each key is a prefix of its question's path, so only rules on paths below it match.
 pub const REQUEST_PREFIX: u32 = 1 << 1;
+/// Request flags of LOOKUP from this bit on: microseconds that scoring by models may take before the tables' answers go out; 0 is the server's own bound.
+pub const REQUEST_BUDGET_SHIFT: u32 = 8;
+/// Microseconds at most that a LOOKUP can say.
+pub const BUDGET_US_MAX: u32 = (1 << 24) - 1;
 /// Reply flag: the server closes the connection after this frame.
 pub const REPLY_CLOSING: u32 = 1 << 0;
 /// Reply flag: the server is draining; finish and connect elsewhere.

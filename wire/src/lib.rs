@@ -47,9 +47,10 @@ pub use file::{
     FILE_HEAD_BYTES, FILE_VALUES_MAX, FeatureSet, FileAsked, FileHead, FileList, FileQuestion, FileValues, FilesWriter, encode_lookup_files,
 };
 pub use frame::{
-    CANONICAL_BYTES_MAX, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Frame, FrameHeader, FrameKind, Frames, IDS_MAX, KEY_BYTES_MAX, KEYS_MAX,
-    Limits, MATCHES_MAX, NAME_BYTES_MAX, PING_BYTES_MAX, REPLY_CLOSING, REPLY_DRAINING, REQUEST_PREFIX, REQUEST_SUFFIX, VERSION,
-    VERSION_MAX, VERSION_MIN, bytes_wanted, mark_reply, next_frame, next_frame_within,
+    BUDGET_US_MAX, CANONICAL_BYTES_MAX, EXPLAINED_BYTES_MAX, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Frame, FrameHeader, FrameKind, Frames,
+    IDS_MAX, KEY_BYTES_MAX, KEYS_MAX, Limits, MATCHES_MAX, NAME_BYTES_MAX, PING_BYTES_MAX, REPLY_CLOSING, REPLY_DRAINING,
+    REQUEST_BUDGET_SHIFT, REQUEST_PREFIX, REQUEST_SUFFIX, VERSION, VERSION_MAX, VERSION_MIN, bytes_wanted, mark_reply, next_frame,
+    next_frame_within,
 };
 pub use hello::{ClientHello, HashKey, Profile, Scheme, ServerHello, encode_hello, encode_hello_reply};
 pub use reply::{Pong, Reply, encode_pong};

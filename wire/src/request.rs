@@ -15,8 +15,8 @@ use crate::closed::closed;
 use crate::error::{EncodeError, ErrorCode, Malformed, Refusal};
 use crate::file::FileList;
 use crate::frame::{
-    FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Frame, FrameKind, IDS_MAX, KEY_BYTES_MAX, KEYS_MAX, PING_BYTES_MAX, REQUEST_PREFIX,
-    REQUEST_SUFFIX, VERSION_MAX, VERSION_MIN, begin_frame, finish_frame, read,
+    BUDGET_US_MAX, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Frame, FrameKind, IDS_MAX, KEY_BYTES_MAX, KEYS_MAX, PING_BYTES_MAX,
+    REQUEST_BUDGET_SHIFT, REQUEST_PREFIX, REQUEST_SUFFIX, VERSION_MAX, VERSION_MIN, begin_frame, finish_frame, read,
 };
 use crate::hello::ClientHello;
 use bytemuck::{Pod, Zeroable};
@@ -113,7 +113,7 @@ impl<'a> Frame<'a> {
                 ClientHello::decode(self).map(Request::Hello)
             }
             FrameKind::Lookup => {
-                self.only(0)?;
+                self.only(!0 << REQUEST_BUDGET_SHIFT)?;
                 self.count(KEYS_MAX)?;
                 KeyList::decode(self).map(Request::Lookup).map_err(|e| e.refusal(id))
             }
@@ -191,6 +191,7 @@ impl<'a> Frame<'a> {
 pub struct KeyList<'a> {
     rest: &'a [u8],
     left: usize,
+    budget_us: u32,
 }
 
 impl<'a> KeyList<'a> {
@@ -214,7 +215,12 @@ impl<'a> KeyList<'a> {
         if at != body.len() {
             return Err(Malformed::new(FRAME_HEADER_BYTES + at, "bytes after the last key"));
         }
-        Ok(Self { rest: body, left: frame.header.count.into() })
+        Ok(Self { rest: body, left: frame.header.count.into(), budget_us: frame.header.flags >> REQUEST_BUDGET_SHIFT })
+    }
+
+    /// Microseconds that models may take; 0 where the client does not say.
+    pub const fn budget_us(&self) -> u32 {
+        self.budget_us
     }
 
     /// The only key of a frame whose count is 1.
@@ -384,6 +390,14 @@ impl<'o> LookupWriter<'o> {
     pub fn new(out: &'o mut Vec<u8>, request_id: u32) -> Self {
         let start = begin_frame(out, FrameKind::Lookup, 0, request_id, 0);
         Self { out, start, count: 0, finished: false }
+    }
+
+    /// Models may take so many microseconds, BUDGET_US_MAX at most; 0, as without this call: the server's own bound.
+    pub fn budget_us(self, budget_us: u32) -> Self {
+        let at = self.start + offset_of!(crate::FrameHeader, flags);
+        let flags = budget_us.min(BUDGET_US_MAX) << REQUEST_BUDGET_SHIFT;
+        self.out[at..at + 4].copy_from_slice(&flags.to_le_bytes());
+        self
     }
 
     /// Keys so far.

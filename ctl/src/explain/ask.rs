@@ -68,7 +68,11 @@ pub fn daemon(question: &Question, connection: &Connection) -> Result<Reading, F
     reading.paths = explained.paths.clone();
     let asked = |(_, asked): &(String, verdict_wire::HostAsked)| Asked { listed: asked.listed != 0, paths: asked.paths_asked.into() };
     reading.expressions = expressions(&reading, &explained.hosts.iter().map(asked).collect::<Vec<_>>());
-    reading.overlay = (!explained.reason.is_empty()).then(|| text::visible(explained.reason.as_bytes()));
+    let lines = explained.reason.lines().map(|line| text::visible(line.as_bytes()));
+    let from_model = |line: &String| line.starts_with("model ") || line.starts_with("  ");
+    let acts: Vec<String>;
+    (reading.models, acts) = lines.partition(from_model);
+    reading.overlay = (!acts.is_empty()).then(|| acts.join(" "));
     reading.matches_cut = explained.flags.contains(ExplanationFlags::MATCHES_CUT);
     reading.matches = (0..explained.matches.len())
         .map(|place| {
@@ -234,7 +238,7 @@ fn rule_name(kind: wire::RuleKind, question: Kind, about: &About) -> &'static st
         wire::RuleKind::UrlSubstring => RuleKind::UrlSubstring,
         wire::RuleKind::HostToken => RuleKind::HostToken,
         wire::RuleKind::UrlToken => RuleKind::UrlToken,
-        wire::RuleKind::Other => return kind.name(),
+        wire::RuleKind::Model | wire::RuleKind::Other => return kind.name(),
     };
     kind.name()
 }

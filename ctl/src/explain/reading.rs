@@ -26,6 +26,8 @@ pub struct Reading {
     pub matches: Vec<RuleMatch>,
     /// The operator's act that decides: what, who, when, until when, and why. Null where none does.
     pub overlay: Option<String>,
+    /// What models say, a line each, and a line of the pieces of the text that count most for it.
+    pub models: Vec<String>,
     /// More rules match than were told.
     pub matches_cut: bool,
     /// The explain store that was used.

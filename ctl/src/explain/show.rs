@@ -49,7 +49,13 @@ pub fn write(out: &mut dyn Write, reading: &Reading) -> Result<(), Failure> {
 
 fn write_answer(out: &mut dyn Write, reading: &Reading) -> Result<(), Failure> {
     let Some(winner) = reading.matches.first() else {
-        writeln!(out, "answer      unknown: no rule matches")?;
+        match reading.models.is_empty() {
+            true => writeln!(out, "answer      unknown: no rule matches")?,
+            false => writeln!(out, "answer      no rule matches; models were asked:")?,
+        }
+        for line in &reading.models {
+            writeln!(out, "  {line}")?;
+        }
         return Ok(());
     };
     let style = class_style(winner.found.class);

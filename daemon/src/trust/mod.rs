@@ -278,18 +278,26 @@ impl Trust {
 /// Keys and canaries from the files that the configuration names.
 fn configured(config: &SnapshotConfig) -> Result<(KeySet, Vec<Canary>), TrustError> {
     let read = |path: &Path| std::fs::read_to_string(path).map_err(|error| TrustError::Config(format!("{}: {error}", path.display())));
-    let mut texts = Vec::new();
-    for path in &config.keys {
-        texts.push((path.display().to_string(), read(path)?));
-    }
-    let keys = KeySet::from_texts(texts.iter().map(|(name, text)| (name.as_str(), text.as_str())));
-    let keys = keys.map_err(|why| TrustError::Config(format!("snapshot.keys: {why}")))?;
+    let keys = read_keys(&config.keys).map_err(|why| TrustError::Config(format!("snapshot.keys: {why}")))?;
     let canaries = match config.canaries.as_os_str().is_empty() {
         true => Vec::new(),
         false => read_canaries(&read(&config.canaries)?)
             .map_err(|why| TrustError::Config(format!("snapshot.canaries: {}: {why}", config.canaries.display())))?,
     };
     Ok((keys, canaries))
+}
+
+/// Public keys from files.
+///
+/// # Errors
+/// Which file cannot be read, or which line is no key.
+pub fn read_keys(paths: &[PathBuf]) -> Result<KeySet, String> {
+    let mut texts = Vec::new();
+    for path in paths {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        texts.push((path.display().to_string(), text));
+    }
+    KeySet::from_texts(texts.iter().map(|(name, text)| (name.as_str(), text.as_str())))
 }
 
 /// Whether the daemon would find something to serve; nothing is written. The generation.

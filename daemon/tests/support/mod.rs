@@ -357,3 +357,94 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(2));
     }
 }
+
+/// A directory of models as `verdictctl models publish` leaves it: the artefacts of this repository, under registries of a test's own.
+pub struct Models {
+    scratch: Scratch,
+}
+
+/// The table of one model; `file` is the artefact. It may take all of the CPU, and says *suspicious* from these logits on.
+pub fn entry(name: &str, file: &str, mode: &str, suspicious: [&str; 2]) -> String {
+    let sha256 = verdict_tables::manifest::hex(&Sha256::digest(std::fs::read(artefact(&format!("{file}.onnx"))).unwrap()));
+    let card = verdict_models::card::Card::read(&std::fs::read_to_string(artefact(&format!("{file}.toml"))).unwrap()).unwrap();
+    let heads = card
+        .heads
+        .iter()
+        .zip(suspicious)
+        .map(|(head, from)| format!("[[model.head]]\nname = \"{head}\"\ncategories = [\"{head}\"]\nsuspicious = {from}\n"));
+    format!(
+        "[[model]]\nname = \"{name}\"\nversion = 1\nfile = \"{file}.onnx\"\nsha256 = \"{sha256}\"\nkind = \"url\"\nmode = \"{mode}\"\n\
+         cpu_percent = 100.0\nexpires = 2099-01-01\nprovenance = {{ data = [] }}\ngate = {{}}\n\
+         features = {{ name = \"{}\", bits = {}, host_grams = {:?}, rest_grams = {:?} }}\n{}",
+        card.features,
+        card.bits.unwrap(),
+        card.host_grams,
+        card.rest_grams,
+        heads.collect::<String>()
+    )
+}
+
+fn artefact(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/artefacts").join(name)
+}
+
+impl Models {
+    pub fn new() -> Self {
+        let models = Models { scratch: Scratch::new() };
+        std::fs::write(models.scratch.join("keys.pub"), Site::public(2).line("")).unwrap();
+        models.repair("url.onnx");
+        models
+    }
+
+    pub fn configure(&self, config: &mut Config) {
+        config.models.directory = self.scratch.0.clone();
+        config.models.keys = vec![self.scratch.join("keys.pub")];
+        config.models.budget_us_max = 1_000_000;
+    }
+
+    /// The registry, without a signature of it.
+    pub fn write(&self, sequence: u64, tables: &str) -> String {
+        let text = format!("{}\nsequence = {sequence}\n{tables}", verdict_models::registry::MAGIC);
+        self.put(verdict_models::node::FILE, text.as_bytes());
+        text
+    }
+
+    pub fn publish(&self, sequence: u64, tables: &str) {
+        use verdict_tables::manifest::{Purpose, Seal, Signature};
+        let text = self.write(sequence, tables);
+        let seal = Seal::of(Purpose::Models, sequence, text.as_bytes());
+        let signature = Signature { key: Site::public(2).id(), bytes: Site::key(2).sign(seal.line().as_bytes()).to_bytes() };
+        self.put(verdict_models::node::SEAL, seal.encode(&[signature]).as_bytes());
+    }
+
+    /// The head of a registry with these names as popular ones.
+    pub fn popular(&self, names: &str, margin: &str) -> String {
+        self.put("popular.txt", names.as_bytes());
+        let sha256 = verdict_tables::manifest::hex(&Sha256::digest(names));
+        format!("[popular]\nfile = \"popular.txt\"\nsha256 = \"{sha256}\"\nmargin = {margin}\n")
+    }
+
+    pub fn damage(&self, name: &str) {
+        let mut bytes = std::fs::read(self.scratch.join(name)).unwrap();
+        bytes[1000] ^= 1;
+        self.put(name, &bytes);
+    }
+
+    pub fn repair(&self, name: &str) {
+        self.put(name, &std::fs::read(artefact(name)).unwrap());
+    }
+
+    /// An artefact, to be asked directly.
+    pub fn model(&self, name: &str) -> (std::sync::Arc<verdict_models::native::Evaluator>, verdict_models::features::Spec) {
+        let bytes = std::fs::read(artefact(&format!("{name}.onnx"))).unwrap();
+        let card = verdict_models::card::Card::read(&std::fs::read_to_string(artefact(&format!("{name}.toml"))).unwrap()).unwrap();
+        let model = verdict_models::onnx::Model::read(&bytes).unwrap();
+        (verdict_models::native::Evaluator::new(&model).unwrap().into(), card.spec().unwrap().unwrap())
+    }
+
+    fn put(&self, name: &str, bytes: &[u8]) {
+        let temporary = self.scratch.join("temporary");
+        std::fs::write(&temporary, bytes).unwrap();
+        std::fs::rename(&temporary, self.scratch.join(name)).unwrap();
+    }
+}

@@ -1,8 +1,8 @@
 //! Decodes a frame and encodes what it said; shared by the fuzz targets and the tests.
 
 use verdict_wire::{
-    ClientHello, DescriptionsWriter, ErrorCode, FileQuestion, FilesWriter, Frame, Reply, Request, encode_answers, encode_describe,
-    encode_error, encode_explain, encode_explanation, encode_hello, encode_hello_reply, encode_lookup, encode_lookup_hashed, encode_ping,
+    ClientHello, DescriptionsWriter, ErrorCode, FileQuestion, FilesWriter, Frame, LookupWriter, Reply, Request, encode_answers,
+    encode_describe, encode_error, encode_explain, encode_explanation, encode_hello, encode_hello_reply, encode_lookup_hashed, encode_ping,
     encode_pong,
 };
 
@@ -14,7 +14,11 @@ pub fn request_again(frame: &Frame<'_>) -> Option<Vec<u8>> {
         Request::Hello(ClientHello { version_min, version_max, name }) => {
             encode_hello(&mut out, id, &ClientHello { version_min, version_max, name })
         }
-        Request::Lookup(keys) => encode_lookup(&mut out, id, keys),
+        Request::Lookup(mut keys) => {
+            let mut writer = LookupWriter::new(&mut out, id).budget_us(keys.budget_us());
+            keys.try_for_each(|(kind, key)| writer.push(kind, key)).ok()?;
+            writer.finish().map(drop)
+        }
         Request::LookupHashed(lookup) => {
             // 0 names no generation, so such keys are never handed out.
             let keys: Vec<_> = lookup.keys(lookup.generation()).ok()?.collect();

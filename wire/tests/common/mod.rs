@@ -200,7 +200,8 @@ fn tell_request(id: u32, request: &Request<'_>) -> String {
                     None => format!("{raw} {}", hex(key)),
                 })
                 .collect();
-            format!("LOOKUP id {id} keys: {}", told.join("; "))
+            let budget = if keys.budget_us() == 0 { String::new() } else { format!(" budget {}", keys.budget_us()) };
+            format!("LOOKUP id {id}{budget} keys: {}", told.join("; "))
         }
         Request::LookupHashed(lookup) => {
             let keys = lookup.keys(lookup.generation()).expect("the generation it names");

@@ -83,6 +83,7 @@ fn limits_flags_and_versions_are_those_of_the_code() {
             ("NAME_BYTES_MAX", NAME_BYTES_MAX),
             ("PING_BYTES_MAX", PING_BYTES_MAX),
             ("MESSAGE_BYTES_MAX", MESSAGE_BYTES_MAX),
+            ("EXPLAINED_BYTES_MAX", EXPLAINED_BYTES_MAX),
             ("DESCRIPTION_BYTES_MAX", DESCRIPTION_BYTES_MAX),
             ("SOURCE_BYTES_MAX", SOURCE_BYTES_MAX),
         ],
@@ -91,6 +92,7 @@ fn limits_flags_and_versions_are_those_of_the_code() {
     check(
         "flags",
         &[
+            ("REQUEST_BUDGET", REQUEST_BUDGET_SHIFT as usize),
             ("REQUEST_SUFFIX", bit(REQUEST_SUFFIX)),
             ("REQUEST_PREFIX", bit(REQUEST_PREFIX)),
             ("REPLY_CLOSING", bit(REPLY_CLOSING)),

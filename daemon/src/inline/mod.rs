@@ -1,0 +1,334 @@
+//! What no table knows is asked of models: in the turn, within a share of the CPU and a deadline, or not at all.
+//!
+//! ```text
+//!  a turn's answers ─► unknown URLs and hosts ─► cache ── known ─────────────────────────────► answers
+//!                                                  └ not ─► lanes: who is asked by which model, 128 keys at a time
+//!                                                            ├ enforced, in the registry's order ─► word ─► answers, cache
+//!                                                            └ on trial, if time is left ─► disagreements
+//! ```
+//! Requests without such keys are answered before anything is scored. Whom share or deadline leave out gets the table's answer, marked *degraded*; that is
+//! not kept. Models on trial are asked last and left out first. No lock, no await, and no allocation once a registry is taken over.
+
+pub mod cache;
+pub mod keeper;
+pub mod lanes;
+pub mod page;
+pub mod served;
+pub mod share;
+mod told;
+pub mod word;
+
+use crate::metrics::ShardMetrics;
+use cache::Cache;
+use lanes::Lanes;
+use served::{SAMPLE_BYTES, Sample, Served};
+use share::Share;
+use std::sync::Arc;
+use std::time::Instant;
+use verdict_keys::{Batch, Item, Spelling};
+use verdict_models::native::{BATCH_MAX, HEADS_MAX, Scorer};
+use verdict_models::registry::{Entry, Says, Subject, Word, tld};
+use verdict_simd::{Backend, HashSchedule, Key128};
+use verdict_tables::{Class, Status, Verdict, flag};
+use word::Held;
+
+/// Between two samples of disagreements of one shard: they are for reading, not for counting.
+const SAMPLE_EVERY_NS: u64 = 100_000_000;
+
+/// The models as one shard asks them.
+pub struct Inline {
+    served: Arc<Served>,
+    shard: usize,
+    scorers: Vec<Option<Scorer>>,
+    shares: Vec<Share>,
+    cache: Cache,
+    lanes: Lanes,
+    /// Where the items of each request end, its deadline, and whether one of them is a candidate.
+    requests: Vec<(usize, u64, bool)>,
+    candidates: Vec<Candidate>,
+    keys: Vec<u8>,
+    sums: Vec<i32>,
+    clock: Instant,
+    sampled_ns: u64,
+}
+
+/// A key of this turn that models are asked about.
+struct Candidate {
+    item: u32,
+    spelling: u32,
+    subject: Subject,
+    /// An enforced model should have been asked, and was not.
+    missed: bool,
+    held: Held,
+    key: Key128,
+    deadline_ns: u64,
+}
+
+impl Inline {
+    /// For the shard of this number.
+    pub fn new(served: Arc<Served>, shard: usize) -> Self {
+        let (clock, cache) = (Instant::now(), Cache::new(served.settings().cache_bytes));
+        let mut inline = Self {
+            shard,
+            scorers: Vec::new(),
+            shares: Vec::new(),
+            cache,
+            lanes: Lanes::new(0),
+            requests: Vec::with_capacity(crate::limits::TURN_KEYS_MAX),
+            candidates: Vec::with_capacity(crate::limits::TURN_KEYS_MAX),
+            keys: Vec::with_capacity(BATCH_MAX),
+            sums: vec![0; BATCH_MAX * HEADS_MAX],
+            clock,
+            sampled_ns: 0,
+            served: served.clone(),
+        };
+        inline.adopt(served);
+        inline
+    }
+
+    /// Another registry, from the next turn on. This allocates.
+    pub fn adopt(&mut self, served: Arc<Served>) {
+        let (now, models) = (self.now_ns(), &served.node().registry().models);
+        self.scorers = (0..models.len() as u16)
+            .map(|place| served.model(place).and_then(|(_, loaded)| Scorer::new(loaded.evaluator.clone(), loaded.spec)))
+            .collect();
+        self.shares = models.iter().map(|model| Share::new(model.cpu_share, now)).collect();
+        self.lanes = Lanes::new(models.len());
+        self.cache.forget();
+        self.served = served;
+    }
+
+    /// The models.
+    pub fn served(&self) -> &Arc<Served> {
+        &self.served
+    }
+
+    /// The clock of deadlines.
+    #[inline]
+    pub fn now_ns(&self) -> u64 {
+        self.clock.elapsed().as_nanos() as u64
+    }
+
+    /// Nanoseconds that scoring may take for a request whose caller allows so many microseconds; 0: it does not say.
+    pub fn allowance_ns(&self, budget_us: u32) -> u64 {
+        let settings = self.served.settings();
+        let us = if budget_us == 0 { settings.budget_us } else { u64::from(budget_us).min(settings.budget_us_max) };
+        us * 1_000
+    }
+
+    /// The items up to `end` that are of no request before are of one that has to be answered at this time.
+    pub fn expect(&mut self, end: usize, deadline_ns: u64) {
+        self.requests.push((end, deadline_ns, false));
+    }
+
+    /// Whether each of the requests that were expected waits for `score`.
+    pub fn open(&self) -> impl Iterator<Item = bool> {
+        self.requests.iter().map(|&(_, _, open)| open)
+    }
+
+    /// Whether any does.
+    pub fn is_open(&self) -> bool {
+        !self.candidates.is_empty()
+    }
+
+    /// Fills in what is remembered, and notes whom of the others models are to be asked about.
+    pub fn sift<B: Backend>(
+        &mut self,
+        backend: B,
+        schedule: &HashSchedule,
+        batch: &Batch,
+        verdicts: &mut [Verdict],
+        metrics: &ShardMetrics,
+    ) {
+        self.candidates.clear();
+        let (mut remembered, mut request) = (0, 0);
+        for (number, spelling) in batch.spellings().iter().enumerate() {
+            if !is_unknown(&verdicts[spelling.item]) {
+                continue;
+            }
+            while self.requests.get(request).is_some_and(|&(end, ..)| spelling.item >= end) {
+                request += 1;
+            }
+            let Some((_, deadline_ns, open)) = self.requests.get_mut(request) else { break };
+            let key = key_of(backend, schedule, batch, &batch.items()[spelling.item]);
+            if let Some(held) = self.cache.get(key) {
+                verdicts[spelling.item] = held.verdict(&self.served);
+                remembered += 1;
+                continue;
+            }
+            let subject = if spelling.is_url { Subject::Url } else { Subject::Host };
+            if self.served.node().router().first(subject, tld(spelling.host)).is_empty() {
+                continue;
+            }
+            *open = true;
+            let (item, spelling, deadline_ns) = (spelling.item as u32, number as u32, *deadline_ns);
+            self.candidates.push(Candidate { item, spelling, subject, missed: false, held: Held::default(), key, deadline_ns });
+        }
+        metrics.model_remembered.add(remembered);
+    }
+
+    /// Forgets a turn.
+    pub fn clear(&mut self) {
+        self.requests.clear();
+        self.candidates.clear();
+    }
+
+    /// Asks the models about those who were noted, as long as share and deadline allow.
+    pub fn score<B: Backend>(&mut self, backend: B, batch: &Batch, verdicts: &mut [Verdict], metrics: &ShardMetrics) {
+        for from in (0..self.candidates.len()).step_by(BATCH_MAX) {
+            self.score_some(backend, batch, from);
+        }
+        let (mut degraded, mut scored) = (0, 0);
+        for candidate in &self.candidates {
+            let mut verdict = candidate.held.verdict(&self.served);
+            if candidate.missed {
+                verdict.flags |= flag::DEGRADED;
+                degraded += 1;
+            } else {
+                self.cache.put(candidate.key, candidate.held);
+                scored += 1;
+            }
+            verdicts[candidate.item as usize] = verdict;
+        }
+        metrics.model_scored.add(scored);
+        metrics.model_degraded.add(degraded);
+    }
+
+    /// At most `BATCH_MAX` of them.
+    fn score_some<B: Backend>(&mut self, backend: B, batch: &Batch, from: usize) {
+        let to = (from + BATCH_MAX).min(self.candidates.len());
+        self.lanes.clear();
+        for (number, candidate) in self.candidates[from..to].iter().enumerate() {
+            let Some(spelling) = batch.spellings().get(candidate.spelling as usize) else { continue };
+            for &place in self.served.node().router().first(candidate.subject, tld(spelling.host)) {
+                self.lanes.ask(place, self.served.on_trial(place), number as u8);
+            }
+        }
+        while let Some(place) = self.lanes.next(&mut self.keys) {
+            self.ask(backend, batch, place, from);
+        }
+    }
+
+    /// One run of one model.
+    fn ask<B: Backend>(&mut self, backend: B, batch: &Batch, place: u16, from: usize) {
+        let served = self.served.clone();
+        let (Some((model, loaded)), Some(Some(_))) = (served.model(place), self.scorers.get(usize::from(place))) else { return };
+        let began = self.now_ns();
+        self.admit(place, from, began);
+        if self.keys.is_empty() {
+            return;
+        }
+        let (heads, rows) = (loaded.evaluator.heads(), self.keys.len());
+        let spelling = |key: u8| batch.spellings().get(self.candidates[from + usize::from(key)].spelling as usize);
+        let texts = self.keys.iter().filter_map(|&key| spelling(key)).map(|text| (text.host, text.rest));
+        let sums = &mut self.sums[..rows * heads];
+        let Some(scorer) = &mut self.scorers[usize::from(place)] else { return };
+        scorer.score(backend, texts, sums);
+        let took = self.now_ns() - began;
+        self.shares[usize::from(place)].spend(rows, took);
+        let counts = &served.counts(self.shard)[usize::from(place)];
+        counts.rows.add(rows as u64);
+        counts.nanoseconds.add(took);
+        for number in 0..rows {
+            let (key, mut logits) = (self.keys[number], [0f32; HEADS_MAX]);
+            for (head, sum) in self.sums[number * heads..][..heads].iter().enumerate() {
+                logits[head] = loaded.evaluator.logit(head, *sum);
+            }
+            let Some(text) = batch.spellings().get(self.candidates[from + usize::from(key)].spelling as usize) else { continue };
+            let said = heard(&served, place, model, &logits[..heads], text.host);
+            counts.damped.add(said.damped.into());
+            counts.spoke.add((said.word.says > Says::Nothing).into());
+            let held = &mut self.candidates[from + usize::from(key)].held;
+            if !served.on_trial(place) {
+                held.take(place, model, said.word);
+            } else if held.compare(said.word) {
+                counts.disagreed.add(1);
+                self.sample(place, said.word, &text);
+            }
+            for later in served.node().router().after(place, &logits[..heads], tld(text.host)) {
+                self.lanes.ask(later, served.on_trial(later), key);
+            }
+        }
+    }
+
+    /// Leaves in `keys` those that the model's share affords and whose deadline is far enough.
+    fn admit(&mut self, place: u16, from: usize, now_ns: u64) {
+        let on_trial = self.served.on_trial(place);
+        let share = &mut self.shares[usize::from(place)];
+        share.fill(now_ns);
+        let (affords, row_ns) = (share.rows(), share.row_ns());
+        // Whoever is on trial leaves time for all that still wait for an enforced model, at what such a row takes.
+        let behind = if on_trial { self.candidates.len().saturating_sub(from + BATCH_MAX) as u64 * row_ns } else { 0 };
+        let (mut admitted, mut late, mut over) = (0, 0, 0);
+        self.keys.retain(|&key| {
+            let candidate = &mut self.candidates[from + usize::from(key)];
+            let in_time = now_ns + behind + (admitted as u64 + 1) * row_ns <= candidate.deadline_ns;
+            let admit = in_time && admitted < affords;
+            admitted += usize::from(admit);
+            late += u64::from(!in_time);
+            over += u64::from(in_time && !admit);
+            candidate.missed |= !admit && !on_trial;
+            admit
+        });
+        let counts = &self.served.counts(self.shard)[usize::from(place)];
+        counts.late.add(late);
+        counts.over_share.add(over);
+    }
+
+    fn sample(&mut self, place: u16, word: Word, text: &Spelling<'_>) {
+        let now = self.now_ns();
+        if !self.served.settings().sample_keys {
+            return;
+        }
+        if now < self.sampled_ns + SAMPLE_EVERY_NS && self.sampled_ns != 0 {
+            return;
+        }
+        self.sampled_ns = now;
+        let mut sample = Sample { place, score: word.score, says: word.says, text: [0; SAMPLE_BYTES], bytes: 0 };
+        let slash: &[u8] = if text.is_url { b"/" } else { b"" };
+        let bytes = text.host.iter().chain(slash).chain(text.rest);
+        for (to, from) in sample.text.iter_mut().zip(bytes) {
+            *to = *from;
+            sample.bytes += 1;
+        }
+        self.served.leave(sample);
+    }
+}
+
+/// What a model is heard to say, with what the operator lets it and the host's popularity.
+struct Heard {
+    word: Word,
+    damped: bool,
+}
+
+fn heard(served: &Served, place: u16, model: &Entry, logits: &[f32], host: &[u8]) -> Heard {
+    let mut word = model.word(logits, 0.0);
+    let mut damped = false;
+    // Few hosts are asked for: only of those that a model speaks of.
+    if word.says > Says::Nothing && served.node().is_popular(host) {
+        word = model.word(logits, served.node().registry().popular.as_ref().map_or(0.0, |list| list.margin));
+        damped = true;
+    }
+    if word.says == Says::Malicious && !served.may_block(place) {
+        word.says = Says::Suspicious;
+    }
+    Heard { word, damped }
+}
+
+/// The tables say nothing, and no operator does.
+#[inline]
+fn is_unknown(verdict: &Verdict) -> bool {
+    verdict.outcome == (Class::Unknown as u8) << 4 | Status::Ok as u8 && verdict.flags & (flag::ALLOWLISTED | flag::OVERRIDDEN) == 0
+}
+
+/// The key that the tables would be asked by, most specific one.
+#[inline]
+fn key_of<B: Backend>(backend: B, schedule: &HashSchedule, batch: &Batch, item: &Item) -> Key128 {
+    let host = item.hosts.at as usize;
+    if item.paths.len == 0 {
+        return batch.keys()[host];
+    }
+    let (path, mut keys) = (item.paths.at as usize, [Key128::default()]);
+    backend.pair(schedule, batch.hosts()[host], &batch.paths()[path..=path], &mut keys);
+    keys[0]
+}
