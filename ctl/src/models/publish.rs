@@ -31,7 +31,7 @@ Examples:
   verdictctl models publish DIR --key old.key --key new.key
 
 DIR has models.toml and the files that it names; docs/models.md tells how to write it. Each model that is not off is checked as by `models check`, in a
-process of its own, with the manifest (FILE.toml) and golden vectors beside it; one that is refused refuses the whole, and nothing is signed. Raise
+process of its own, with what lies beside url.onnx: its manifest (url.toml), golden vectors, url.float.onnx and url.rows.ndjson; one that is refused refuses the whole, and nothing is signed. Raise
 `sequence` in models.toml with every change: what was signed before is never signed again with other content.
 
 Exit status: 0 signed; 3 a model is refused: it answers wrongly, or is not worth it; 2 the sequence does not rise; 65 the registry, a model, a key or the
@@ -166,6 +166,9 @@ fn print(document: &Document, out: &mut dyn Write) -> Result<(), Failure> {
         writeln!(out)?;
     }
     for Checked { name, report, .. } in &document.models {
+        for warning in &report.warnings {
+            writeln!(out, "warning   {name}: {}", text::visible(warning.as_bytes()))?;
+        }
         for left_out in &report.left_out {
             writeln!(out, "left out  {name}: {}", text::visible(left_out.as_bytes()))?;
         }

@@ -2,15 +2,18 @@
 //!
 //! ```text
 //! FILE ─► form, sizes ─► manifest: digest, features ─► golden: rows, sums, logits ─► ONNX Runtime, if here: equal logits ─► time at batch 1, 8, 32, 128
-//!                                                                                    float twin, if given: how far apart, who is faster
+//!                                                                                    float twin, if given: how far apart, who is faster,
+//!                                                                                    who finds more of labelled rows, if given
 //! ```
 //! All of it happens in a process with limits ([`confine`]). What is refused is told with its place; what was not looked at is told as well.
 
 pub mod confine;
 mod oracle;
+mod rows;
 mod time;
 
 pub use oracle::Apart;
+pub use rows::Detection;
 pub use time::Times;
 
 use crate::card::Card;
@@ -33,6 +36,12 @@ pub const MODEL_BYTES_MAX: usize = 2 << 20;
 pub const OPSETS: std::ops::RangeInclusive<i64> = 13..=22;
 /// Versions of the file format.
 pub const FORMATS: std::ops::RangeInclusive<i64> = 7..=11;
+/// Int8 takes at most this share of float's time at batch 32; from `RATIO_WARNED` on it is told.
+pub const RATIO_MAX: f64 = 1.0;
+/// What is asked of every model that we ship.
+pub const RATIO_WARNED: f64 = 0.8;
+/// Rate of false positives at which labelled rows are judged, unless another is asked for.
+pub const FPR: f64 = 0.001;
 /// Decisions at the trainer's thresholds that may differ between int8 and float, in thousandths of the golden vectors.
 pub const FLIPPED_MAX: u64 = 5;
 
@@ -49,6 +58,10 @@ pub struct Request {
     pub against: Option<PathBuf>,
     /// The library of ONNX Runtime.
     pub runtime: Option<PathBuf>,
+    /// Labelled rows: what int8 finds of them, and float.
+    pub rows: Option<PathBuf>,
+    /// At this rate of false positives; [`FPR`] where there is none.
+    pub fpr: Option<f64>,
 }
 
 /// What was found.
@@ -87,6 +100,12 @@ pub struct Report {
     pub apart: Option<Apart>,
     /// Microseconds a row.
     pub times: Vec<Times>,
+    /// What is found of labelled rows.
+    #[serde(default)]
+    pub detection: Vec<Detection>,
+    /// What is admitted, and not as good as it should be.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// What was not looked at, and why.
     pub left_out: Vec<String>,
     /// Why it is refused.
@@ -148,10 +167,36 @@ fn look<B: Backend>(backend: B, request: &Request, report: &mut Report) -> Resul
         }
         report.equal_to_runtime = oracle::equal(backend, &mut scorer, &mut sessions, &bags)?;
     }
-    let thresholds = card.map(|(card, _)| card.thresholds).unwrap_or_default();
-    report.apart = oracle::apart(backend, &mut scorer, &mut sessions, &bags, &thresholds)?;
+    let card = card.map(|(card, _)| card);
+    let thresholds = card.as_ref().map(|card| card.thresholds.as_slice()).unwrap_or_default();
+    report.apart = oracle::apart(backend, &mut scorer, &mut sessions, &bags, thresholds)?;
+    labelled(backend, request, card.as_ref(), trees.as_ref(), &mut scorer, &mut sessions, report)?;
     report.times = time::times(backend, &mut scorer, spec.is_some(), &mut sessions, &bags)?;
-    verdict(report)
+    verdict(request, report, !cfg!(debug_assertions))
+}
+
+/// What is found of the rows that the operator has labelled.
+fn labelled<B: Backend>(
+    backend: B,
+    request: &Request,
+    card: Option<&Card>,
+    trees: Option<&Trees>,
+    scorer: &mut Scorer,
+    sessions: &mut oracle::Sessions,
+    report: &mut Report,
+) -> Result<(), Refused> {
+    let Some(path) = &request.rows else {
+        report.left_out.push("what it finds, and whether float finds more: no labelled rows are named (--rows)".to_owned());
+        return Ok(());
+    };
+    let Some((card, subject)) = card.and_then(|card| Some((card, card.kind?))) else {
+        return Err(unsupported("labelled rows are read as the manifest says: it names the model's kind and heads".to_owned()));
+    };
+    let bytes = read(path, rows::FILE_BYTES_MAX)?;
+    let reading = rows::Reading { subject, trees, heads: &card.heads };
+    let fpr = request.fpr.unwrap_or(FPR);
+    report.detection = rows::detections(backend, &bytes, &reading, scorer, sessions, fpr, &mut report.left_out)?;
+    Ok(())
 }
 
 fn unsupported(why: String) -> Refused {
@@ -289,18 +334,31 @@ fn made_up(evaluator: &Evaluator) -> Vec<Vector> {
     (0..512).map(|_| bag(&mut below)).collect()
 }
 
-/// Whether what was measured is good enough.
-fn verdict(report: &Report) -> Result<(), Refused> {
-    let at_32 = report.times.iter().find(|times| times.batch == 32);
-    if let Some((native, float)) = at_32.and_then(|times| Some((times.native, times.float?)))
-        && native >= float
-    {
-        return Err(Refusal::new(
-            Fault::Worse,
-            "batch 32",
-            format!("int8 takes {native:.2} us a row, float {float:.2}: serve the float model"),
-        )
-        .into());
+/// Whether what was measured is good enough. Times of a program that was built without optimisation tell nothing.
+fn verdict(request: &Request, report: &mut Report, are_times_true: bool) -> Result<(), Refused> {
+    let at_32 = report.times.iter().find(|times| times.batch == 32).and_then(|times| Some((times.native, times.float?)));
+    match at_32 {
+        Some(_) if !are_times_true => {
+            report
+                .left_out
+                .push("whether int8 is faster than float: this program was built without optimisation (cargo build --release)".to_owned());
+        }
+        // With a float model and no library to run it, `runtime` has said so.
+        None if request.against.is_none() => {
+            report.left_out.push("whether int8 is faster than float: none is named (--against)".to_owned())
+        }
+        None => {}
+        Some((native, float)) if native > RATIO_MAX * float => {
+            let why = format!("int8 takes {native:.2} us a row, float {float:.2}: serve the float model");
+            return Err(Refusal::new(Fault::Worse, "batch 32", why).into());
+        }
+        Some((native, float)) if native > RATIO_WARNED * float => {
+            report.warnings.push(format!("batch 32: int8 takes {:.2} of float's time, where {RATIO_WARNED} is asked for", native / float));
+        }
+        Some(_) => {}
+    }
+    if let Some(worse) = report.detection.iter().find_map(Detection::worse) {
+        return Err(worse.into());
     }
     if let Some(apart) = &report.apart
         && apart.flipped * 1000 > FLIPPED_MAX * apart.decisions
@@ -313,4 +371,45 @@ fn verdict(report: &Report) -> Result<(), Refused> {
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(native: f64, float: Option<f64>) -> (Result<(), Refused>, Report) {
+        let times = Times { batch: 32, native, int8: None, float };
+        let mut report = Report { times: vec![times], ..Report::default() };
+        (verdict(&Request::default(), &mut report, true), report)
+    }
+
+    #[test]
+    fn int8_is_refused_where_it_is_slower_and_warned_of_where_it_gains_little() {
+        let (admitted, report) = judged(7.9, Some(10.0));
+        assert_eq!((admitted, report.warnings.len(), report.left_out.len()), (Ok(()), 0, 0));
+        let (admitted, report) = judged(9.0, Some(10.0));
+        assert_eq!(
+            (admitted, &report.warnings[..]),
+            (Ok(()), &["batch 32: int8 takes 0.90 of float's time, where 0.8 is asked for".to_owned()][..])
+        );
+        let refused = judged(10.1, Some(10.0)).0.unwrap_err();
+        assert_eq!(refused.why, "worse, batch 32: int8 takes 10.10 us a row, float 10.00: serve the float model");
+        let mut slow = Report { times: report.times, ..Report::default() };
+        slow.times[0].native = 50.0;
+        assert_eq!(verdict(&Request::default(), &mut slow, false), Ok(()));
+        assert!(slow.left_out[0].contains("without optimisation"));
+        let (admitted, report) = judged(9.0, None);
+        assert_eq!(
+            (admitted, &report.left_out[..]),
+            (Ok(()), &["whether int8 is faster than float: none is named (--against)".to_owned()][..])
+        );
+    }
+
+    #[test]
+    fn int8_is_refused_where_it_finds_less() {
+        let found = Detection { head: "bad".into(), benign: 1000, malicious: 1000, fpr: FPR, int8: 0.897, float: Some(0.9) };
+        let mut report = Report { detection: vec![found], ..Report::default() };
+        let refused = verdict(&Request::default(), &mut report, false).unwrap_err();
+        assert_eq!(refused.why, "worse, detection of bad: int8 finds 89.70 % at a rate of 0.001, float 90.00 %: more than 0.2 points less");
+    }
 }

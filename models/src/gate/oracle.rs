@@ -46,7 +46,7 @@ pub fn run(session: &mut Session, bags: &[&[u32]], padded: &mut Vec<i32>, logits
 }
 
 /// Native logits of all bags, in order.
-fn native<B: Backend>(backend: B, scorer: &mut Scorer, bags: &[&[u32]]) -> Vec<f32> {
+pub fn native<B: Backend>(backend: B, scorer: &mut Scorer, bags: &[&[u32]]) -> Vec<f32> {
     let heads = scorer.evaluator().heads();
     let mut sums = vec![0; bags.len() * heads];
     for (bags, sums) in bags.chunks(BATCH_MAX).zip(sums.chunks_mut(BATCH_MAX * heads)) {

@@ -3,6 +3,7 @@
 mod equal;
 mod example;
 mod form;
+mod gate;
 mod golden;
 mod mutate;
 mod node;
