@@ -67,6 +67,8 @@ impl Daemon {
             read_timeout: timeout,
             write_timeout: timeout,
             connect_attempts: 1,
+            // People have the time that a load balancer has not.
+            budget_us: 20_000,
             name: concat!("verdictctl/", env!("CARGO_PKG_VERSION")).to_owned(),
             ..ClientOptions::default()
         };

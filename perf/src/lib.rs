@@ -26,6 +26,7 @@ pub mod plot;
 pub mod prefixes;
 pub mod process;
 pub mod questions;
+pub mod registry;
 pub mod replay;
 pub mod report;
 pub mod rivals;

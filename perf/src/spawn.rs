@@ -116,13 +116,18 @@ impl Daemon {
 
     /// The sum of a counter over its labels, by its name in the metrics.
     pub fn counter(&self, name: &str) -> io::Result<f64> {
+        self.counter_of(name, "")
+    }
+
+    /// The sum of those of its series whose labels have this text in them.
+    pub fn counter_of(&self, name: &str, label: &str) -> io::Result<f64> {
         let mut stream = TcpStream::connect(self.admin)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: verdictd\r\n\r\n")?;
         let mut text = String::new();
         stream.read_to_string(&mut text)?;
         let of = |line: &str| line.strip_prefix(name)?.strip_prefix('{')?.rsplit(' ').next()?.parse::<f64>().ok();
-        Ok(text.lines().filter_map(of).sum())
+        Ok(text.lines().filter(|line| line.contains(label)).filter_map(of).sum())
     }
 
     /// Puts another snapshot in place by rename, and says so by SIGHUP.

@@ -19,6 +19,7 @@ use verdict_keys::{Batch, Kind, Scheme};
 use verdict_perf::data::Corpus;
 use verdict_perf::frame;
 use verdict_perf::questions;
+use verdict_perf::registry::Registry;
 use verdict_perf::rules::{RuleSet, Subject};
 use verdict_perf::seed::Rng;
 use verdict_simd::{Backend, Key128};
@@ -26,7 +27,11 @@ use verdict_tables::{Snapshot, flag};
 use verdict_wire::{Act, ActRequest, Class, KeyKind, Outcome, TOLD_BYTES_MAX, Told, read_message};
 use verdictd::Daemon;
 use verdictd::config::Config;
-use verdictd::driver::{self, Choice};
+use verdictd::driver::{self, Choice, Output};
+use verdictd::inline::keeper::{Keeper, Looked};
+use verdictd::limits::Limits;
+use verdictd::metrics::ShardMetrics;
+use verdictd::pipeline::{Pipeline, Turn};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -249,7 +254,45 @@ fn a_daemon_in_steady_state_allocates_nothing() {
         }
         a_daemon_allocates_nothing(driver, &path, &requests_of);
     }
+    a_pipeline_with_models_allocates_nothing(&path, &snapshot, &requests_of(false, 0));
     std::fs::remove_file(path).expect("the snapshot goes");
+}
+
+/// What is scored, with no daemon around it: the one who reads registries looks at the clock, and that allocates. Nothing is remembered here, and every unknown
+/// URL is asked about each time.
+fn a_pipeline_with_models_allocates_nothing(path: &Path, snapshot: &Snapshot, requests: &[u8]) {
+    let registry = Registry::new(100.0).expect("a registry");
+    let mut config = Config::serving(path);
+    config.models.directory.clone_from(&registry.directory);
+    config.models.keys = vec![registry.key.clone()];
+    (config.models.cache_bytes, config.models.budget_us, config.models.budget_us_max) = (0, 1_000_000, 1_000_000);
+    let mut keeper = Keeper::open(&config, 1).expect("a key").expect("models are wanted");
+    let Looked::New(served) = keeper.look(verdictd::trust::now_s()) else { panic!("the registry is refused") };
+    let mut pipeline = Pipeline::new(verdict_simd::detect().expect("a backend"));
+    pipeline.models(served.clone(), 0);
+    let (limits, metrics, mut output) =
+        (Limits { out_bytes_max: 8 << 20, ..Limits::default() }, ShardMetrics::default(), Output::default());
+    let mut round = || {
+        let (mut rest, turn) = (requests, Turn { snapshot, limits: &limits, metrics: &metrics, draining: false });
+        while !rest.is_empty() {
+            let taken = pipeline.take(&turn, 0, rest, &mut output, false);
+            rest = &rest[taken.consumed..];
+            let mut fill = |_, at: usize, answers: &[u8]| output.bytes[at..at + answers.len()].copy_from_slice(answers);
+            if pipeline.answer(snapshot, &metrics, &mut fill) {
+                pipeline.score(&metrics, fill);
+            }
+        }
+        output.bytes.clear();
+    };
+    (0..WARM_UP).for_each(|_| round());
+    let before = metrics.model_scored.get();
+    let region = Region::new(ALLOCATOR);
+    (0..ROUNDS).for_each(|_| round());
+    let change = region.change();
+    let scored = metrics.model_scored.get() - before;
+    println!("models: {scored} keys scored, {change:?}");
+    assert!(scored > 1_000 * ROUNDS as u64 / 2, "{scored}: the share of CPU or the deadline left too many out");
+    assert_eq!((change.allocations, change.reallocations, change.bytes_allocated), (0, 0, 0), "{change:?}");
 }
 
 /// Of the streams nothing is promised: the executor allocates for each of its polls.

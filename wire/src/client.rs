@@ -52,6 +52,8 @@ pub struct ClientOptions {
     pub backoff_max: Duration,
     /// Sent with HELLO, for the server's logs; at most 64 bytes.
     pub name: String,
+    /// Microseconds that models may take for each LOOKUP; 0: as the server's operator has it.
+    pub budget_us: u32,
 }
 
 impl Default for ClientOptions {
@@ -65,6 +67,7 @@ impl Default for ClientOptions {
             backoff_min: Duration::from_millis(20),
             backoff_max: Duration::from_secs(1),
             name: concat!("verdict-wire/", env!("CARGO_PKG_VERSION")).to_owned(),
+            budget_us: 0,
         }
     }
 }
@@ -261,8 +264,9 @@ impl Client {
 
     /// Queues one LOOKUP frame and returns its request id. Kinds are raw numbers, so that a forwarder may pass on what it does not know.
     pub fn send_lookup<'k>(&mut self, keys: impl IntoIterator<Item = (u8, &'k [u8])>) -> Result<u32, ClientError> {
+        let budget_us = self.options.budget_us;
         self.send(|out, id| {
-            let mut writer = LookupWriter::new(out, id);
+            let mut writer = LookupWriter::new(out, id).budget_us(budget_us);
             for (kind, key) in keys {
                 writer.push(kind, key)?;
             }

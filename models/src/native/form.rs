@@ -10,6 +10,7 @@
 //! ```
 //! Sizes that do not fit each other are refused here; whether sums stay exact is `Evaluator::checked`'s to say.
 
+use super::table::Table;
 use super::{Dense, Evaluator};
 use crate::error::{Fault, Refusal};
 use crate::onnx::{Attribute, Element, Model, Node, Tensor};
@@ -50,7 +51,7 @@ pub fn recognise(model: &Model<'_>) -> Result<Evaluator, Refusal> {
     if chain.used != graph.nodes.len() {
         return Err(Refusal::unsupported("graph", format!("{} nodes, of which {} belong to the chain", graph.nodes.len(), chain.used)));
     }
-    Ok(Evaluator { rows, width, bias, scale, hidden, heads })
+    Ok(Evaluator { table: Table::new(&rows, width), bias, scale, hidden, heads })
 }
 
 impl<'m, 'f> Chain<'m, 'f> {

@@ -11,8 +11,11 @@
 mod form;
 mod kernel;
 mod scorer;
+mod table;
 
 pub use scorer::{BATCH_MAX, Scorer};
+
+use table::{Table, stride};
 
 use crate::error::Refusal;
 use crate::onnx::Model;
@@ -40,9 +43,8 @@ pub struct Dense {
 /// A model, ready to be asked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evaluator {
-    /// Row after row of `width` numbers.
-    rows: Vec<i8>,
-    width: usize,
+    table: Table,
+    /// As many as a row of the table takes, zeros behind those of the model; so is the input of the hidden layer.
     bias: Vec<i32>,
     scale: Vec<f32>,
     hidden: Dense,
@@ -52,17 +54,17 @@ pub struct Evaluator {
 impl Evaluator {
     /// From a file that was read.
     pub fn new(model: &Model<'_>) -> Result<Self, Refusal> {
-        form::recognise(model)?.checked()
+        form::recognise(model)?.checked().map(Self::padded)
     }
 
     /// How many rows its table has.
     pub fn rows(&self) -> usize {
-        self.rows.len() / self.width
+        self.table.rows()
     }
 
     /// Numbers of a row.
     pub fn width(&self) -> usize {
-        self.width
+        self.table.width()
     }
 
     /// Units of the hidden layer.
@@ -77,7 +79,8 @@ impl Evaluator {
 
     /// Weights and biases.
     pub fn parameters(&self) -> usize {
-        self.rows.len() + self.bias.len() + self.hidden.weights.len() + self.hidden.outputs + self.heads.weights.len() + self.heads.outputs
+        let (width, hidden, heads) = (self.width(), self.hidden(), self.heads());
+        self.rows() * width + width + width * hidden + hidden + hidden * heads + heads
     }
 
     /// The logit of a head's sum: one product.
@@ -86,12 +89,23 @@ impl Evaluator {
         sum as f32 * self.heads.scale[head]
     }
 
+    /// Zeros to where rows of the table end: a sum of them is zero, and so is its product with any weight.
+    fn padded(mut self) -> Self {
+        let (width, stride) = (self.width(), stride(self.width()));
+        self.bias.resize(stride, 0);
+        self.scale.resize(stride, 1.0);
+        let weights = self.hidden.weights.chunks_exact(width);
+        self.hidden.weights = weights.flat_map(|weights| weights.iter().copied().chain(std::iter::repeat_n(0, stride - width))).collect();
+        self.hidden.inputs = stride;
+        self
+    }
+
     /// Sizes agree, and no sum can leave what f32 holds exactly.
     fn checked(self) -> Result<Self, Refusal> {
         let within = |what: &str, got: usize, most: usize| {
             if (1..=most).contains(&got) { Ok(()) } else { Err(Refusal::unsupported(what, format!("{got}, of 1 to {most}"))) }
         };
-        within("numbers of a row", self.width, WIDTH_MAX)?;
+        within("numbers of a row", self.width(), WIDTH_MAX)?;
         within("rows", self.rows(), ROWS_MAX)?;
         within("hidden units", self.hidden(), WIDTH_MAX)?;
         within("logits", self.heads(), HEADS_MAX)?;

@@ -98,21 +98,20 @@ impl<'r, I: Iterator<Item = &'r [u32]>> Kernel for Bags<'_, I> {
 }
 
 impl Evaluator {
-    /// One text. The widths of our models have loops of their own.
+    /// One text. Each size of row has a loop of its own.
     #[inline(always)]
     fn evaluate(&self, ids: &[u32], wide: &mut [i32; WIDTH_MAX], bytes: &mut [i16; WIDTH_MAX], heads: &mut [i32]) {
         // More rows than a text has are not summed: `checked` has bounded the sums for as many.
         let ids = &ids[..ids.len().min(crate::features::ROWS_MAX)];
-        match self.width {
-            16 => kernel::sum::<16>(&self.rows, ids, &mut wide[..]),
-            32 => kernel::sum::<32>(&self.rows, ids, &mut wide[..]),
-            48 => kernel::sum::<48>(&self.rows, ids, &mut wide[..]),
-            56 => kernel::sum::<56>(&self.rows, ids, &mut wide[..]),
-            64 => kernel::sum::<64>(&self.rows, ids, &mut wide[..]),
-            width => kernel::sum_any(&self.rows, width, ids, &mut wide[..width]),
+        let (table, stride) = (self.table.flat(), self.bias.len());
+        match stride {
+            16 => kernel::sum::<16>(table, ids, &mut wide[..]),
+            32 => kernel::sum::<32>(table, ids, &mut wide[..]),
+            64 => kernel::sum::<64>(table, ids, &mut wide[..]),
+            _ => kernel::sum::<WIDTH_MAX>(table, ids, &mut wide[..]),
         }
-        kernel::narrow(&wide[..self.width], &self.bias, &self.scale, &mut bytes[..]);
-        self.hidden.apply(&bytes[..self.width], &mut wide[..self.hidden.outputs]);
+        kernel::narrow(&wide[..stride], &self.bias, &self.scale, &mut bytes[..]);
+        self.hidden.apply(&bytes[..stride], &mut wide[..self.hidden.outputs]);
         let hidden = self.hidden.outputs;
         kernel::narrow(&wide[..hidden], &self.hidden.bias, &self.hidden.scale, &mut bytes[..]);
         debug_assert!(heads.len() <= HEADS_MAX);
@@ -130,6 +129,7 @@ impl Dense {
             16 => kernel::dense_of::<16>(self, bytes, sums),
             32 => kernel::dense_of::<32>(self, bytes, sums),
             64 => kernel::dense_of::<64>(self, bytes, sums),
+            WIDTH_MAX => kernel::dense_of::<WIDTH_MAX>(self, bytes, sums),
             _ => kernel::dense(self, bytes, sums),
         }
     }

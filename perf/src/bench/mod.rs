@@ -19,6 +19,7 @@ pub mod latency;
 pub mod lpm;
 pub mod material;
 pub mod memcached;
+pub mod models;
 pub mod patterns;
 pub mod peers;
 pub mod record;
@@ -52,6 +53,8 @@ pub enum Suite {
     Tables,
     /// URL to keys, beside URL parsers; addresses, beside prefix tables.
     Keys,
+    /// What models cost.
+    Models,
     /// All feeds at hand in one snapshot.
     Feeds,
     /// Thirty updates in a row.
@@ -153,6 +156,7 @@ pub fn run(suite: Suite, setting: &Setting) -> io::Result<Findings> {
         Suite::Latency => latency::run(setting),
         Suite::Drivers => drivers::run(setting).map(Findings::from),
         Suite::Tables => tables::run(setting).map(Findings::from),
+        Suite::Models => models::run(setting),
         Suite::Feeds => intel::whole::run(setting),
         Suite::Refresh => intel::refresh::run(setting),
         Suite::Keys => Ok(keys::run(setting)?.with(lpm::run(setting)?).into()),

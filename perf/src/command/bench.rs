@@ -43,6 +43,8 @@ enum Name {
     Drivers,
     Tables,
     Keys,
+    /// What models cost, alone and in a daemon all of whose questions are unknown
+    Models,
     /// All feeds at hand in one snapshot, by the verdictctl beside verdictd. Not part of `all`: it needs the data files
     Feeds,
     /// Thirty consecutive lists of one feed, compiled, published and adopted. Not part of `all` either
@@ -79,6 +81,7 @@ pub fn run(options: &Options, seed: u64, rng: &Rng) -> io::Result<()> {
         (Name::Echo, Suite::Echo),
         (Name::Latency, Suite::Latency),
         (Name::Peers, Suite::Peers),
+        (Name::Models, Suite::Models),
         (Name::Feeds, Suite::Feeds),
         (Name::Refresh, Suite::Refresh),
     ] {

@@ -1,0 +1,70 @@
+//! A registry of the URL model as `verdictctl models publish` leaves it, signed with a key that everybody knows, for as long as a check lasts.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use ed25519_dalek::{Signer, SigningKey};
+use sha2::{Digest as _, Sha256};
+use verdict_models::card::Card;
+use verdict_tables::manifest::{PublicKey, Purpose, Seal, Signature, hex};
+
+/// A file of models/artefacts.
+pub fn artefact(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/artefacts").join(name)
+}
+
+/// The model never speaks: answers are those of the tables, and what is counted is work.
+pub struct Registry {
+    /// As `models.directory` has it.
+    pub directory: PathBuf,
+    /// As `models.keys` has it.
+    pub key: PathBuf,
+}
+
+impl Registry {
+    /// The model may use so many percent of a CPU.
+    pub fn new(percent: f64) -> io::Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let directory = std::env::temp_dir().join(format!("verdict-perf-models-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&directory)?;
+        let key_file = directory.join("keys.pub");
+        let bytes = std::fs::read(artefact("url.onnx"))?;
+        let card = Card::read(&std::fs::read_to_string(artefact("url.toml"))?).map_err(io::Error::other)?;
+        let heads = card.heads.iter().map(|head| format!("[[model.head]]\nname = \"{head}\"\ncategories = []\nsuspicious = 1000.0\n"));
+        let text = format!(
+            "{}\nsequence = 1\n[[model]]\nname = \"url\"\nversion = 1\nfile = \"url.onnx\"\nsha256 = \"{}\"\nkind = \"url\"\nmode = \"enforce\"\n\
+             cpu_percent = {percent:.1}\nexpires = 2099-01-01\nprovenance = {{ data = [] }}\ngate = {{}}\n\
+             features = {{ name = \"{}\", bits = {}, host_grams = {:?}, rest_grams = {:?} }}\n{}",
+            verdict_models::registry::MAGIC,
+            hex(&Sha256::digest(&bytes)),
+            card.features,
+            card.bits.unwrap_or_default(),
+            card.host_grams,
+            card.rest_grams,
+            heads.collect::<String>()
+        );
+        // A key that everybody knows: this directory lives as long as the bench.
+        let key = SigningKey::from_bytes(&[7; 32]);
+        let public = PublicKey::from_bytes(key.verifying_key().as_bytes()).ok_or_else(|| io::Error::other("no public key"))?;
+        let seal = Seal::of(Purpose::Models, 1, text.as_bytes());
+        let signature = Signature { key: public.id(), bytes: key.sign(seal.line().as_bytes()).to_bytes() };
+        std::fs::write(directory.join("url.onnx"), bytes)?;
+        std::fs::write(&key_file, public.line(""))?;
+        std::fs::write(directory.join(verdict_models::node::FILE), &text)?;
+        std::fs::write(directory.join(verdict_models::node::SEAL), seal.encode(&[signature]))?;
+        Ok(Self { directory, key: key_file })
+    }
+
+    /// Lines of a configuration: a section, and nothing that was said is remembered.
+    pub fn config(&self) -> String {
+        format!("[models]\ndirectory = {:?}\nkeys = [{:?}]\ncache_bytes = 0\n", self.directory, self.key)
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
