@@ -234,14 +234,17 @@ impl<B: Backend> Pipeline<B> {
         }
     }
 
-    /// Files are asked by their digests.
+    /// Files are asked by their digests; what is said of their headers is kept for models.
     fn files(&mut self, turn: &Turn<'_>, connection: u32, id: u32, files: wire::FileList<'_>, output: &mut Vec<u8>, late: bool) {
         turn.metrics.frames_files.add(1);
         let (at, count) = reserve(output, id, turn.snapshot.generation(), files.len(), late, turn.metrics);
         if late {
             return;
         }
-        self.pending.push(Pending { connection, at, count, budget_us: 0, open: false });
+        self.pending.push(Pending { connection, at, count, budget_us: files.budget_us(), open: false });
+        if let Some(inline) = &mut self.inline {
+            inline.keep_files(self.batch.items().len(), files.clone());
+        }
         let (schedule, profile) = (turn.snapshot.schedule(), turn.snapshot.profile());
         self.batch.push_all(self.backend, schedule, profile, files.map(|file| (Some(Kind::Sha256), &file.sha256[..])));
     }

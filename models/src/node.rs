@@ -292,6 +292,7 @@ impl Reader<'_> {
                 self.trees.entry(*sha256).or_insert(Arc::new(trees)).clone()
             }
         };
+        trees.are_of(&entry.features.name).map_err(|refusal| self.refused(entry, file, &refusal))?;
         if (trees.row_max() as usize) < evaluator.rows() {
             return Ok(trees);
         }

@@ -22,6 +22,58 @@ pub const NODES_MAX: usize = 1 << 16;
 pub const DEPTH_MAX: u32 = 64;
 /// Bytes of a field's name at most.
 pub const NAME_BYTES_MAX: usize = 64;
+/// Fields of a Windows program's headers, in the order in which a client sends them: the feature set `pe-1`.
+pub const PE_1: [&str; 49] = [
+    "e_cblp",
+    "e_cp",
+    "e_crlc",
+    "e_cparhdr",
+    "e_minalloc",
+    "e_maxalloc",
+    "e_ss",
+    "e_sp",
+    "e_csum",
+    "e_ip",
+    "e_cs",
+    "e_lfarlc",
+    "e_ovno",
+    "e_oemid",
+    "e_oeminfo",
+    "e_lfanew",
+    "NumberOfSections",
+    "PointerToSymbolTable",
+    "NumberOfSymbols",
+    "SizeOfOptionalHeader",
+    "Magic",
+    "MajorLinkerVersion",
+    "MinorLinkerVersion",
+    "SizeOfCode",
+    "SizeOfInitializedData",
+    "SizeOfUninitializedData",
+    "AddressOfEntryPoint",
+    "BaseOfCode",
+    "ImageBase",
+    "SectionAlignment",
+    "FileAlignment",
+    "MajorOperatingSystemVersion",
+    "MinorOperatingSystemVersion",
+    "MajorImageVersion",
+    "MinorImageVersion",
+    "MajorSubsystemVersion",
+    "MinorSubsystemVersion",
+    "SizeOfHeaders",
+    "CheckSum",
+    "SizeOfImage",
+    "Subsystem",
+    "SizeOfStackReserve",
+    "SizeOfStackCommit",
+    "SizeOfHeapReserve",
+    "SizeOfHeapCommit",
+    "LoaderFlags",
+    "NumberOfRvaAndSizes",
+    "Characteristics",
+    "DllCharacteristics",
+];
 /// The value of a field that is not known.
 pub const UNKNOWN: i64 = -1;
 
@@ -126,6 +178,27 @@ impl Trees {
             0 => Err("row 0 is padding, leaves are numbered from 1".to_owned()),
             row if row as usize >= crate::native::ROWS_MAX => Err(format!("row {row}, of at most {}", crate::native::ROWS_MAX - 1)),
             _ => Ok(0),
+        }
+    }
+
+    /// Whether a client that sends the features of this name sends these fields, in this order.
+    ///
+    /// # Errors
+    /// Features that no client sends, or the first field that is another one.
+    pub fn are_of(&self, features: &str) -> Result<(), Refusal> {
+        if features != "pe-1" {
+            return Err(Refusal::unsupported(
+                "features",
+                format!("`{}` is no feature set that clients send of files: pe-1", features.escape_debug()),
+            ));
+        }
+        let differs = (0..self.fields.len().max(PE_1.len())).find(|&at| self.fields.get(at).map(String::as_str) != PE_1.get(at).copied());
+        match differs {
+            None => Ok(()),
+            Some(at) => {
+                let [got, wanted] = [self.fields.get(at).map(String::as_str), PE_1.get(at).copied()].map(|name| name.unwrap_or("none"));
+                Err(Refusal::unsupported("features", format!("field {at} of the trees is {got}, of {features} {wanted}")))
+            }
         }
     }
 
@@ -268,6 +341,20 @@ mod tests {
         assert!(refused("}", "").starts_with("malformed at byte "));
         assert!(refused("}", "} {}").contains("trailing characters"));
         assert!(refused("[10,-1]", "[9223372036854775808,-1]").contains("expected i64"));
+    }
+
+    #[test]
+    fn fields_are_those_that_clients_send() {
+        let trees = |names: &[&str]| {
+            let names = names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(",");
+            Trees::read(format!(r#"{{"fields":[{names}],"root":[-2],"field":[],"cut":[],"left":[],"right":[]}}"#).as_bytes()).unwrap()
+        };
+        assert_eq!(trees(&PE_1).are_of("pe-1"), Ok(()));
+        let refused = |names: &[&str], features: &str| trees(names).are_of(features).unwrap_err().to_string();
+        assert_eq!(refused(&PE_1, "pe-2"), "unsupported, features: `pe-2` is no feature set that clients send of files: pe-1");
+        assert_eq!(refused(&PE_1[..48], "pe-1"), "unsupported, features: field 48 of the trees is none, of pe-1 DllCharacteristics");
+        assert_eq!(refused(&["a"], "pe-1"), "unsupported, features: field 0 of the trees is a, of pe-1 e_cblp");
+        assert_eq!(refused(&[&PE_1[..], &["more"]].concat(), "pe-1"), "unsupported, features: field 49 of the trees is more, of pe-1 none");
     }
 
     #[test]

@@ -10,7 +10,10 @@
 
 use crate::closed::closed;
 use crate::error::{EncodeError, Malformed, Refusal};
-use crate::frame::{FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Frame, FrameHeader, FrameKind, KEYS_MAX, begin_frame, finish_frame, read};
+use crate::frame::{
+    BUDGET_US_MAX, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Frame, FrameHeader, FrameKind, KEYS_MAX, REQUEST_BUDGET_SHIFT, begin_frame,
+    finish_frame, read,
+};
 use bytemuck::{Pod, Zeroable};
 use std::mem::offset_of;
 
@@ -79,6 +82,7 @@ pub struct FileValues<'a> {
 pub struct FileList<'a> {
     rest: &'a [u8],
     left: usize,
+    budget_us: u32,
 }
 
 /// One file of a client's question.
@@ -158,7 +162,12 @@ impl<'a> FileList<'a> {
         if at != body.len() {
             return Err(Malformed::new(FRAME_HEADER_BYTES + at, "bytes after the last file"));
         }
-        Ok(Self { rest: body, left: frame.header.count.into() })
+        Ok(Self { rest: body, left: frame.header.count.into(), budget_us: frame.header.flags >> REQUEST_BUDGET_SHIFT })
+    }
+
+    /// Microseconds that models may take; 0 where the client does not say.
+    pub const fn budget_us(&self) -> u32 {
+        self.budget_us
     }
 }
 
@@ -209,7 +218,7 @@ impl ExactSizeIterator for FileValues<'_> {}
 impl<'a> Frame<'a> {
     /// The files of a LOOKUP_FILES.
     pub(crate) fn files(&self) -> Result<FileList<'a>, Refusal> {
-        self.only(0)?;
+        self.only(!0 << REQUEST_BUDGET_SHIFT)?;
         self.count(KEYS_MAX)?;
         FileList::decode(self).map_err(|malformed| malformed.refusal(self.header.request_id))
     }
@@ -228,6 +237,13 @@ impl<'o> FilesWriter<'o> {
     pub fn new(out: &'o mut Vec<u8>, request_id: u32) -> Self {
         let start = begin_frame(out, FrameKind::LookupFiles, 0, request_id, 0);
         Self { out, start, count: 0, finished: false }
+    }
+
+    /// Models may take so many microseconds, BUDGET_US_MAX at most; 0, as without this call: the server's own bound.
+    pub fn budget_us(self, budget_us: u32) -> Self {
+        let (at, flags) = (self.start + offset_of!(FrameHeader, flags), budget_us.min(BUDGET_US_MAX) << REQUEST_BUDGET_SHIFT);
+        self.out[at..at + 4].copy_from_slice(&flags.to_le_bytes());
+        self
     }
 
     /// Adds a file; on an error the frame is as before, and may be finished.

@@ -45,9 +45,9 @@ pub const PING_BYTES_MAX: usize = 64;
 pub const REQUEST_SUFFIX: u32 = 1 << 0;
 /// Request flag of LOOKUP_HASHED: the path of each key is a prefix of its question's path, so only rules on paths below it match.
 pub const REQUEST_PREFIX: u32 = 1 << 1;
-/// Request flags of LOOKUP from this bit on: microseconds that scoring by models may take before the tables' answers go out; 0 is the server's own bound.
+/// Request flags of LOOKUP and LOOKUP_FILES from this bit on: microseconds that scoring by models may take before the tables' answers go out; 0 is the server's own bound.
 pub const REQUEST_BUDGET_SHIFT: u32 = 8;
-/// Microseconds at most that a LOOKUP can say.
+/// Microseconds at most that a request can say.
 pub const BUDGET_US_MAX: u32 = (1 << 24) - 1;
 /// Reply flag: the server closes the connection after this frame.
 pub const REPLY_CLOSING: u32 = 1 << 0;

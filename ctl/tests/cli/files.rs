@@ -149,7 +149,7 @@ fn names_and_their_order_are_those_of_the_model_and_of_the_protocol() {
     let names = fields(&program(&nt_64())).map(|(name, _)| name);
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let trees = verdict_models::Trees::read(&std::fs::read(root.join("models/artefacts/pe.trees.json")).unwrap()).unwrap();
-    assert_eq!(trees.fields(), names);
+    assert_eq!((trees.fields(), verdict_models::trees::PE_1), (&names.map(str::to_owned)[..], names));
     assert_eq!(FeatureSet::Pe1.values(), names.len());
     let protocol = std::fs::read_to_string(root.join("PROTOCOL.md")).unwrap();
     let table = protocol.split("fields, by their names in the PE format |\n").nth(1).expect("the table of pe-1");

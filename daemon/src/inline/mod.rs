@@ -1,7 +1,7 @@
 //! What no table knows is asked of models: in the turn, within a share of the CPU and a deadline, or not at all.
 //!
 //! ```text
-//!  a turn's answers ─► unknown URLs and hosts ─► cache ── known ─────────────────────────────► answers
+//!  a turn's answers ─► unknown URLs, hosts, files ─► cache ── known ─────────────────────────────► answers
 //!                                                  └ not ─► lanes: who is asked by which model, 128 keys at a time
 //!                                                            ├ enforced, in the registry's order ─► word ─► answers, cache
 //!                                                            └ on trial, if time is left ─► disagreements
@@ -10,6 +10,7 @@
 //! not kept. Models on trial are asked last and left out first. No lock, no await, and no allocation once a registry is taken over.
 
 pub mod cache;
+pub mod files;
 pub mod keeper;
 pub mod lanes;
 pub mod page;
@@ -20,6 +21,7 @@ pub mod word;
 
 use crate::metrics::ShardMetrics;
 use cache::Cache;
+use files::Files;
 use lanes::Lanes;
 use served::{SAMPLE_BYTES, Sample, Served};
 use share::Share;
@@ -30,6 +32,7 @@ use verdict_models::native::{BATCH_MAX, HEADS_MAX, Scorer};
 use verdict_models::registry::{Entry, Says, Subject, Word, tld};
 use verdict_simd::{Backend, HashSchedule, Key128};
 use verdict_tables::{Class, Status, Verdict, flag};
+use verdict_wire::FileList;
 use word::Held;
 
 /// Between two samples of disagreements of one shard: they are for reading, not for counting.
@@ -46,6 +49,7 @@ pub struct Inline {
     /// Where the items of each request end, its deadline, and whether one of them is a candidate.
     requests: Vec<(usize, u64, bool)>,
     candidates: Vec<Candidate>,
+    files: Files,
     keys: Vec<u8>,
     sums: Vec<i32>,
     clock: Instant,
@@ -55,7 +59,8 @@ pub struct Inline {
 /// A key of this turn that models are asked about.
 struct Candidate {
     item: u32,
-    spelling: u32,
+    /// Of a file its place in `Files::list`, of others in `Batch::spellings`.
+    place: u32,
     subject: Subject,
     /// An enforced model should have been asked, and was not.
     missed: bool,
@@ -76,6 +81,7 @@ impl Inline {
             lanes: Lanes::new(0),
             requests: Vec::with_capacity(crate::limits::TURN_KEYS_MAX),
             candidates: Vec::with_capacity(crate::limits::TURN_KEYS_MAX),
+            files: Files::default(),
             keys: Vec::with_capacity(BATCH_MAX),
             sums: vec![0; BATCH_MAX * HEADS_MAX],
             clock,
@@ -94,6 +100,8 @@ impl Inline {
             .collect();
         self.shares = models.iter().map(|model| Share::new(model.cpu_share, now)).collect();
         self.lanes = Lanes::new(models.len());
+        let trees = (0..models.len() as u16).filter_map(|place| served.model(place)?.1.trees.as_ref().map(|trees| trees.trees()));
+        self.files = Files::new(trees.max());
         self.cache.forget();
         self.served = served;
     }
@@ -146,31 +154,59 @@ impl Inline {
             if !is_unknown(&verdicts[spelling.item]) {
                 continue;
             }
-            while self.requests.get(request).is_some_and(|&(end, ..)| spelling.item >= end) {
-                request += 1;
-            }
-            let Some((_, deadline_ns, open)) = self.requests.get_mut(request) else { break };
             let key = key_of(backend, schedule, batch, &batch.items()[spelling.item]);
-            if let Some(held) = self.cache.get(key) {
-                verdicts[spelling.item] = held.verdict(&self.served);
-                remembered += 1;
-                continue;
-            }
             let subject = if spelling.is_url { Subject::Url } else { Subject::Host };
-            if self.served.node().router().first(subject, tld(spelling.host)).is_empty() {
+            remembered += u64::from(self.note((subject, tld(spelling.host)), (spelling.item, number), key, &mut request, verdicts));
+        }
+        request = 0;
+        for number in 0..self.files.list().len() {
+            let item = self.files.list()[number].item;
+            if !is_unknown(&verdicts[item]) {
                 continue;
             }
-            *open = true;
-            let (item, spelling, deadline_ns) = (spelling.item as u32, number as u32, *deadline_ns);
-            self.candidates.push(Candidate { item, spelling, subject, missed: false, held: Held::default(), key, deadline_ns });
+            let key = self.files.key(backend, schedule, key_of(backend, schedule, batch, &batch.items()[item]), number);
+            remembered += u64::from(self.note((Subject::File, &[]), (item, number), key, &mut request, verdicts));
         }
         metrics.model_remembered.add(remembered);
+    }
+
+    /// Answers an item by what is remembered, which is true then, or notes it if models are to be asked. Items come in their order; `request` is that of the
+    /// last one.
+    #[inline]
+    fn note(
+        &mut self,
+        (subject, tld): (Subject, &[u8]),
+        (item, place): (usize, usize),
+        key: Key128,
+        request: &mut usize,
+        verdicts: &mut [Verdict],
+    ) -> bool {
+        while self.requests.get(*request).is_some_and(|&(end, ..)| item >= end) {
+            *request += 1;
+        }
+        let Some((_, deadline_ns, open)) = self.requests.get_mut(*request) else { return false };
+        if let Some(held) = self.cache.get(key) {
+            verdicts[item] = held.verdict(&self.served);
+            return true;
+        }
+        if !self.served.node().router().first(subject, tld).is_empty() {
+            *open = true;
+            let (item, place, deadline_ns) = (item as u32, place as u32, *deadline_ns);
+            self.candidates.push(Candidate { item, place, subject, missed: false, held: Held::default(), key, deadline_ns });
+        }
+        false
+    }
+
+    /// What a request says of files, which are the items of the turn from this one on.
+    pub fn keep_files(&mut self, first: usize, files: FileList<'_>) {
+        self.files.keep(first, files);
     }
 
     /// Forgets a turn.
     pub fn clear(&mut self) {
         self.requests.clear();
         self.candidates.clear();
+        self.files.clear();
     }
 
     /// Asks the models about those who were noted, as long as share and deadline allow.
@@ -199,8 +235,8 @@ impl Inline {
         let to = (from + BATCH_MAX).min(self.candidates.len());
         self.lanes.clear();
         for (number, candidate) in self.candidates[from..to].iter().enumerate() {
-            let Some(spelling) = batch.spellings().get(candidate.spelling as usize) else { continue };
-            for &place in self.served.node().router().first(candidate.subject, tld(spelling.host)) {
+            let tld = tld(candidate.text(batch).map_or(&[], |text| text.host));
+            for &place in self.served.node().router().first(candidate.subject, tld) {
                 self.lanes.ask(place, self.served.on_trial(place), number as u8);
             }
         }
@@ -219,11 +255,15 @@ impl Inline {
             return;
         }
         let (heads, rows) = (loaded.evaluator.heads(), self.keys.len());
-        let spelling = |key: u8| batch.spellings().get(self.candidates[from + usize::from(key)].spelling as usize);
-        let texts = self.keys.iter().filter_map(|&key| spelling(key)).map(|text| (text.host, text.rest));
+        let asked = self.keys.iter().map(|&key| &self.candidates[from + usize::from(key)]);
         let sums = &mut self.sums[..rows * heads];
         let Some(scorer) = &mut self.scorers[usize::from(place)] else { return };
-        scorer.score(backend, texts, sums);
+        match &loaded.trees {
+            Some(trees) => self.files.score(backend, trees, scorer, asked.map(|candidate| candidate.place as usize), sums),
+            None => {
+                scorer.score(backend, asked.filter_map(|candidate| candidate.text(batch)).map(|text| (text.host, text.rest)), sums);
+            }
+        }
         let took = self.now_ns() - began;
         self.shares[usize::from(place)].spend(rows, took);
         let counts = &served.counts(self.shard)[usize::from(place)];
@@ -234,18 +274,20 @@ impl Inline {
             for (head, sum) in self.sums[number * heads..][..heads].iter().enumerate() {
                 logits[head] = loaded.evaluator.logit(head, *sum);
             }
-            let Some(text) = batch.spellings().get(self.candidates[from + usize::from(key)].spelling as usize) else { continue };
-            let said = heard(&served, place, model, &logits[..heads], text.host);
+            let candidate = &mut self.candidates[from + usize::from(key)];
+            let text = candidate.text(batch);
+            let host: &[u8] = text.map_or(&[], |text| text.host);
+            let said = heard(&served, place, model, &logits[..heads], host);
             counts.damped.add(said.damped.into());
             counts.spoke.add((said.word.says > Says::Nothing).into());
-            let held = &mut self.candidates[from + usize::from(key)].held;
             if !served.on_trial(place) {
-                held.take(place, model, said.word);
-            } else if held.compare(said.word) {
+                candidate.held.take(place, model, said.word);
+            } else if candidate.held.compare(said.word) {
                 counts.disagreed.add(1);
-                self.sample(place, said.word, &text);
+                let file = candidate.place as usize;
+                self.sample(place, said.word, text, file);
             }
-            for later in served.node().router().after(place, &logits[..heads], tld(text.host)) {
+            for later in served.node().router().after(place, &logits[..heads], tld(host)) {
                 self.lanes.ask(later, served.on_trial(later), key);
             }
         }
@@ -275,7 +317,8 @@ impl Inline {
         counts.over_share.add(over);
     }
 
-    fn sample(&mut self, place: u16, word: Word, text: &Spelling<'_>) {
+    /// Of a text, or of a file by its digest.
+    fn sample(&mut self, place: u16, word: Word, text: Option<Spelling<'_>>, file: usize) {
         let now = self.now_ns();
         if !self.served.settings().sample_keys {
             return;
@@ -285,13 +328,31 @@ impl Inline {
         }
         self.sampled_ns = now;
         let mut sample = Sample { place, score: word.score, says: word.says, text: [0; SAMPLE_BYTES], bytes: 0 };
-        let slash: &[u8] = if text.is_url { b"/" } else { b"" };
-        let bytes = text.host.iter().chain(slash).chain(text.rest);
-        for (to, from) in sample.text.iter_mut().zip(bytes) {
-            *to = *from;
-            sample.bytes += 1;
+        let mut fill = |bytes: &mut dyn Iterator<Item = u8>| {
+            for (to, from) in sample.text.iter_mut().zip(bytes) {
+                *to = from;
+                sample.bytes += 1;
+            }
+        };
+        match (text, self.files.list().get(file)) {
+            (Some(text), _) => {
+                let slash: &[u8] = if text.is_url { b"/" } else { b"" };
+                fill(&mut text.host.iter().chain(slash).chain(text.rest).copied());
+            }
+            (None, Some(file)) => {
+                fill(&mut file.sha256.iter().flat_map(|&byte| [byte >> 4, byte & 15]).map(|digit| b"0123456789abcdef"[usize::from(digit)]));
+            }
+            (None, None) => {}
         }
         self.served.leave(sample);
+    }
+}
+
+impl Candidate {
+    /// Its text, unless it is a file.
+    #[inline]
+    fn text<'b>(&self, batch: &'b Batch) -> Option<Spelling<'b>> {
+        if self.subject == Subject::File { None } else { batch.spellings().get(self.place as usize) }
     }
 }
 

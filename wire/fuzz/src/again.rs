@@ -25,7 +25,7 @@ pub fn request_again(frame: &Frame<'_>) -> Option<Vec<u8>> {
             encode_lookup_hashed(&mut out, id, lookup.generation(), &keys, lookup.place())
         }
         Request::LookupFiles(files) => {
-            let mut writer = FilesWriter::new(&mut out, id);
+            let mut writer = FilesWriter::new(&mut out, id).budget_us(files.budget_us());
             for file in files {
                 let count = file.values.len();
                 let values: Vec<i64> = file.values.collect();

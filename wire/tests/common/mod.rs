@@ -221,6 +221,7 @@ fn tell_request(id: u32, request: &Request<'_>) -> String {
             if files.len() > TOLD_MAX {
                 return format!("LOOKUP_FILES id {id}: {} files", files.clone().count());
             }
+            let budget = if files.budget_us() == 0 { String::new() } else { format!(" budget {}", files.budget_us()) };
             let told: Vec<_> = files
                 .clone()
                 .map(|file| {
@@ -228,7 +229,7 @@ fn tell_request(id: u32, request: &Request<'_>) -> String {
                     file.values.fold(format!("{} {set}", hex(file.sha256)), |told, value| format!("{told} {value}"))
                 })
                 .collect();
-            format!("LOOKUP_FILES id {id} files: {}", told.join("; "))
+            format!("LOOKUP_FILES id {id}{budget} files: {}", told.join("; "))
         }
         Request::Describe(describe) => {
             let ids = describe.ids(describe.generation()).expect("the generation it names");
