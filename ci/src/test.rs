@@ -37,7 +37,7 @@ struct Step {
 }
 
 /// Steps that run only when they are named: what they find beyond the others is not worth their minutes in every run.
-const ON_REQUEST: &[&str] = &["fuzz", "taxii"];
+const ON_REQUEST: &[&str] = &["fuzz", "mutations", "taxii"];
 
 /// The first step whose programs wait more than they compute: what later steps need is built beside it.
 const AHEAD_OF: &str = "tests-x86-64";
@@ -67,6 +67,7 @@ const STEPS: &[Step] = &[
     Step { name: "soak",             what: "swaps under load, mutated frames, peers that stall or never read",               run: steps::perf::soak },
     Step { name: "bench",            what: "every bench at its small size; the JSON has the agreed shape",                   run: steps::perf::bench },
     Step { name: "taxii",            what: "the TAXII client against the reference server, from PyPI",                        run: steps::taxii::run },
+    Step { name: "mutations",        what: "ten thousand mutated models, registries and directories of both",                 run: steps::suites::mutations },
     Step { name: "fuzz",             what: "each fuzz target for a few seconds",                                             run: steps::fuzz::run },
 ];
 

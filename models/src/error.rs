@@ -46,20 +46,32 @@ pub struct Refusal {
     pub why: String,
 }
 
+/// Bytes of a reason at most: a parser's own message may hold all of what it could not read.
+const WHY_BYTES_MAX: usize = 500;
+
+/// A reason that fits a line.
+pub(crate) fn shortened(mut why: String) -> String {
+    if why.len() > WHY_BYTES_MAX {
+        why.truncate(why.floor_char_boundary(WHY_BYTES_MAX));
+        why.push('…');
+    }
+    why
+}
+
 impl Refusal {
     /// Bytes that are no model.
     pub fn malformed(at: usize, why: impl Into<String>) -> Self {
-        Self { fault: Fault::Malformed, at: Some(at), place: String::new(), why: why.into() }
+        Self { fault: Fault::Malformed, at: Some(at), place: String::new(), why: shortened(why.into()) }
     }
 
     /// More than a limit, at a byte.
     pub fn large(at: usize, why: impl Into<String>) -> Self {
-        Self { fault: Fault::TooLarge, at: Some(at), place: String::new(), why: why.into() }
+        Self { fault: Fault::TooLarge, at: Some(at), place: String::new(), why: shortened(why.into()) }
     }
 
     /// At a node, tensor or vector.
     pub fn new(fault: Fault, place: impl Into<String>, why: impl Into<String>) -> Self {
-        Self { fault, at: None, place: place.into(), why: why.into() }
+        Self { fault, at: None, place: shortened(place.into()), why: shortened(why.into()) }
     }
 
     /// Not a form that is run here.

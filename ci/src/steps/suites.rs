@@ -50,6 +50,14 @@ pub fn portable(workspace: &Workspace, log: &Log) -> Result<Done, String> {
     Ok(Done::passed())
 }
 
+/// What a run of all tests does some hundred times, ten thousand times: models, registries and whole directories with a few bytes changed.
+pub fn mutations(workspace: &Workspace, log: &Log) -> Result<Done, String> {
+    let mut command = workspace.cargo();
+    command.args(["test", "--locked", "--package=verdict-models", "--test=models", "--", "--nocapture", "mutated"]);
+    log.run(command.env("VERDICT_MUTATIONS", "10000"), LIMIT)?;
+    Ok(Done::passed())
+}
+
 /// Cargo's words for the tests of the pure crates on ARM. No documentation tests: the rustdoc at hand has no standard library for ARM.
 pub fn arm_tests(workspace: &Workspace) -> Result<Command, String> {
     let mut command = toolchain::emulated(workspace, "test")?;

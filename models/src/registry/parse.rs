@@ -17,6 +17,13 @@ pub struct MistakeAt {
     pub what: String,
 }
 
+impl MistakeAt {
+    /// What is wrong, as far as it fits a line.
+    pub(super) fn new(line: usize, what: impl Into<String>) -> Self {
+        Self { line, what: crate::error::shortened(what.into()) }
+    }
+}
+
 impl fmt::Display for MistakeAt {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "line {}: {}", self.line, self.what)
@@ -68,11 +75,11 @@ impl Reader<'_> {
     }
 
     fn at<T>(&self, what: &Spanned<T>, why: impl Into<String>) -> MistakeAt {
-        MistakeAt { line: self.line(what.span().start), what: why.into() }
+        MistakeAt::new(self.line(what.span().start), why)
     }
 
     fn toml(&self, error: &toml::de::Error) -> MistakeAt {
-        MistakeAt { line: error.span().map_or(1, |span| self.line(span.start)), what: error.message().to_owned() }
+        MistakeAt::new(error.span().map_or(1, |span| self.line(span.start)), error.message())
     }
 
     fn entry(&self, table: &Spanned<RawModel>, places: &BTreeMap<String, usize>, before: &[Entry]) -> Result<Entry, MistakeAt> {
