@@ -46,6 +46,10 @@ pub struct Card {
     pub rest_grams: Vec<usize>,
     /// Rows of its table.
     pub rows: usize,
+    /// The first stage of its cascade: another model, which says what this one is asked about.
+    pub after: Option<String>,
+    /// From which of that one's logits on, the largest of each key.
+    pub band_low: Option<f32>,
     /// Thresholds of each logit: those of the trainer's false positive rates.
     #[serde(skip)]
     pub thresholds: Vec<f32>,

@@ -7,11 +7,16 @@ is what the host and the words say.
 
 import base64
 
+from urllib.parse import quote
+
 import numpy as np
 
 from .url_corpus import BENIGN, MALWARE, PHISHING, TRAIN
 
 PARAMETERS = ("id", "token", "s", "q", "sig", "X-Amz-Signature", "data", "u")
+DOORS = ("login", "login.do", "login.php", "login.html", "signin", "account/login", "user/login", "accounts/signin", "auth", "member/login.jsp", "users/sign_in", "wp-login.php", "customer/account/login", "sso/login", "logout")
+BACK = ("returnURL", "return_to", "next", "redirect", "url", "continue", "returnUrl", "redirect_uri", "back", "goto", "ref", "service", "redirect_to")
+NAMES = ("id", "page", "lang", "sid", "utm_source", "utm_medium", "utm_campaign", "cat", "type", "v", "p", "key", "session", "uid", "pid", "cid", "ts", "hash", "view", "sort", "from", "gclid", "fbclid")
 ENDINGS = ("", "/", ".html", ".png", ".pdf", ".exe", ".zip")
 
 
@@ -32,9 +37,41 @@ def noise(random):
     return base64.b64encode(raw).decode()
 
 
+def signed(random):
+    """The query of a link that a cloud's storage signed."""
+    stamp = f"20{random.integers(15, 27)}{random.integers(1, 13):02}{random.integers(1, 29):02}"
+    kind, hexes, base = random.integers(4), random.bytes(32).hex(), base64.b64encode(random.bytes(32)).decode().replace("/", "%2F").replace("+", "%2B")
+    if kind == 0:
+        return f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={noise(random)[:20].upper()}%2F{stamp}%2Fus-east-1%2Fs3%2Faws4_request&X-Amz-Date={stamp}T000000Z&X-Amz-Signature={hexes}"
+    if kind == 1:
+        return f"AWSAccessKeyId={noise(random)[:20].upper()}&Expires={random.integers(10**9, 2 * 10**9)}&Signature={base}"
+    if kind == 2:
+        return f"sv=20{random.integers(15, 25)}-{random.integers(1, 13):02}-01&sr=b&sp=r&se={stamp[:4]}-01-01T00%3A00%3A00Z&sig={base}"
+    return f"Expires={random.integers(10**9, 2 * 10**9)}&Key-Pair-Id={noise(random)[:14].upper()}&Signature={base}"
+
+
+def login(path, random):
+    """A door that sends the visitor back to where he was."""
+    back = "/" + path
+    if random.random() < 0.5:
+        back = quote(back, safe="")
+    return f"{DOORS[random.integers(len(DOORS))]}?{BACK[random.integers(len(BACK))]}={back}"
+
+
+def several(random):
+    """A query of several parameters, some of them identifiers."""
+    return "&".join(f"{NAMES[random.integers(len(NAMES))]}={noise(random) if random.random() < 0.4 else random.integers(1000)}" for _ in range(int(random.integers(2, 7))))
+
+
 def dirty(path, random):
-    """A path with an identifier in place of, behind or beside what it had."""
-    kind, one, base = random.integers(4), noise(random), path.partition("?")[0]
+    """A path with an identifier in place of, behind or beside what it had; or a door, a signed link, a long query."""
+    kind, one, base = random.integers(7), noise(random), path.partition("?")[0]
+    if kind == 4:
+        return login(path, random)
+    if kind == 5:
+        return f"{base}?{signed(random)}"
+    if kind == 6:
+        return f"{base}?{several(random)}"
     if kind == 0:
         return base.rstrip("/") + "/" + one if base else one
     if kind == 1:
@@ -83,11 +120,15 @@ def mixed(corpus, share, seed, size=1.0):
         labels.extend([label] * len(hosts))
 
     paths = np.concatenate([m.draw(benign_paths, n(150_000)), m.draw(benign_paths, n(75_000), flat=True)])
-    put(BENIGN, m.hosts[m.draw(benign, len(paths))], m.paths[paths], dirt=0.25)
-    same = m.draw(benign, n(40_000))
+    put(BENIGN, m.hosts[m.draw(benign, len(paths))], m.paths[paths], dirt=0.3)
+    same = m.draw(benign, n(60_000))
     put(BENIGN, m.hosts[same], m.paths[same], dirt=1.0)
+    pages = benign[np.isin(m.corpus.source[benign], ("kasztp", "smallweb", "debian", "ebbu_legitimate", "iscx_benign", "scoop"))]
+    put(BENIGN, m.hosts[m.draw(pages, n(40_000))], np.full(n(40_000), "", object))
+    pages = phishing[m.has_path[phishing]]
+    put(PHISHING, m.hosts[m.draw(pages, n(40_000))], np.full(n(40_000), "", object))
     put(PHISHING, m.hosts[m.draw(phishing, n(120_000))], m.paths[m.draw(phishing_paths, n(120_000))])
-    put(PHISHING, m.hosts[m.draw(phishing, n(40_000))], m.paths[m.draw(benign_paths, n(40_000))], dirt=0.5)
+    put(PHISHING, m.hosts[m.draw(phishing, n(60_000))], m.paths[m.draw(benign_paths, n(60_000))], dirt=0.6)
     put(MALWARE, m.hosts[m.draw(malware, n(30_000))], m.paths[m.draw(malware, n(30_000), flat=True)])
     put(MALWARE, m.hosts[m.draw(phishing, n(30_000))], m.paths[m.draw(own, n(30_000))])
     addresses = [".".join(map(str, four)) for four in m.random.integers(1, 255, (n(15_000), 4))]

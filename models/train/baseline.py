@@ -16,10 +16,8 @@ class Logistic:
         self.seed, self.models = seed, []
 
     def fit(self, texts, label, weight):
-        """On at most ROWS_MAX rows, drawn by the seed."""
-        rows = _sample(len(texts), self.seed)
         model = SGDClassifier(loss="log_loss", alpha=2e-6, max_iter=6, tol=None, random_state=self.seed)
-        model.fit(self.hasher.transform(texts[rows]), label[rows], sample_weight=weight[rows] / weight[rows].mean())
+        model.fit(self.hasher.transform(texts), label, sample_weight=weight / weight.mean())
         self.models.append(model)
 
     def scores(self, texts):
@@ -29,14 +27,14 @@ class Logistic:
 
 def boosted(counts, label, weight, judged, seed):
     """LightGBM on small integer features."""
-    rows = _sample(len(counts), seed)
     model = lightgbm.LGBMClassifier(
         n_estimators=300, num_leaves=63, learning_rate=0.08, n_jobs=1, random_state=seed, verbose=-1, deterministic=True, force_row_wise=True
     )
-    model.fit(counts[rows], label[rows], sample_weight=weight[rows] / weight[rows].mean())
+    model.fit(counts, label, sample_weight=weight / weight.mean())
     return model.predict(judged, raw_score=True)
 
 
-def _sample(count, seed):
+def sample(rows, seed):
+    """At most ROWS_MAX of these rows, drawn by the seed."""
     random = np.random.default_rng(seed)
-    return np.arange(count) if count <= ROWS_MAX else np.sort(random.choice(count, ROWS_MAX, replace=False))
+    return rows if len(rows) <= ROWS_MAX else np.sort(random.choice(rows, ROWS_MAX, replace=False))

@@ -51,7 +51,6 @@ class Config:
     epochs: int = 5
     batch: int = 2048
     rate: float = 0.003
-    decay: float = 0.0
     drop: float = 0.5
     swap: float = 0.3
     invented: float = 0.5
@@ -183,7 +182,7 @@ def fit(d, bags, config, tell=print):
     weight = (weight * len(label) / weight.sum()).astype(np.float32)[:, None]
     model = Bag(config.spec.rows, config.width, config.hidden, 1, config.seed)
     target = label.astype(np.float32)[:, None]
-    model.fit(joined, target, weight, config.epochs, config.batch, config.rate, config.decay, config.drop, lambda epoch, loss: tell(epoch, loss, model))
+    model.fit(joined, target, weight, config.epochs, config.batch, config.rate, config.drop, lambda epoch, loss: tell(epoch, loss, model))
     return model
 
 

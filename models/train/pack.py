@@ -118,7 +118,7 @@ def card(out, name, title, judged, trivial, curves, calibrations, notes, extra="
     text = f"""# {title}
 
 Written by the trainer; the notes at the end by hand. What the columns mean: benign rows are weighted so that no owner (registrable name) counts for more than
-{evaluate.CAP} rows{' and bare hosts, paths and queries are as frequent as among the malicious rows' if name == 'url' else ''}; *unweighted* is every row alike. In brackets 95 % intervals, owners drawn anew.
+{evaluate.CAP} rows{' and bare hosts, paths and queries are as frequent as among the malicious rows' if name.startswith('url') else ''}; *unweighted* is every row alike. In brackets 95 % intervals, owners drawn anew.
 
 {RATE_HEAD}
 {rows}

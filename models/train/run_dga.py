@@ -47,14 +47,14 @@ def _scatter(d, rows, values):
 def _baselines(d, bags, judged, config):
     from .run_url import _counts
 
-    rows = np.flatnonzero(d.part == TRAIN)
+    rows = baseline.sample(np.flatnonzero(d.part == TRAIN), config.seed)
     bad = d.bad[rows]
     weight = evaluate.owner_share(d.owner[rows])
     weight[bad] = dga.family_share(d.group[rows][bad])
     weight[bad] *= weight[~bad].sum() / weight[bad].sum()
     words = baseline.Logistic((1, 4), config.seed)
     words.fit(d.text[rows], bad, weight)
-    trees = baseline.boosted(_counts(bags, rows), bad, weight, _counts(bags, judged), config.seed)
+    trees = baseline.boosted(_counts(bags.take(rows)), bad, weight, _counts(bags.take(judged)), config.seed)
     return {"n-gram logistic regression": _scatter(d, judged, words.scores(d.text[judged])[:, 0]), "boosted trees on counts": _scatter(d, judged, trees)}
 
 
