@@ -326,11 +326,14 @@ fn a_canary_of_the_wrong_length_is_none() {
 #[test]
 fn the_corpus_holds() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/manifest");
-    let (mut manifests, mut files) = (0, 0);
+    let (mut manifests, mut seals, mut files) = (0, 0, 0);
     for file in std::fs::read_dir(folder).unwrap() {
-        manifests += usize::from(fuzz::manifest(&std::fs::read(file.unwrap().path()).unwrap()));
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        manifests += usize::from(fuzz::manifest(&bytes));
+        seals += usize::from(fuzz::seal(&bytes));
         files += 1;
     }
+    assert_eq!(seals, 1);
     assert!(manifests >= 3 && files >= 10, "{manifests} manifests in {files} files");
 }
 
