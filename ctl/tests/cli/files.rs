@@ -6,14 +6,14 @@ use std::path::Path;
 use verdict_wire::{Answer, Categories, Class, FeatureSet, Flags, KeyKind};
 
 #[path = "../../src/lookup/pe.rs"]
-mod pe;
+pub mod pe;
 #[path = "../../fuzz/src/pe_any.rs"]
 mod pe_any;
 
 use pe::Looked;
 
 /// Fields as the structures have them: name, bytes, value. A name that no model reads has no value to be told.
-type Header = Vec<(&'static str, usize, u64)>;
+pub type Header = Vec<(&'static str, usize, u64)>;
 
 fn bytes_of(header: &Header) -> Vec<u8> {
     header.iter().flat_map(|&(_, bytes, value)| value.to_le_bytes().into_iter().chain([0; 64]).take(bytes)).collect()
@@ -44,7 +44,7 @@ fn dos(e_lfanew: u64) -> Header {
 }
 
 /// A program of 64 bits, as a linker writes it: the example of PROTOCOL.md, with a check sum.
-fn nt_64() -> Header {
+pub fn nt_64() -> Header {
     vec![
         ("signature", 4, 0x4550),
         ("Machine", 2, 0x8664),
@@ -87,7 +87,7 @@ fn nt_64() -> Header {
 }
 
 /// The same of 32 bits: another magic, a field more, and four of them shorter.
-fn nt_32() -> Header {
+pub fn nt_32() -> Header {
     let mut header = nt_64();
     let at = |header: &Header, name: &str| header.iter().position(|field| field.0 == name).unwrap();
     for (name, bytes, value) in
@@ -106,11 +106,11 @@ fn nt_32() -> Header {
 }
 
 /// DOS header, a stub, the PE headers at 128, and sections' worth of other bytes.
-fn program(nt: &Header) -> Vec<u8> {
+pub fn program(nt: &Header) -> Vec<u8> {
     [bytes_of(&dos(128)), vec![0xCC; 64], bytes_of(nt), vec![0xEE; 4000]].concat()
 }
 
-fn fields(bytes: &[u8]) -> Box<pe::Fields> {
+pub fn fields(bytes: &[u8]) -> Box<pe::Fields> {
     match pe_any::pe_any(bytes) {
         Looked::Program(fields) => fields,
         other => panic!("{other:?}"),
@@ -242,7 +242,7 @@ fn lookup(book: Book, more: &[&str]) -> Ran {
     verdictctl(&[&["lookup", "--connect", &address], more].concat())
 }
 
-fn digest(bytes: &[u8]) -> Vec<u8> {
+pub fn digest(bytes: &[u8]) -> Vec<u8> {
     use sha2::{Digest, Sha256};
     Sha256::digest(bytes).to_vec()
 }

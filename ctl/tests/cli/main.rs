@@ -5,6 +5,7 @@ mod asking;
 mod fake;
 mod files;
 mod models;
+mod programs;
 mod quarantine;
 mod registry;
 mod snapshots;
