@@ -1,4 +1,4 @@
-//! A registry of the URL model as `verdictctl models publish` leaves it, signed with a key that everybody knows, for as long as a check lasts.
+//! A registry of the URL model, and of the PE model where files are asked, as `verdictctl models publish` leaves it, signed with a key that everybody knows, for as long as a check lasts.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,34 +23,27 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The model may use so many percent of a CPU.
+    /// The URL model may use so many percent of a CPU.
     pub fn new(percent: f64) -> io::Result<Self> {
+        Self::of(percent, &["url"])
+    }
+
+    /// These models may, each.
+    pub fn of(percent: f64, models: &[&str]) -> io::Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let directory = std::env::temp_dir().join(format!("verdict-perf-models-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&directory)?;
         let key_file = directory.join("keys.pub");
-        let bytes = std::fs::read(artefact("url.onnx"))?;
-        let card = Card::read(&std::fs::read_to_string(artefact("url.toml"))?).map_err(io::Error::other)?;
-        let heads = card.heads.iter().map(|head| format!("[[model.head]]\nname = \"{head}\"\ncategories = []\nsuspicious = 1000.0\n"));
-        let text = format!(
-            "{}\nsequence = 1\n[[model]]\nname = \"url\"\nversion = 1\nfile = \"url.onnx\"\nsha256 = \"{}\"\nkind = \"url\"\nmode = \"enforce\"\n\
-             cpu_percent = {percent:.1}\nexpires = 2099-01-01\nprovenance = {{ data = [] }}\ngate = {{}}\n\
-             features = {{ name = \"{}\", bits = {}, host_grams = {:?}, rest_grams = {:?} }}\n{}",
-            verdict_models::registry::MAGIC,
-            hex(&Sha256::digest(&bytes)),
-            card.features,
-            card.bits.unwrap_or_default(),
-            card.host_grams,
-            card.rest_grams,
-            heads.collect::<String>()
-        );
+        let mut text = format!("{}\nsequence = 1\n", verdict_models::registry::MAGIC);
+        for name in models {
+            text += &table(name, percent, &directory)?;
+        }
         // A key that everybody knows: this directory lives as long as the bench.
         let key = SigningKey::from_bytes(&[7; 32]);
         let public = PublicKey::from_bytes(key.verifying_key().as_bytes()).ok_or_else(|| io::Error::other("no public key"))?;
         let seal = Seal::of(Purpose::Models, 1, text.as_bytes());
         let signature = Signature { key: public.id(), bytes: key.sign(seal.line().as_bytes()).to_bytes() };
-        std::fs::write(directory.join("url.onnx"), bytes)?;
         std::fs::write(&key_file, public.line(""))?;
         std::fs::write(directory.join(verdict_models::node::FILE), &text)?;
         std::fs::write(directory.join(verdict_models::node::SEAL), seal.encode(&[signature]))?;
@@ -61,6 +54,32 @@ impl Registry {
     pub fn config(&self) -> String {
         format!("[models]\ndirectory = {:?}\nkeys = [{:?}]\ncache_bytes = 0\n", self.directory, self.key)
     }
+}
+
+/// What a registry says of a model, whose files are copied beside it.
+fn table(name: &str, percent: f64, directory: &Path) -> io::Result<String> {
+    let copy = |file: &str| -> io::Result<String> {
+        let bytes = std::fs::read(artefact(file))?;
+        std::fs::write(directory.join(file), &bytes)?;
+        Ok(hex(&Sha256::digest(&bytes)))
+    };
+    let file = format!("{name}.onnx");
+    let sha256 = copy(&file)?;
+    let card = Card::read(&std::fs::read_to_string(artefact(&format!("{name}.toml")))?).map_err(io::Error::other)?;
+    let (kind, features) = match (card.bits, &card.trees) {
+        (Some(bits), _) => ("url", format!("bits = {bits}, host_grams = {:?}, rest_grams = {:?}", card.host_grams, card.rest_grams)),
+        (None, Some(trees)) => ("file", format!("trees = \"{trees}\", trees_sha256 = \"{}\"", copy(trees)?)),
+        (None, None) => return Err(io::Error::other(format!("{name}: neither of text nor of files"))),
+    };
+    let heads =
+        card.heads.iter().map(|head| format!("[[model.head]]\nname = \"{head}\"\ncategories = [\"{head}\"]\nsuspicious = 1000.0\n"));
+    Ok(format!(
+        "[[model]]\nname = \"{name}\"\nversion = 1\nfile = \"{file}\"\nsha256 = \"{sha256}\"\nkind = \"{kind}\"\nmode = \"enforce\"\n\
+         cpu_percent = {percent:.1}\nexpires = 2099-01-01\nprovenance = {{ data = [] }}\ngate = {{}}\n\
+         features = {{ name = \"{}\", {features} }}\n{}",
+        card.features,
+        heads.collect::<String>()
+    ))
 }
 
 impl Drop for Registry {

@@ -24,7 +24,7 @@ use verdict_perf::rules::{RuleSet, Subject};
 use verdict_perf::seed::Rng;
 use verdict_simd::{Backend, Key128};
 use verdict_tables::{Snapshot, flag};
-use verdict_wire::{Act, ActRequest, Class, KeyKind, Outcome, TOLD_BYTES_MAX, Told, read_message};
+use verdict_wire::{Act, ActRequest, Class, FeatureSet, FileQuestion, FilesWriter, KeyKind, Outcome, TOLD_BYTES_MAX, Told, read_message};
 use verdictd::Daemon;
 use verdictd::config::Config;
 use verdictd::driver::{self, Choice, Output};
@@ -189,6 +189,8 @@ const SIZES: [usize; 8] = [1, 1, 7, 64, 100, 256, 1_000, 1_000];
 /// Until every buffer has the size that it keeps.
 const WARM_UP: usize = 10;
 const ROUNDS: usize = 40;
+/// Where a thousand files are asked in each.
+const FILE_ROUNDS: usize = 3;
 /// Where something is counted in each of them.
 const FOREIGN_ROUNDS: usize = 10;
 /// Counts of so many rounds, of which one must be free of what a starved machine adds.
@@ -258,21 +260,38 @@ fn a_daemon_in_steady_state_allocates_nothing() {
     std::fs::remove_file(path).expect("the snapshot goes");
 }
 
+/// Files: every fifth a program, all different, the others digests alone. In a debug build a program's row takes half a millisecond.
+fn files(count: usize) -> Vec<u8> {
+    let mut frame = Vec::new();
+    let mut writer = FilesWriter::new(&mut frame, 13);
+    for number in 0..count {
+        let sha256 = std::array::from_fn(|at| (number >> (8 * (at % 4))) as u8);
+        let values: [i64; 49] = std::array::from_fn(|at| ((number * 49 + at) as i64 * 0x9E37) % (1 << (at % 40)));
+        let whole = FileQuestion { sha256, features: FeatureSet::Pe1.raw(), values: &values };
+        writer.push(&if number % 5 == 0 { whole } else { FileQuestion::of_digest(sha256) }).expect("it fits");
+    }
+    assert_eq!(writer.finish(), Ok(count));
+    frame
+}
+
 /// What is scored, with no daemon around it: the one who reads registries looks at the clock, and that allocates. Nothing is remembered here, and every unknown
-/// URL is asked about each time.
+/// URL and program is asked about each time.
 fn a_pipeline_with_models_allocates_nothing(path: &Path, snapshot: &Snapshot, requests: &[u8]) {
-    let registry = Registry::new(100.0).expect("a registry");
+    let registry = Registry::of(100.0, &["url", "pe"]).expect("a registry");
     let mut config = Config::serving(path);
     config.models.directory.clone_from(&registry.directory);
     config.models.keys = vec![registry.key.clone()];
     (config.models.cache_bytes, config.models.budget_us, config.models.budget_us_max) = (0, 1_000_000, 1_000_000);
     let mut keeper = Keeper::open(&config, 1).expect("a key").expect("models are wanted");
-    let Looked::New(served) = keeper.look(verdictd::trust::now_s()) else { panic!("the registry is refused") };
+    let served = match keeper.look(verdictd::trust::now_s()) {
+        Looked::New(served) => served,
+        other => panic!("{other:?}"),
+    };
     let mut pipeline = Pipeline::new(verdict_simd::detect().expect("a backend"));
     pipeline.models(served.clone(), 0);
     let (limits, metrics, mut output) =
         (Limits { out_bytes_max: 8 << 20, ..Limits::default() }, ShardMetrics::default(), Output::default());
-    let mut round = || {
+    let mut round = |requests: &[u8]| {
         let (mut rest, turn) = (requests, Turn { snapshot, limits: &limits, metrics: &metrics, draining: false });
         while !rest.is_empty() {
             let taken = pipeline.take(&turn, 0, rest, &mut output, false);
@@ -284,13 +303,18 @@ fn a_pipeline_with_models_allocates_nothing(path: &Path, snapshot: &Snapshot, re
         }
         output.bytes.clear();
     };
-    (0..WARM_UP).for_each(|_| round());
+    let files = files(1_000);
+    (0..WARM_UP).for_each(|_| round(requests));
+    (0..FILE_ROUNDS).for_each(|_| round(&files));
     let before = metrics.model_scored.get();
     let region = Region::new(ALLOCATOR);
-    (0..ROUNDS).for_each(|_| round());
+    (0..ROUNDS).for_each(|_| round(requests));
+    (0..FILE_ROUNDS).for_each(|_| round(&files));
     let change = region.change();
     let scored = metrics.model_scored.get() - before;
-    println!("models: {scored} keys scored, {change:?}");
+    let programs = served.total(1, |counts| &counts.rows);
+    println!("models: {scored} keys scored, {change:?}; {programs} programs in all");
+    assert!(programs > 200 * FILE_ROUNDS as u64, "{programs}: of twice as many rows more than half are scored");
     assert!(scored > 1_000 * ROUNDS as u64 / 2, "{scored}: the share of CPU or the deadline left too many out");
     assert_eq!((change.allocations, change.reallocations, change.bytes_allocated), (0, 0, 0), "{change:?}");
 }

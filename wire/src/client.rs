@@ -17,7 +17,7 @@ use crate::frame::{VERSION_MAX, VERSION_MIN};
 use crate::{
     Answer, ClientHello, Description, EncodeError, Explained, FRAME_BYTES_MAX, FileQuestion, FilesWriter, HashKey, HashedKey, IDS_MAX,
     KEY_BYTES_MAX, KEYS_MAX, KeyKind, Limits, LookupWriter, Place, Profile, Reply, encode_describe, encode_explain, encode_hello,
-    encode_lookup, encode_lookup_files, encode_lookup_hashed, encode_ping,
+    encode_lookup_hashed, encode_ping,
 };
 use connection::{Connection, Expected, Stream, bound};
 pub use endpoint::{Endpoint, EndpointError};
@@ -52,7 +52,7 @@ pub struct ClientOptions {
     pub backoff_max: Duration,
     /// Sent with HELLO, for the server's logs; at most 64 bytes.
     pub name: String,
-    /// Microseconds that models may take for each LOOKUP; 0: as the server's operator has it.
+    /// Microseconds that models may take for each LOOKUP and LOOKUP_FILES; 0: as the server's operator has it.
     pub budget_us: u32,
 }
 
@@ -189,7 +189,12 @@ impl Client {
             (kind.raw(), if key.len() > key_bytes_max { &[] } else { key })
         };
         let spans = self.spans(keys.len(), crate::FRAME_HEADER_BYTES, |index| crate::KEY_HEAD_BYTES + key(index).1.len());
-        self.ask_spans(keys.len(), &spans, |out, id, (from, to)| encode_lookup(out, id, (from..to).map(key)))
+        let budget_us = self.options.budget_us;
+        self.ask_spans(keys.len(), &spans, |out, id, (from, to)| {
+            let mut writer = LookupWriter::new(out, id).budget_us(budget_us);
+            (from..to).map(key).try_for_each(|(kind, key)| writer.push(kind, key))?;
+            writer.finish().map(drop)
+        })
     }
 
     /// One answer per key that the caller hashed with the hash key of `generation`; refused as stale if another one is served.
@@ -202,7 +207,12 @@ impl Client {
     /// One answer per file, all of one generation, for any number of files: by their digests, and by models that read their values.
     pub fn lookup_files(&mut self, files: &[FileQuestion<'_>]) -> Result<Answers, ClientError> {
         let spans = self.spans(files.len(), crate::FRAME_HEADER_BYTES, |index| files[index].bytes());
-        self.ask_spans(files.len(), &spans, |out, id, (from, to)| encode_lookup_files(out, id, files[from..to].iter().copied()))
+        let budget_us = self.options.budget_us;
+        self.ask_spans(files.len(), &spans, |out, id, (from, to)| {
+            let mut writer = FilesWriter::new(out, id).budget_us(budget_us);
+            files[from..to].iter().try_for_each(|file| writer.push(file))?;
+            writer.finish().map(drop)
+        })
     }
 
     /// What stands behind verdict ids of `generation`, in order; refused as stale if another one is served. Any number of ids.
@@ -281,8 +291,9 @@ impl Client {
 
     /// Queues one LOOKUP_FILES frame and returns its request id.
     pub fn send_lookup_files<'v>(&mut self, files: impl IntoIterator<Item = FileQuestion<'v>>) -> Result<u32, ClientError> {
+        let budget_us = self.options.budget_us;
         self.send(|out, id| {
-            let mut writer = FilesWriter::new(out, id);
+            let mut writer = FilesWriter::new(out, id).budget_us(budget_us);
             files.into_iter().try_for_each(|file| writer.push(&file))?;
             writer.finish().map(Expected::Answers)
         })

@@ -63,7 +63,7 @@ fn publish(stage: &Stage, suspicious: f32) {
 }
 
 fn serve(stage: &Stage) -> Daemon {
-    let mut config = Config::serving(&stage.0.join("served.snap"));
+    let mut config = Config::serving(stage.0.join("served.snap"));
     config.shards.count = 1;
     config.listen.tcp = vec![([127, 0, 0, 1], 0).into()];
     config.listen.admin = ([127, 0, 0, 1], 0).into();

@@ -257,6 +257,33 @@ fn a_lookup_keeps_to_limits_that_the_server_lowered() {
 }
 
 #[test]
+fn a_budget_goes_along_with_every_question_that_models_may_answer() {
+    let endpoint = server(|_, stream| {
+        answer_all(stream, |id, request, out| {
+            let (budget_us, count) = match &request {
+                Request::Lookup(keys) => (keys.budget_us(), keys.len()),
+                Request::LookupFiles(files) => (files.budget_us(), files.len()),
+                other => panic!("{other:?}"),
+            };
+            encode_answers(out, id, GENERATION, &vec![Answer::new(Class::Clean, 0, Categories::NONE, Flags::NONE, budget_us); count]);
+        });
+    });
+    for budget_us in [0, 1, 20_000, verdict_wire::BUDGET_US_MAX] {
+        let mut client = Client::connect(&endpoint, ClientOptions { budget_us, ..options() }).expect("connects");
+        let file = FileQuestion::of_digest([1; 32]);
+        let mut answered = client.lookup(&[(KeyKind::Host, "a")]).expect("lookup").answers;
+        answered.extend(client.lookup_files(&[file]).expect("files").answers);
+        client.send_lookup([(KeyKind::Host.raw(), b"a".as_slice())]).expect("send");
+        client.send_lookup_files([file]).expect("send");
+        for _ in 0..2 {
+            let (_, Reply::Answers(list)) = client.receive().expect("a reply") else { panic!("no answers") };
+            answered.extend_from_slice(list.answers);
+        }
+        assert_eq!(answered.iter().map(|answer| answer.id()).collect::<Vec<_>>(), [budget_us; 4]);
+    }
+}
+
+#[test]
 fn a_long_lookup_across_a_swap_settles_on_the_new_generation() {
     let endpoint = server(|_, stream| {
         let mut frames = 0;
