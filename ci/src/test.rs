@@ -55,7 +55,7 @@ const STEPS: &[Step] = &[
     Step { name: "clippy-aarch64",   what: "the same for ARM, of what has code of one architecture",                                run: steps::lint::clippy_arm },
     Step { name: "tests-x86-64",     what: "cargo test --workspace; every expected backend must run",                        run: steps::suites::native },
     Step { name: "tests-portable",   what: "simd, keys and tables with VERDICT_BACKEND=portable",                            run: steps::suites::portable },
-    Step { name: "tests-aarch64",    what: "simd, keys, tables and wire on NEON, under qemu-user",                    run: steps::suites::arm },
+    Step { name: "tests-aarch64",    what: "simd, keys, tables, models and wire on NEON, under qemu-user",            run: steps::suites::arm },
     Step { name: "asm",              what: "machine code of each kernel on both architectures, as in simd/asm.toml",          run: steps::asm::run },
     Step { name: "instructions",     what: "instructions an operation of each kernel, as in perf/instructions.toml",         run: steps::instructions::run },
     Step { name: "demo",             what: "cargo xtask demo's flow on this machine, twice",                         run: steps::demo::run },

@@ -19,7 +19,8 @@ const BACKEND: &str = "VERDICT_BACKEND";
 const WITH_BACKENDS: [&str; 3] = ["verdict-simd", "verdict-keys", "verdict-tables"];
 /// What has code of its own for ARM, or bytes that must be the same there. intel compiles the sample on the emulated machine, to the same bytes.
 /// No glommio in them: qemu-user has no io_uring. The daemon runs on the emulated machine instead (`arm_system.rs`).
-const PURE: [&str; 4] = ["--package=verdict-simd", "--package=verdict-keys", "--package=verdict-tables", "--package=verdict-wire"];
+const PURE: [&str; 5] =
+    ["--package=verdict-simd", "--package=verdict-keys", "--package=verdict-tables", "--package=verdict-models", "--package=verdict-wire"];
 
 /// The whole workspace, on this machine.
 pub fn native(workspace: &Workspace, log: &Log) -> Result<Done, String> {

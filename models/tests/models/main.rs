@@ -7,6 +7,7 @@ mod gate;
 mod golden;
 mod mutate;
 mod node;
+mod real;
 mod texts;
 mod trees;
 mod write;

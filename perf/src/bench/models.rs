@@ -212,6 +212,9 @@ impl Bench<'_> {
     fn beside(&self, percent: f64, name: &str) -> io::Result<(Vec<Figure>, Discarded)> {
         let registry = Registry::new(percent)?;
         let (with, without) = (self.daemon(Some(&registry))?, self.daemon(None)?);
+        if with.counter("verdictd_models_sequence")? != 1.0 {
+            return Err(io::Error::other(format!("the model is not asked:\n{}", with.log())));
+        }
         let pool = Texts::frames(&self.texts.unknown, |_| 0, self.batch);
         let side = |name, daemon: &Daemon| Side::new(name, daemon.address, daemon.pid(), pool.clone(), Binary);
         let sides = [side("with", &with), side("without", &without)];
