@@ -9,6 +9,7 @@ pub mod docs;
 pub mod fuzz;
 pub mod instructions;
 pub mod lint;
+pub mod oracle;
 pub mod perf;
 pub mod prerequisites;
 pub mod suites;

@@ -37,7 +37,7 @@ struct Step {
 }
 
 /// Steps that run only when they are named: what they find beyond the others is not worth their minutes in every run.
-const ON_REQUEST: &[&str] = &["fuzz", "mutations", "taxii"];
+const ON_REQUEST: &[&str] = &["fuzz", "mutations", "taxii", "oracle"];
 
 /// The first step whose programs wait more than they compute: what later steps need is built beside it.
 const AHEAD_OF: &str = "tests-x86-64";
@@ -68,6 +68,7 @@ const STEPS: &[Step] = &[
     Step { name: "bench",            what: "every bench at its small size; the JSON has the agreed shape",                   run: steps::perf::bench },
     Step { name: "taxii",            what: "the TAXII client against the reference server, from PyPI",                        run: steps::taxii::run },
     Step { name: "mutations",        what: "ten thousand mutated models, registries and directories of both",                 run: steps::suites::mutations },
+    Step { name: "oracle",           what: "models natively and by ONNX Runtime, from PyPI: equal to the bit",               run: steps::oracle::run },
     Step { name: "fuzz",             what: "each fuzz target for a few seconds",                                             run: steps::fuzz::run },
 ];
 

@@ -54,6 +54,13 @@ pub struct Inline {
     sums: Vec<i32>,
     clock: Instant,
     sampled_ns: u64,
+    /// The models that are asked first, by kind of key.
+    first: [Vec<u16>; Subject::ALL.len()],
+    /// How many more keys of a kind are noted in this turn.
+    room: [usize; Subject::ALL.len()],
+    /// It is the deadline, not the share, that allows no more.
+    room_is_time: [bool; Subject::ALL.len()],
+    left_out: u64,
 }
 
 /// A key of this turn that models are asked about.
@@ -86,6 +93,10 @@ impl Inline {
             sums: vec![0; BATCH_MAX * HEADS_MAX],
             clock,
             sampled_ns: 0,
+            first: Default::default(),
+            room: [0; Subject::ALL.len()],
+            room_is_time: [false; Subject::ALL.len()],
+            left_out: 0,
             served: served.clone(),
         };
         inline.adopt(served);
@@ -100,6 +111,10 @@ impl Inline {
             .collect();
         self.shares = models.iter().map(|model| Share::new(model.cpu_share, now)).collect();
         self.lanes = Lanes::new(models.len());
+        self.first = Subject::ALL.map(|subject| {
+            let first = |place: &u16| served.model(*place).is_some_and(|(model, _)| model.subject == subject && model.gate.after.is_none());
+            (0..models.len() as u16).filter(first).collect()
+        });
         let trees = (0..models.len() as u16).filter_map(|place| served.model(place)?.1.trees.as_ref().map(|trees| trees.trees()));
         self.files = Files::new(trees.max());
         self.cache.forget();
@@ -149,6 +164,7 @@ impl Inline {
         metrics: &ShardMetrics,
     ) {
         self.candidates.clear();
+        self.make_room();
         let (mut remembered, mut request) = (0, 0);
         for (number, spelling) in batch.spellings().iter().enumerate() {
             if !is_unknown(&verdicts[spelling.item]) {
@@ -168,6 +184,28 @@ impl Inline {
             remembered += u64::from(self.note((Subject::File, &[]), (item, number), key, &mut request, verdicts));
         }
         metrics.model_remembered.add(remembered);
+        metrics.model_degraded.add(std::mem::take(&mut self.left_out));
+    }
+
+    /// How many keys of each kind the most generous of the models that are asked first could be asked about in this turn, and some more: what a row takes is a
+    /// guess.
+    fn make_room(&mut self) {
+        if self.requests.is_empty() {
+            return;
+        }
+        let now = self.now_ns();
+        let latest = self.requests.iter().map(|&(_, deadline_ns, _)| deadline_ns).max().unwrap_or(0).saturating_sub(now);
+        for (kind, first) in self.first.iter().enumerate() {
+            let rows = first.iter().map(|&place| {
+                let share = &mut self.shares[usize::from(place)];
+                share.fill(now);
+                let in_time = (latest / share.row_ns()) as usize;
+                let afforded = share.rows_within(latest);
+                (afforded.min(in_time), in_time < afforded)
+            });
+            let (rows, is_time) = rows.max().unwrap_or((0, false));
+            (self.room[kind], self.room_is_time[kind]) = (rows + rows / 4 + 1, is_time);
+        }
     }
 
     /// Answers an item by what is remembered, which is true then, or notes it if models are to be asked. Items come in their order; `request` is that of the
@@ -189,7 +227,25 @@ impl Inline {
             verdicts[item] = held.verdict(&self.served);
             return true;
         }
-        if !self.served.node().router().first(subject, tld).is_empty() {
+        let first = self.served.node().router().first(subject, tld);
+        if !first.is_empty() {
+            let room = &mut self.room[subject as usize];
+            if *room == 0 {
+                // More than share and deadline allow could not be asked: that is known before they are queued.
+                let late = self.room_is_time[subject as usize];
+                for &place in first {
+                    let counts = &self.served.counts(self.shard)[usize::from(place)];
+                    if late {
+                        counts.late.add(1)
+                    } else {
+                        counts.over_share.add(1)
+                    }
+                    verdicts[item].flags |= if self.served.on_trial(place) { 0 } else { flag::DEGRADED };
+                }
+                self.left_out += u64::from(verdicts[item].flags & flag::DEGRADED != 0);
+                return false;
+            }
+            *room -= 1;
             *open = true;
             let (item, place, deadline_ns) = (item as u32, place as u32, *deadline_ns);
             self.candidates.push(Candidate { item, place, subject, missed: false, held: Held::default(), key, deadline_ns });

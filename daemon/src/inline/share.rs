@@ -47,6 +47,13 @@ impl Share {
         if self.nanoseconds <= 0 { 0 } else { (self.nanoseconds as u64).div_ceil(u64::from(self.row_ns)) as usize }
     }
 
+    /// How many it will have afforded by the end of this time.
+    #[inline]
+    pub fn rows_within(&self, time_ns: u64) -> usize {
+        let more = (time_ns.min(1 << 40) * u64::from(self.rate) / 100_000) as i64;
+        (self.nanoseconds + more).max(0) as usize / self.row_ns as usize
+    }
+
     /// What a row took lately.
     #[inline]
     pub fn row_ns(&self) -> u64 {
