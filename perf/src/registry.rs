@@ -28,7 +28,7 @@ impl Registry {
         Self::of(percent, &["url"])
     }
 
-    /// These models may, each.
+    /// These models may, each; one that is the later stage of another of them is asked after it, as it was trained to be.
     pub fn of(percent: f64, models: &[&str]) -> io::Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -37,7 +37,7 @@ impl Registry {
         let key_file = directory.join("keys.pub");
         let mut text = format!("{}\nsequence = 1\n", verdict_models::registry::MAGIC);
         for name in models {
-            text += &table(name, percent, &directory)?;
+            text += &table(name, percent, models, &directory)?;
         }
         // A key that everybody knows: this directory lives as long as the bench.
         let key = SigningKey::from_bytes(&[7; 32]);
@@ -57,7 +57,7 @@ impl Registry {
 }
 
 /// What a registry says of a model, whose files are copied beside it.
-fn table(name: &str, percent: f64, directory: &Path) -> io::Result<String> {
+fn table(name: &str, percent: f64, models: &[&str], directory: &Path) -> io::Result<String> {
     let copy = |file: &str| -> io::Result<String> {
         let bytes = std::fs::read(artefact(file))?;
         std::fs::write(directory.join(file), &bytes)?;
@@ -73,9 +73,13 @@ fn table(name: &str, percent: f64, directory: &Path) -> io::Result<String> {
     };
     let heads =
         card.heads.iter().map(|head| format!("[[model.head]]\nname = \"{head}\"\ncategories = [\"{head}\"]\nsuspicious = 1000.0\n"));
+    let gate = match (&card.after, card.band_low) {
+        (Some(after), Some(low)) if models.contains(&&**after) => format!("{{ after = \"{after}\", band = [{low:?}, inf] }}"),
+        _ => "{}".to_owned(),
+    };
     Ok(format!(
         "[[model]]\nname = \"{name}\"\nversion = 1\nfile = \"{file}\"\nsha256 = \"{sha256}\"\nkind = \"{kind}\"\nmode = \"enforce\"\n\
-         cpu_percent = {percent:.1}\nexpires = 2099-01-01\nprovenance = {{ data = [] }}\ngate = {{}}\n\
+         cpu_percent = {percent:.1}\nexpires = 2099-01-01\nprovenance = {{ data = [] }}\ngate = {gate}\n\
          features = {{ name = \"{}\", {features} }}\n{}",
         card.features,
         heads.collect::<String>()

@@ -40,7 +40,16 @@ struct Size {
     strings: usize,
     rows: usize,
     known_per_second: f64,
-    cpu_percents: Vec<f64>,
+}
+
+/// Models beside none.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    /// Behind the names of its figures; empty for the one that has a target.
+    name: String,
+    models: Vec<String>,
+    cpu_percent: f64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -54,23 +63,22 @@ const DEMAND: Demand = Demand { connections: 4, in_flight: 8 };
 
 /// All figures of the suite.
 pub fn run(setting: &Setting) -> io::Result<Findings> {
-    let definition: Definition<Size, Asked> = definition(include_str!("../../definitions/models.toml"))?;
+    let definition: Definition<Size, Asked, Case> = definition(include_str!("../../definitions/models.toml"))?;
     let size = if setting.small { &definition.small } else { &definition.full };
     let mut notes = Vec::new();
     let mut figures = twins(&mut notes)?;
     let cpu = part_cpus(&mut notes)?;
     let texts = Texts::new(setting, size.strings)?;
-    figures.extend(evaluator(&texts, size, setting.runs.unwrap_or(size.runs))?);
+    for name in ["url", "url-first"] {
+        figures.extend(evaluator(name, &texts, size, setting.runs.unwrap_or(size.runs))?);
+    }
     let bench = Bench { setting, size, batch: definition.expected.batch, cpu, texts: &texts };
     let mut discarded = Discarded::default();
-    for (number, &percent) in size.cpu_percents.iter().enumerate() {
-        let name = if number == 0 { String::new() } else { format!("_{percent}") };
-        let (found, more) = bench.beside(percent, &name)?;
+    for case in &definition.case[..if setting.small { 1 } else { definition.case.len() }] {
+        let (found, more) = bench.beside(case)?;
         figures.extend(found);
         discarded = discarded.and(more);
-        if number == 0 {
-            notes.push(format!("the model may use {percent} % of the CPU"));
-        }
+        notes.push(format!("figures `…{}`: {}, {} % of the CPU each", case.name, case.models.join(" then "), case.cpu_percent));
     }
     let results = Results { name: definition.name, bias: definition.bias, figures, notes };
     Ok(Findings { results, curves: Vec::new(), discarded })
@@ -86,7 +94,7 @@ fn twins(notes: &mut Vec<String>) -> io::Result<Vec<Figure>> {
         return Ok(Vec::new());
     };
     let mut figures = Vec::new();
-    for name in ["url", "dga", "pe"] {
+    for name in ["url", "url-first", "dga", "pe"] {
         let request = gate::Request {
             file: artefact(&format!("{name}.onnx")),
             against: Some(Path::new(&floats).join(format!("{name}.onnx"))),
@@ -105,13 +113,13 @@ fn twins(notes: &mut Vec<String>) -> io::Result<Vec<Figure>> {
 }
 
 /// Microseconds a URL, features included.
-fn evaluator(texts: &Texts, size: &Size, runs: usize) -> io::Result<Vec<Figure>> {
-    let (bytes, card) = (std::fs::read(artefact("url.onnx"))?, std::fs::read_to_string(artefact("url.toml"))?);
+fn evaluator(name: &str, texts: &Texts, size: &Size, runs: usize) -> io::Result<Vec<Figure>> {
+    let (bytes, card) = (std::fs::read(artefact(&format!("{name}.onnx")))?, std::fs::read_to_string(artefact(&format!("{name}.toml")))?);
     let model = Model::read(&bytes).map_err(io::Error::other)?;
     let evaluator = Evaluator::new(&model).map_err(io::Error::other)?;
     let spec = Card::read(&card).and_then(|card| card.spec()).map_err(io::Error::other)?;
-    let spec = spec.ok_or_else(|| io::Error::other("the url model has no features of text"))?;
-    let mut scorer = Scorer::new(evaluator.into(), spec).ok_or_else(|| io::Error::other("the url model has too few rows"))?;
+    let spec = spec.ok_or_else(|| io::Error::other(format!("{name} has no features of text")))?;
+    let mut scorer = Scorer::new(evaluator.into(), spec).ok_or_else(|| io::Error::other(format!("{name} has too few rows")))?;
     let (backend, mut us) = (material::backend()?, [Vec::new(), Vec::new()]);
     let rows: Vec<(&[u8], &[u8])> =
         texts.canonical.iter().cycle().take(size.rows).map(|(host, rest)| (host.as_bytes(), rest.as_bytes())).collect();
@@ -120,10 +128,11 @@ fn evaluator(texts: &Texts, size: &Size, runs: usize) -> io::Result<Vec<Figure>>
             us.push(time(backend, &mut scorer, &rows, batch));
         }
     }
+    let name = name.replace('-', "_");
     let [alone, together] = us;
     Ok(vec![
-        Figure::new("url_model_us_b1", "us/URL", How::Measured, "", alone),
-        Figure::new("url_model_us_b32", "us/URL", How::Measured, "", together),
+        Figure::new(format!("{name}_model_us_b1"), "us/URL", How::Measured, "", alone),
+        Figure::new(format!("{name}_model_us_b32"), "us/URL", How::Measured, "", together),
     ])
 }
 
@@ -209,8 +218,9 @@ impl Bench<'_> {
     }
 
     /// A daemon with the model beside one without.
-    fn beside(&self, percent: f64, name: &str) -> io::Result<(Vec<Figure>, Discarded)> {
-        let registry = Registry::new(percent)?;
+    fn beside(&self, case: &Case) -> io::Result<(Vec<Figure>, Discarded)> {
+        let name = &case.name;
+        let registry = Registry::of(case.cpu_percent, &case.models.iter().map(String::as_str).collect::<Vec<_>>())?;
         let (with, without) = (self.daemon(Some(&registry))?, self.daemon(None)?);
         if with.counter("verdictd_models_sequence")? != 1.0 {
             return Err(io::Error::other(format!("the model is not asked:\n{}", with.log())));
