@@ -74,6 +74,10 @@ pub const PE_1: [&str; 49] = [
     "Characteristics",
     "DllCharacteristics",
 ];
+/// Trees that are walked side by side.
+const AT_ONCE: usize = 8;
+/// Any leaf.
+const LEAF: i32 = -2;
 /// The value of a field that is not known.
 pub const UNKNOWN: i64 = -1;
 
@@ -234,16 +238,26 @@ impl Trees {
         let mut known = [UNKNOWN; FIELDS_MAX];
         known.iter_mut().zip(values).take(self.fields.len()).for_each(|(known, &value)| *known = value);
         let count = self.roots.len().min(rows.len());
-        for (row_of_tree, &root) in rows.iter_mut().zip(&self.roots) {
-            let mut at = root;
-            // Ends: a child stands after its node (`check`), and the list does.
-            while at >= 0 {
-                let node = &self.nodes[at as usize];
-                at = node.next[usize::from(known[node.field as usize % FIELDS_MAX] <= node.cut)];
-            }
-            *row_of_tree = row(at);
+        for (rows, roots) in rows.chunks_mut(AT_ONCE).zip(self.roots.chunks(AT_ONCE)) {
+            let mut at = [LEAF; AT_ONCE];
+            at[..roots.len()].copy_from_slice(roots);
+            self.walk(&known, &mut at);
+            rows.iter_mut().zip(at).take(roots.len()).for_each(|(row_of_tree, leaf)| *row_of_tree = row(leaf));
         }
         &rows[..count]
+    }
+
+    /// Leads each to its leaf. Several at once: a walk alone waits for memory at each step, and for a branch that cannot be foreseen at its end.
+    #[inline]
+    fn walk(&self, known: &[i64; FIELDS_MAX], at: &mut [i32; AT_ONCE]) {
+        // Ends: a child stands after its node (`check`), and the list does. Who is at a leaf stays there, and looks at the first node for nothing.
+        while at.iter().any(|&at| at >= 0) {
+            for at in &mut *at {
+                let Some(node) = self.nodes.get((*at).max(0) as usize) else { return };
+                let next = node.next[usize::from(known[node.field as usize % FIELDS_MAX] <= node.cut)];
+                *at = if *at < 0 { *at } else { next };
+            }
+        }
     }
 }
 

@@ -15,6 +15,9 @@ fn every_model_gives_its_golden_vectors_on_every_backend() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut models = 0;
     for entry in std::fs::read_dir(root.join("golden")).into_iter().flatten().flatten() {
+        if entry.path().extension().is_none_or(|ending| ending != "ndjson") {
+            continue; // real.txt: digests of answers, not vectors
+        }
         let name = entry.path().file_stem().unwrap().to_string_lossy().into_owned();
         let file = std::fs::read(root.join("artefacts").join(format!("{name}.onnx"))).unwrap();
         let vectors = golden::read(&std::fs::read(entry.path()).unwrap()).unwrap();
