@@ -6,12 +6,14 @@
 //! | `/readyz` | alive, a generation is served, not draining | otherwise: send traffic elsewhere |
 //! | `/metrics` | OpenMetrics text | |
 //! | `/models` | every model with its numbers, JSON | |
+//! | `/shadow` | rules on trial: where they say otherwise, JSON | |
 //!
 //! GET and HEAD only, one request a connection, a bounded head and a deadline. Nothing here changes anything.
 
 use crate::control::State;
 use crate::inline;
 use crate::limits::{ADMIN_CONNECTIONS_MAX, ADMIN_DEADLINE_MS, ADMIN_HEAD_BYTES_MAX, TICK_MS};
+use crate::shadow;
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use glommio::net::{TcpListener, TcpStream};
 use std::cell::Cell;
@@ -93,7 +95,13 @@ fn reply_to(head: &[u8], state: &State) -> Option<Reply> {
             body: inline::page::render(state.models.borrow().as_deref()),
             head: false,
         },
-        _ => Reply::text(404, "try /livez, /readyz, /metrics or /models\n".into()),
+        "/shadow" => Reply {
+            status: 200,
+            content_type: "application/json",
+            body: shadow::page::render(state.shadow.get(), &state.metrics),
+            head: false,
+        },
+        _ => Reply::text(404, "try /livez, /readyz, /metrics, /models or /shadow\n".into()),
     };
     reply.head = method == "HEAD";
     Some(reply)
@@ -125,13 +133,14 @@ fn ready(state: &State) -> Result<String, String> {
     let generations: Vec<u64> = state.metrics.shards.iter().map(|shard| shard.generation.get()).collect();
     match generations.first() {
         Some(&generation) if generation != 0 => Ok(format!(
-            "ready\ngeneration {generation:016x}\nshards {}\nbackend {}\ndriver {}\n{}{}{}",
+            "ready\ngeneration {generation:016x}\nshards {}\nbackend {}\ndriver {}\n{}{}{}{}",
             generations.len(),
             state.metrics.backend,
             state.metrics.driver,
             if state.metrics.control.stale.get() != 0 { "stale\n" } else { "" },
             state.notes.borrow(),
-            state.models_note.borrow()
+            state.models_note.borrow(),
+            state.shadow.get().map(shadow::page::Seen::note).unwrap_or_default()
         )),
         _ => Err("no snapshot is served yet\n".into()),
     }

@@ -82,14 +82,23 @@ impl Background {
         worker.join().map_err(|_| io::Error::other("work in the background panicked: a defect, please report it"))
     }
 
+    /// This thread behind all others, for good: it has the time that nobody wants, and none while somebody wants all of it.
+    pub fn only_when_idle(&self) {
+        self.run_as(libc::SCHED_IDLE, 0);
+    }
+
     /// This thread behind all others. What is refused leaves it where it is: slower lookups meanwhile, but a snapshot.
     fn step_back(&self) {
+        let (policy, nice) = if self.may_lift { (libc::SCHED_IDLE, 0) } else { (libc::SCHED_OTHER, NICE_LOWEST) };
+        self.run_as(policy, nice);
+    }
+
+    fn run_as(&self, policy: i32, nice: i32) {
         if let Some(cpus) = &self.cpus {
             let _ = rustix::thread::sched_setaffinity(None, cpus);
         }
-        let (policy, nice) = if self.may_lift { (libc::SCHED_IDLE, 0) } else { (libc::SCHED_OTHER, NICE_LOWEST) };
         if let Err(error) = sys::schedule(0, policy, nice) {
-            tracing::warn!("a snapshot is loaded at the priority of a shard: {error}");
+            tracing::warn!("work in the background has the priority of a shard: {error}");
         }
     }
 }
@@ -112,6 +121,16 @@ mod tests {
         let behind = if background.may_lift { policy == libc::SCHED_IDLE } else { nice == NICE_LOWEST };
         assert!(behind, "policy {policy}, nice {nice}");
         assert_eq!(scheduling().0, libc::SCHED_OTHER, "whoever waits is not concerned");
+    }
+
+    #[test]
+    fn a_thread_that_may_wait_for_ever_needs_no_right_to_come_back() {
+        let background = Background { may_lift: false, ..Background::beside(&[]) };
+        let thread = std::thread::spawn(move || {
+            background.only_when_idle();
+            scheduling().0
+        });
+        assert_eq!(thread.join().unwrap(), libc::SCHED_IDLE);
     }
 
     #[test]

@@ -13,6 +13,7 @@
 
 use crate::driver::Choice;
 use crate::limits::Limits;
+use crate::shadow::ShadowConfig;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -35,6 +36,9 @@ pub struct Config {
     /// Section `[models]`.
     #[serde(default)]
     pub models: ModelsConfig,
+    /// Section `[shadow]`.
+    #[serde(default)]
+    pub shadow: ShadowConfig,
     /// Section `[shards]`.
     #[serde(default)]
     pub shards: Shards,
@@ -323,6 +327,7 @@ impl Config {
             listen: Listen::default(),
             overlay: OverlayConfig::default(),
             models: ModelsConfig::default(),
+            shadow: ShadowConfig::default(),
             shards: Shards::default(),
             limits: Limits::default(),
             log: Log::default(),
@@ -347,6 +352,7 @@ impl Config {
         wrong.extend(self.limits.check());
         wrong.extend(self.listen.check());
         wrong.extend(self.models.check(&self.snapshot.keys));
+        wrong.extend(self.shadow.check());
         if !self.listen.control.as_os_str().is_empty() && self.journal_directory().is_none() {
             wrong.push("listen.control is set, and acts need a journal: add [overlay] directory = \"/var/lib/verdictd\"".into());
         }

@@ -20,12 +20,13 @@ use crate::nearness::Bounded;
 use crate::nodes::{Copies, Nodes};
 use crate::overlay::desk::Desk;
 use crate::pages;
+use crate::shadow::page::Seen;
 use crate::source::{Found, Freshness, Refused, Source};
 use crate::trust::watch::{jittered, notice};
 use crate::trust::{GOOD_AFTER, Terms, now_s};
 use glommio::io::PollableFd;
 use rustix::event::EventfdFlags;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -102,6 +103,8 @@ pub struct State {
     pub models_note: RefCell<String>,
     /// SIGHUP: look at the registry again.
     pub models_asked: Cell<bool>,
+    /// Rules on trial, where there are some.
+    pub shadow: OnceCell<Seen>,
     started: Instant,
 }
 
@@ -114,6 +117,7 @@ impl State {
             models: RefCell::default(),
             models_note: RefCell::default(),
             models_asked: Cell::new(false),
+            shadow: OnceCell::new(),
             started,
         }
     }
@@ -180,6 +184,9 @@ impl Control {
             }
             again |= asked & RELOAD != 0;
             self.state.models_asked.set(self.state.models_asked.get() || asked & RELOAD != 0);
+            if let Some(trial) = self.state.shadow.get().filter(|_| asked & RELOAD != 0) {
+                trial.reload();
+            }
             while let Ok((began, found, huge)) = loaded.try_recv() {
                 loading = false;
                 if self.judge(began, found, huge).await {

@@ -29,6 +29,7 @@ pub mod overlay;
 pub mod pages;
 pub mod pipeline;
 pub mod preflight;
+pub mod shadow;
 pub mod shard;
 pub mod slab;
 pub mod source;
@@ -47,6 +48,8 @@ use nodes::Nodes;
 use overlay::desk::Desk;
 use overlay::door::Door;
 use preflight::Machine;
+use shadow::Trial;
+use shadow::page::Seen;
 use shard::ShardSetup;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -103,6 +106,8 @@ pub struct Daemon {
     pub metrics: Arc<Metrics>,
     /// Ends before the sockets' paths go.
     _door: Option<Door>,
+    /// Ends when the shards have.
+    _trial: Option<Trial>,
     _unix: [Option<UnixPath>; 2],
 }
 
@@ -143,6 +148,7 @@ impl Daemon {
             admin: config.listen.admin,
             metrics,
             _door: None,
+            _trial: None,
             _unix: [unix, control_path],
         };
         let (started, running) = (Instant::now(), Arc::new(AtomicU32::new(shards as u32)));
@@ -152,6 +158,8 @@ impl Daemon {
             let looked = keeper.look(trust::now_s());
             (keeper, looked)
         });
+        let background = Background::beside(&machine.cpus);
+        let trial = Trial::start(&config.shadow, backend, daemon.metrics.clone(), background.clone())?;
         let mut mailboxes = Vec::new();
         for (number, listeners) in listeners.into_iter().enumerate() {
             let mailbox = Mailbox::new()?;
@@ -163,6 +171,7 @@ impl Daemon {
                     Some((_, Looked::New(served))) => Some(served.clone()),
                     _ => None,
                 },
+                tap: trial.as_ref().and_then(|trial| trial.tap(number)),
                 number,
                 limits: config.limits.clone(),
                 listeners,
@@ -186,24 +195,30 @@ impl Daemon {
         let (requests, stale_after_s, bytes_max) = (daemon.requests.clone(), config.snapshot.stale_after_s, config.snapshot.bytes_max);
         let poll = Duration::from_secs(config.snapshot.poll_s);
         let watched = config.snapshot.is_signed().then(|| (config.snapshot.directory.clone(), poll));
-        let background = Background::beside(&machine.cpus);
         let control_desk = desk.clone();
-        daemon.spawn_control(started, signals, move |state| Control {
-            requests,
-            shards: mailboxes,
-            snapshot,
-            desk: control_desk,
-            nodes,
-            terms,
-            source,
-            watched,
-            models,
-            poll,
-            stale_after_s,
-            bytes_max,
-            background,
-            running,
-            state,
+        let on_trial = trial.as_ref().map(|trial| Seen::new(trial.shared().clone()));
+        daemon._trial = trial;
+        daemon.spawn_control(started, signals, move |state| {
+            if let Some(seen) = on_trial {
+                let _ = state.shadow.set(seen); // it is empty
+            }
+            Control {
+                requests,
+                shards: mailboxes,
+                snapshot,
+                desk: control_desk,
+                nodes,
+                terms,
+                source,
+                watched,
+                models,
+                poll,
+                stale_after_s,
+                bytes_max,
+                background,
+                running,
+                state,
+            }
         })?;
         daemon.wait_until_serving()?;
         if desk.has_journal() {

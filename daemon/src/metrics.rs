@@ -7,6 +7,7 @@
 use crate::connection::Reason;
 use crate::histogram::{DURATIONS_NS, Histogram, KEYS};
 use crate::nearness::{Bounded, Nearness};
+use crate::shadow::numbers::{self, ShadowMetrics};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -119,6 +120,7 @@ shard_metrics! {
     model_remembered: Counter "verdictd_model_keys" ["outcome" = "remembered"], "Unknown keys for which models are there, by what came of it: all were asked that should be, the answer was remembered, or share or deadline left some out";
     model_degraded: Counter "verdictd_model_keys" ["outcome" = "degraded"], "Unknown keys for which models are there, by what came of it: all were asked that should be, the answer was remembered, or share or deadline left some out";
     model_nanoseconds: Counter "verdictd_model_seconds" / 1e9, "Time spent scoring";
+    shadow_dropped: Counter "verdictd_shadow_dropped", "Keys that were to be asked of the snapshot on trial and were not: nobody came to fetch them in time, or they are over 512 bytes";
     models: Gauge "verdictd_models_sequence", "Sequence of the registry of models that is asked; 0 for none";
     overlay: Gauge "verdictd_overlay_version", "State of the overlay that is answered by; counts up with every act and end";
     connections: Gauge "verdictd_connections", "Connections open";
@@ -222,6 +224,8 @@ pub struct ControlMetrics {
     pub models_refused: Count,
     /// Models that are asked, and that are on trial.
     pub models: [Count; 2],
+    /// Rules on trial.
+    pub shadow: ShadowMetrics,
     /// Refusals by reason, in the order of `Why::ALL`.
     pub refusals: [Count; Why::ALL.len()],
     /// What has come near its bound, in the order of `Bounded::ALL`.
@@ -291,7 +295,7 @@ pub fn list() -> String {
     for times in TIMES {
         text.push_str(&format!("{}\t{}\n", times.name, times.help));
     }
-    for (name, help) in CONTROL_HELP {
+    for (name, help) in CONTROL_HELP.iter().chain(numbers::HELP) {
         text.push_str(&format!("{name}\t{help}\n"));
     }
     text
@@ -412,6 +416,7 @@ impl Scrape {
             warnings.encode(family.encode_family(&[("limit", bounded.limit())])?)?;
         }
         self.encode_overlay(encoder, &help)?;
+        control.shadow.encode(encoder)?;
         let name = "verdictd_models_refused";
         ConstCounter::new(control.models_refused.get()).encode(encoder.encode_descriptor(
             name,

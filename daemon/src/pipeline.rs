@@ -17,6 +17,7 @@ use crate::inline::served::Served;
 use crate::limits::{EXPLAINS_PER_TURN_MAX, Limits, TURN_KEYS_MAX};
 use crate::metrics::ShardMetrics;
 use crate::overlay::table::Overlay;
+use crate::shadow::tap::Tap;
 use std::sync::Arc;
 use verdict_keys::{Batch, Kind};
 use verdict_simd::{Backend, Key128};
@@ -39,6 +40,7 @@ pub struct Pipeline<B> {
     stale: bool,
     overlay: Option<Arc<Overlay>>,
     inline: Option<Inline>,
+    tap: Option<Tap>,
     /// When the first key of this turn was taken, on the clock of `inline`.
     began_ns: u64,
 }
@@ -90,6 +92,7 @@ impl<B: Backend> Pipeline<B> {
             stale: false,
             overlay: None,
             inline: None,
+            tap: None,
             began_ns: 0,
         }
     }
@@ -100,6 +103,11 @@ impl<B: Backend> Pipeline<B> {
             Some(inline) => inline.adopt(served),
             None => self.inline = Some(Inline::new(served, shard)),
         }
+    }
+
+    /// Leaves some of the keys there, with what was answered.
+    pub fn tap(&mut self, tap: Option<Tap>) {
+        self.tap = tap;
     }
 
     /// Answers are marked as older than their operator wants, or no more.
@@ -129,6 +137,9 @@ impl<B: Backend> Pipeline<B> {
         self.explained = (0, None);
         if let Some(inline) = &mut self.inline {
             inline.clear();
+        }
+        if let Some(tap) = &mut self.tap {
+            tap.clear();
         }
     }
 
@@ -188,7 +199,12 @@ impl<B: Backend> Pipeline<B> {
                 }
                 self.pending.push(Pending { connection, at, count, budget_us: keys.budget_us(), open: false });
                 let (schedule, profile) = (turn.snapshot.schedule(), turn.snapshot.profile());
-                self.batch.push_all(self.backend, schedule, profile, keys.map(|(kind, bytes)| (kind_of(kind), bytes)));
+                let count = keys.len();
+                let keys = keys.map(|(kind, bytes)| (kind_of(kind), bytes));
+                if let Some(tap) = &mut self.tap {
+                    tap.note(turn.metrics, self.batch.items().len(), count, keys.clone());
+                }
+                self.batch.push_all(self.backend, schedule, profile, keys);
             }
             Request::LookupHashed(lookup) => {
                 turn.metrics.frames_hashed.add(1);
@@ -246,7 +262,11 @@ impl<B: Backend> Pipeline<B> {
             inline.keep_files(self.batch.items().len(), files.clone());
         }
         let (schedule, profile) = (turn.snapshot.schedule(), turn.snapshot.profile());
-        self.batch.push_all(self.backend, schedule, profile, files.map(|file| (Some(Kind::Sha256), &file.sha256[..])));
+        let keys = files.map(|file| (Some(Kind::Sha256), &file.sha256[..]));
+        if let Some(tap) = &mut self.tap {
+            tap.note(turn.metrics, self.batch.items().len(), count, keys.clone());
+        }
+        self.batch.push_all(self.backend, schedule, profile, keys);
     }
 
     /// Looks the batch up and hands out every answer that was left open: `fill(connection, offset in its output, bytes)`. True if models are to be asked
@@ -264,10 +284,10 @@ impl<B: Backend> Pipeline<B> {
                 metrics.overlay_answers.add(decided);
             }
             open = self.sift(snapshot, metrics);
-            if !open {
-                count_answers(metrics, &self.verdicts);
-            }
             self.hand_out(false, &mut fill);
+            if !open {
+                self.note_answers(metrics);
+            }
         }
         if !open {
             self.clear();
@@ -287,9 +307,17 @@ impl<B: Backend> Pipeline<B> {
             inline.score(self.backend, &self.batch, &mut self.verdicts, metrics);
             metrics.model_nanoseconds.add(inline.now_ns() - began);
         }
-        count_answers(metrics, &self.verdicts);
         self.hand_out(true, &mut fill);
+        self.note_answers(metrics);
         self.clear();
+    }
+
+    /// Counts the answers of the turn, which are final, and leaves some for rules on trial.
+    fn note_answers(&mut self, metrics: &ShardMetrics) {
+        count_answers(metrics, &self.verdicts);
+        if let Some(tap) = &mut self.tap {
+            tap.give(metrics, &self.verdicts);
+        }
     }
 
     /// Whether models are to be asked about something; marks the requests that wait for it.

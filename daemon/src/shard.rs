@@ -24,6 +24,7 @@ use crate::mailbox::{Mailbox, Overlaid, ToShard};
 use crate::metrics::{ShardMetrics, ShardTimes};
 use crate::nearness::Nearness;
 use crate::pipeline::{Pipeline, Turn};
+use crate::shadow::tap::Tap;
 use crate::slab::Slab;
 use rustix::event::Timespec;
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags};
@@ -53,6 +54,8 @@ pub struct ShardSetup {
     pub overlaid: Overlaid,
     /// Models to ask, if there are any.
     pub models: Option<Arc<Served>>,
+    /// Where keys are left for rules on trial.
+    pub tap: Option<Tap>,
     /// Its place among the shards.
     pub number: usize,
     /// The operator's bounds.
@@ -146,6 +149,7 @@ impl<B: Backend, D: Driver> Shard<B, D> {
             swept: 0,
             setup,
         };
+        shard.pipeline.tap(shard.setup.tap.take());
         shard.take_overlay(shard.setup.overlaid.clone());
         if let Some(served) = shard.setup.models.take() {
             shard.take_models(served);

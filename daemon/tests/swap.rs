@@ -4,6 +4,7 @@
 mod support;
 mod acts;
 mod inline;
+mod shadow;
 
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

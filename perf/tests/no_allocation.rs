@@ -13,6 +13,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use verdict_keys::{Batch, Kind, Scheme};
@@ -32,6 +33,7 @@ use verdictd::inline::keeper::{Keeper, Looked};
 use verdictd::limits::Limits;
 use verdictd::metrics::ShardMetrics;
 use verdictd::pipeline::{Pipeline, Turn};
+use verdictd::shadow::tap::{Feed, Tap};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -275,7 +277,7 @@ fn files(count: usize) -> Vec<u8> {
 }
 
 /// What is scored, with no daemon around it: the one who reads registries looks at the clock, and that allocates. Nothing is remembered here, and every unknown
-/// URL and program is asked about each time.
+/// URL and program is asked about each time. Every key goes to rules on trial as well, which fetch some of them, so that the queue is full at times.
 fn a_pipeline_with_models_allocates_nothing(path: &Path, snapshot: &Snapshot, requests: &[u8]) {
     let registry = Registry::of(100.0, &["url", "pe"]).expect("a registry");
     let mut config = Config::serving(path);
@@ -289,6 +291,9 @@ fn a_pipeline_with_models_allocates_nothing(path: &Path, snapshot: &Snapshot, re
     };
     let mut pipeline = Pipeline::new(verdict_simd::detect().expect("a backend"));
     pipeline.models(served.clone(), 0);
+    let (feed, mut fetched) = (Arc::new(Feed::new(256)), 0);
+    feed.want(true);
+    pipeline.tap(Some(Tap::new(feed.clone(), 1, 0)));
     let (limits, metrics, mut output) =
         (Limits { out_bytes_max: 8 << 20, ..Limits::default() }, ShardMetrics::default(), Output::default());
     let mut round = |requests: &[u8]| {
@@ -302,6 +307,7 @@ fn a_pipeline_with_models_allocates_nothing(path: &Path, snapshot: &Snapshot, re
             }
         }
         output.bytes.clear();
+        fetched += std::iter::from_fn(|| feed.take()).count();
     };
     let files = files(1_000);
     (0..WARM_UP).for_each(|_| round(requests));
@@ -315,6 +321,9 @@ fn a_pipeline_with_models_allocates_nothing(path: &Path, snapshot: &Snapshot, re
     let programs = served.total(1, |counts| &counts.rows);
     println!("models: {scored} keys scored, {change:?}; {programs} programs in all");
     assert!(programs > 200 * FILE_ROUNDS as u64, "{programs}: of twice as many rows more than half are scored");
+    let dropped = metrics.shadow_dropped.get();
+    println!("rules on trial: {fetched} keys fetched, {dropped} dropped");
+    assert!(fetched > 100 * ROUNDS && dropped > 100 * ROUNDS as u64, "{fetched} fetched, {dropped} dropped");
     assert!(scored > 1_000 * ROUNDS as u64 / 2, "{scored}: the share of CPU or the deadline left too many out");
     assert_eq!((change.allocations, change.reallocations, change.bytes_allocated), (0, 0, 0), "{change:?}");
 }

@@ -12,8 +12,8 @@ use verdictd::Daemon;
 use wire::{Answer, Flags, KeyKind, LookupWriter};
 
 /// Never reached, always reached.
-const NEVER: &str = "1000.0";
-const ALWAYS: &str = "-1000.0";
+pub const NEVER: &str = "1000.0";
+pub const ALWAYS: &str = "-1000.0";
 
 fn url(text: &str) -> (KeyKind, &[u8]) {
     (KeyKind::Url, text.as_bytes())
@@ -28,7 +28,7 @@ fn with(scratch: &Scratch, models: &Models, tables: &str) -> (Daemon, Peer<std::
     (daemon, peer)
 }
 
-fn get(daemon: &Daemon, path: &str) -> String {
+pub fn get(daemon: &Daemon, path: &str) -> String {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(daemon.admin).unwrap();
     stream.write_all(format!("GET {path} HTTP/1.1\r\n\r\n").as_bytes()).unwrap();
@@ -38,7 +38,7 @@ fn get(daemon: &Daemon, path: &str) -> String {
 }
 
 /// With all the time there is: a busy machine must not decide.
-fn ask(peer: &mut Peer<std::net::TcpStream>, keys: &[(KeyKind, &[u8])]) -> Vec<Answer> {
+pub fn ask(peer: &mut Peer<std::net::TcpStream>, keys: &[(KeyKind, &[u8])]) -> Vec<Answer> {
     let mut frame = Vec::new();
     let mut writer = LookupWriter::new(&mut frame, 7).budget_us(wire::BUDGET_US_MAX);
     keys.iter().for_each(|(kind, key)| writer.push(kind.raw(), key).unwrap());
