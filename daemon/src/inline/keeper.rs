@@ -36,6 +36,8 @@ pub struct Keeper {
     shards: usize,
     state: Option<PathBuf>,
     served: Option<Arc<Served>>,
+    /// Those before, until no shard has them any more.
+    before: Option<Arc<Served>>,
     /// The file as it was last looked at.
     seen: Stamps,
     /// Unix seconds at which the next of the models expires.
@@ -74,7 +76,18 @@ impl Keeper {
         let state = config.journal_directory().map(|directory| directory.join(SEQUENCE));
         let highest = state.as_deref().map(read_sequence).transpose()?.unwrap_or(0);
         let settings = config.models.clone();
-        Ok(Some(Self { settings, keys, shards, state, served: None, seen: [None; 2], expiry_s: u64::MAX, highest, told: String::new() }))
+        Ok(Some(Self {
+            settings,
+            keys,
+            shards,
+            state,
+            served: None,
+            before: None,
+            seen: [None; 2],
+            expiry_s: u64::MAX,
+            highest,
+            told: String::new(),
+        }))
     }
 
     /// Reads and verifies what is there. Takes as long as that takes.
@@ -84,7 +97,7 @@ impl Keeper {
             Ok(found) => {
                 (self.seen, self.told) = (seen, String::new());
                 let Some(served) = found else { return Looked::Same };
-                self.served = Some(served.clone());
+                self.before = self.served.replace(served.clone());
                 Looked::New(served)
             }
             Err(why) => {
@@ -175,6 +188,17 @@ pub async fn keep(keeper: Keeper, shards: Vec<Mailbox>, background: Background, 
             shards.iter().for_each(|shard| shard.send(ToShard::Models(served.clone())));
         }
         note(&looked, &state);
+        drop(looked);
+        let before = keeper.lock().unwrap_or_else(PoisonError::into_inner).before.take();
+        // None of the shards may be the last who has them: giving back hundreds of megabytes takes milliseconds.
+        if let Some(before) = before {
+            let sent = Instant::now();
+            while Arc::strong_count(&before) > 1 && sent.elapsed() < Duration::from_secs(10) {
+                glommio::timer::sleep(Duration::from_millis(5)).await;
+            }
+            // Without a thread they go here.
+            let _ = background.start(move || drop(before), |_| ());
+        }
     }
 }
 
@@ -218,6 +242,9 @@ fn read_sequence(path: &Path) -> Result<u64, String> {
 
 /// Whole or not at all.
 fn write_sequence(path: &Path, sequence: u64) -> std::io::Result<()> {
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)?;
+    }
     let written = path.with_extension("sequence.new");
     std::fs::write(&written, format!("{sequence}\n"))?;
     std::fs::File::open(&written)?.sync_all()?;
