@@ -111,7 +111,7 @@ const LAST_THREE: u32 = MULTIPLIERS[Of::Host as usize + 7];
 const PATH_WORD: u32 = MULTIPLIERS[Of::Rest as usize + 5];
 
 /// The rows of one text: its canonical host, and what follows the slash after it (nothing for a host alone).
-#[inline]
+#[inline(always)]
 pub fn extract(spec: Spec, host: &[u8], rest: &[u8], rows: &mut Rows) {
     rows.count = 0;
     let host_section = Section::<{ HOST_BYTES + 2 + section::PAD }>::of_host(host);
