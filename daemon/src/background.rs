@@ -73,10 +73,10 @@ impl Background {
         {
             match sys::schedule(thread.as_raw_nonzero().get(), libc::SCHED_OTHER, NICE_LIFTED) {
                 Ok(()) => tracing::info!(
-                    "a snapshot is in work for {:?} without idle time enough; it now takes a tenth of a CPU",
+                    "a snapshot or registry is in work for {:?} without idle time enough; it now takes a tenth of a CPU",
                     self.lift_after
                 ),
-                Err(error) => tracing::warn!("a snapshot waits for idle time, and cannot be given other: {error}"),
+                Err(error) => tracing::warn!("a snapshot or registry waits for idle time, and cannot be given other: {error}"),
             }
         }
         worker.join().map_err(|_| io::Error::other("work in the background panicked: a defect, please report it"))

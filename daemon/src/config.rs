@@ -216,8 +216,8 @@ impl Default for OverlayConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelsConfig {
-    /// A published registry (`verdictctl models publish`): `models.toml`, its signature and its models. Looked at when it changes and every
-    /// `snapshot.poll_s`. Default empty: no models.
+    /// A published registry (`verdictctl models publish`): `models.toml`, its signature and its models. Looked at when one of the first two changes, when a
+    /// model expires and at SIGHUP; one that is refused again every few seconds. Default empty: no models.
     pub directory: PathBuf,
     /// Files of public keys; the registry must be signed by one of them. Default empty: those of `snapshot.keys`.
     pub keys: Vec<PathBuf>,

@@ -5,7 +5,7 @@
 //!                                                         ├── shard 1 ─ CPU b ┤  no lock, no allocation, no await inside it (shard.rs)
 //!                                                         └── control ────────┘  signals, swap by message, admin HTTP (control.rs)
 //! ```
-//! The daemon knows nothing about feeds: the snapshot file is its only input, and it is verified before use (verdict-tables). This library is the
+//! The daemon knows nothing about feeds: snapshot files, a registry of models and operators' acts are its only inputs, verified before use. This library is the
 //! daemon without its `main`, so that tests and benches can run it in their own process.
 #![deny(unsafe_code)] // but for driver/sys.rs
 

@@ -1,4 +1,4 @@
-//! A registry of the URL model, and of the PE model where files are asked, as `verdictctl models publish` leaves it, signed with a key that everybody knows, for as long as a check lasts.
+//! A registry of shipped models as `verdictctl models publish` leaves it, signed with a key that everybody knows, for as long as a check lasts.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,12 +23,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The URL model may use so many percent of a CPU.
-    pub fn new(percent: f64) -> io::Result<Self> {
-        Self::of(percent, &["url"])
-    }
-
-    /// These models may, each; one that is the later stage of another of them is asked after it, as it was trained to be.
+    /// Each of these models may use so many percent of a CPU; one that is the later stage of another of them is asked after it, as it was trained to be.
     pub fn of(percent: f64, models: &[&str]) -> io::Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);

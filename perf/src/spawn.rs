@@ -24,7 +24,7 @@ pub struct Wanted<'a> {
     pub snapshot: Served<'a>,
     /// Kept to this CPU, with one shard; all CPUs where None.
     pub cpu: Option<usize>,
-    /// Lines for the section `[limits]`.
+    /// Lines for the section `[limits]`, and sections behind it.
     pub limits: &'a str,
 }
 

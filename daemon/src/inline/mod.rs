@@ -375,10 +375,10 @@ impl Inline {
 
     /// Of a text, or of a file by its digest.
     fn sample(&mut self, place: u16, word: Word, text: Option<Spelling<'_>>, file: usize) {
-        let now = self.now_ns();
         if !self.served.settings().sample_keys {
             return;
         }
+        let now = self.now_ns();
         if now < self.sampled_ns + SAMPLE_EVERY_NS && self.sampled_ns != 0 {
             return;
         }
