@@ -1,7 +1,7 @@
 //! Acts: what an operator tells a running daemon over its control socket. PROTOCOL.md section 13.
 //!
 //! ```text
-//!  ACT    │ head, 16 bytes │ key │ reason │      block, unblock, remove one key; list
+//!  ACT    │ head, 16 bytes │ key │ reason │      block, unblock, remove one key; list; switch a part off or on; pin a generation; reload, drain
 //!  TOLD   │ head, 48 bytes │ key │ text   │      one for each entry that was asked for, then one that ends it
 //! ```
 //! Not frames: this socket answers nothing that a load balancer asks, and the other ones change nothing. A message is bounded, and judged before it is used.
@@ -20,6 +20,8 @@ pub const ACT_VERSION: u8 = 1;
 pub const TTL_S_MAX: u32 = 86_400;
 /// Bytes of the reason of an act.
 pub const REASON_BYTES_MAX: usize = 128;
+/// Bytes of the name of a part.
+pub const PART_BYTES_MAX: usize = 512;
 /// Bytes of the text of a reply, where it is no reason.
 pub const TOLD_TEXT_BYTES_MAX: usize = 1024;
 /// Bytes of the longest ACT.
@@ -38,6 +40,44 @@ closed! {
         Remove = 3 "remove",
         /// Tell every entry.
         List = 4 "list",
+        /// Switch a part off: a feed, a kind of rules, a model, the overlay, enforcement, updates.
+        Off = 5 "off",
+        /// Switch it on again.
+        On = 6 "on",
+        /// Tell every part that is off.
+        Switches = 7 "switches",
+        /// Serve a kept generation, and nothing newer.
+        Pin = 8 "pin",
+        /// Look at everything that is loaded again; answered when that is done.
+        Reload = 9 "reload",
+        /// Accept nothing more, finish what was asked, end.
+        Drain = 10 "drain",
+        /// Serve on, and tell everybody to go elsewhere.
+        Leave = 11 "leave",
+        /// Take traffic again.
+        Join = 12 "join",
+    }
+}
+
+impl Act {
+    /// It is about a part of the daemon, which its key names, and about no key of a question.
+    pub const fn is_of_part(self) -> bool {
+        matches!(self, Self::Off | Self::On | Self::Pin)
+    }
+
+    /// It is about the daemon as a whole, so it has no key, and its reason may be empty.
+    pub const fn is_order(self) -> bool {
+        matches!(self, Self::Reload | Self::Drain)
+    }
+
+    /// It is about everybody who asks.
+    pub const fn is_of_traffic(self) -> bool {
+        matches!(self, Self::Leave | Self::Join)
+    }
+
+    /// It changes nothing, so it has no key and no reason.
+    pub const fn only_tells(self) -> bool {
+        matches!(self, Self::List | Self::Switches)
     }
 }
 
@@ -67,11 +107,11 @@ pub struct ActHead {
     pub version: u8,
     /// An `Act`.
     pub act: u8,
-    /// A `KeyKind`; 0 for *list*.
+    /// A `KeyKind`; 0 where the act is of no key.
     pub kind: u8,
     /// A `Class`, of *block*; else 0.
     pub class: u8,
-    /// Seconds; 0 for *remove* and *list*.
+    /// Seconds of *block* and *unblock*; else 0.
     pub ttl_s: [u8; 4],
     /// Of the key.
     pub key_bytes: [u8; 2],
@@ -125,13 +165,13 @@ const _: () = assert!(size_of::<ToldHead>() == TOLD_HEAD_BYTES && align_of::<Tol
 pub struct ActRequest<'a> {
     /// What is to be done.
     pub act: Act,
-    /// Of the key; *list* has none.
+    /// Of the key, where the act is of one.
     pub kind: Option<KeyKind>,
     /// Of *block*.
     pub class: Class,
     /// Seconds.
     pub ttl_s: u32,
-    /// As in LOOKUP.
+    /// As in LOOKUP; of an act on a part its name, printable.
     pub key: &'a [u8],
     /// For people: one line.
     pub reason: &'a str,
@@ -187,7 +227,16 @@ impl<'a> ActRequest<'a> {
         let blocks = matches!(class, Class::Suspicious | Class::Malicious);
         let lasts = matches!(act, Act::Block | Act::Unblock);
         match act {
-            Act::List if head.kind != 0 || end != ACT_HEAD_BYTES => return Err(Malformed::new(6, "a list is of no key")),
+            Act::List | Act::Switches if head.kind != 0 || end != ACT_HEAD_BYTES => return Err(Malformed::new(6, "a list is of no key")),
+            Act::Reload | Act::Drain if head.kind != 0 || !key.is_empty() => {
+                return Err(Malformed::new(6, "a reload and a drain are of no key"));
+            }
+            Act::Off | Act::On | Act::Pin if head.kind != 0 => return Err(Malformed::new(6, "a part is no key")),
+            Act::Off | Act::On | Act::Pin if key.is_empty() || key.len() > PART_BYTES_MAX => {
+                return Err(Malformed::new(12, "the name of a part has 1 to 512 bytes"));
+            }
+            _ if act.is_of_traffic() && (head.kind != 0 || !key.is_empty()) => return Err(Malformed::new(6, "traffic is no key")),
+            Act::Off | Act::On | Act::Pin => _ = line(key, ACT_HEAD_BYTES)?,
             Act::Block | Act::Unblock | Act::Remove if kind.is_none() => return Err(Malformed::new(6, "no kind of key of that number")),
             _ => {}
         }
@@ -197,7 +246,7 @@ impl<'a> ActRequest<'a> {
         if lasts != (ttl_s != 0) {
             return Err(Malformed::new(8, "a block or unblock, and nothing else, lasts for some seconds"));
         }
-        if reason.trim().is_empty() && act != Act::List {
+        if reason.trim().is_empty() && !act.only_tells() && !act.is_order() {
             return Err(Malformed::new(14, "an act without a reason"));
         }
         Ok(ActRequest { act, kind, class, ttl_s, key, reason })
@@ -295,7 +344,19 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         let list = ActRequest { act: Act::List, kind: None, class: Class::Unknown, ttl_s: 0, key: b"", reason: "" };
-        for request in [block(b"a.test", "phishing, ticket 7"), list] {
+        let off = |act| ActRequest { act, key: "feed größer".as_bytes(), reason: "it lists everybody", ..list };
+        for request in [
+            block(b"a.test", "phishing, ticket 7"),
+            list,
+            ActRequest { act: Act::Switches, ..list },
+            ActRequest { act: Act::Leave, reason: "upgrade", ..list },
+            ActRequest { act: Act::Join, reason: "it was the network", ..list },
+            off(Act::Off),
+            off(Act::On),
+            off(Act::Pin),
+            ActRequest { act: Act::Reload, ..list },
+            ActRequest { act: Act::Drain, reason: "kernel update", ..list },
+        ] {
             assert_eq!(ActRequest::decode(&encoded(&request)), Ok(request));
         }
         let head = ToldHead { uid: 7u32.to_le_bytes(), took_us: 900u32.to_le_bytes(), ..ToldHead::default() };
@@ -320,7 +381,7 @@ mod tests {
         };
         refused(0, 200, 0);
         refused(4, 2, 4);
-        refused(5, 9, 5);
+        refused(5, 200, 5);
         refused(5, Act::Unblock.raw(), 7);
         refused(6, 0, 6);
         refused(7, Class::Clean.raw(), 7);
@@ -329,6 +390,30 @@ mod tests {
         assert_eq!(ActRequest::decode(&encoded(&block(b"a.test", " "))).unwrap_err().offset, 14);
         assert_eq!(ActRequest::decode(&encoded(&ActRequest { ttl_s: 0, ..block(b"a.test", "why") })).unwrap_err().offset, 8);
         assert_eq!(ActRequest::decode(&encoded(&block(b"a.test", &"x".repeat(129)))).unwrap_err().offset, 14);
+    }
+
+    #[test]
+    fn a_reload_and_a_drain_are_of_no_key_class_or_time() {
+        let sound = ActRequest { act: Act::Reload, kind: None, class: Class::Unknown, ttl_s: 0, key: b"", reason: "" };
+        let place = |request: ActRequest<'_>| ActRequest::decode(&encoded(&request)).unwrap_err().offset;
+        assert_eq!(place(ActRequest { key: b"a.test", ..sound }), 6);
+        assert_eq!(place(ActRequest { kind: Some(KeyKind::Host), ..sound }), 6);
+        assert_eq!(place(ActRequest { class: Class::Malicious, ..sound }), 7);
+        assert_eq!(place(ActRequest { act: Act::Drain, ttl_s: 5, ..sound }), 8);
+    }
+
+    #[test]
+    fn a_part_has_a_name_that_can_be_printed_and_no_kind_class_or_time() {
+        let sound = ActRequest { act: Act::Off, kind: None, class: Class::Unknown, ttl_s: 0, key: b"overlay", reason: "why" };
+        let place = |request: ActRequest<'_>| ActRequest::decode(&encoded(&request)).unwrap_err().offset;
+        assert_eq!(place(ActRequest { kind: Some(KeyKind::Host), ..sound }), 6);
+        assert_eq!(place(ActRequest { class: Class::Malicious, ..sound }), 7);
+        assert_eq!(place(ActRequest { ttl_s: 1, ..sound }), 8);
+        assert_eq!(place(ActRequest { key: b"", ..sound }), 12);
+        assert_eq!(place(ActRequest { key: &[b'x'; PART_BYTES_MAX + 1], ..sound }), 12);
+        assert_eq!(place(ActRequest { key: b"feed a\nb", ..sound }), 22);
+        assert_eq!(place(ActRequest { key: b"feed \xff", ..sound }), 21);
+        assert_eq!(place(ActRequest { reason: "", ..sound }), 14);
     }
 
     #[test]

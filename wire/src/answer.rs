@@ -58,9 +58,9 @@ bit_set! {
         FROM_DELTA = 2 "from-delta",
         /// A model said so, no table.
         FROM_MODEL = 3 "from-model",
-        /// Derived from related indicators.
-        FROM_GRAPH = 4 "from-graph",
-        /// A model on trial would have said otherwise.
+        /// Nothing is enforced: whatever is known, the class is unknown.
+        MONITOR = 4 "monitor",
+        /// What is not enforced would have said otherwise: a model on trial, or with `MONITOR` everything.
         SHADOW_DISAGREES = 5 "shadow-disagrees",
         /// An allow rule decided.
         ALLOWLISTED = 6 "allowlisted",

@@ -35,6 +35,8 @@ closed! {
         Draining = 8 "draining",
         /// The server's own fault; detail: 0.
         Internal = 9 "internal",
+        /// This client may not ask that; detail: 0. Asking again does not help.
+        NotPermitted = 10 "not-permitted",
     }
 }
 

@@ -47,6 +47,8 @@ bit_set! {
         OWN = 1 "own",
         /// It is about the paths below as well.
         PREFIX = 2 "prefix",
+        /// It is switched off: it would say that, and does not.
+        OFF = 3 "off",
     }
 }
 

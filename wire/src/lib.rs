@@ -30,8 +30,8 @@ mod reply;
 mod request;
 
 pub use act::{
-    ACT_BYTES_MAX, ACT_VERSION, Act, ActHead, ActRequest, Outcome, REASON_BYTES_MAX, TOLD_BYTES_MAX, TOLD_TEXT_BYTES_MAX, TTL_S_MAX, Told,
-    ToldHead, read_message,
+    ACT_BYTES_MAX, ACT_VERSION, Act, ActHead, ActRequest, Outcome, PART_BYTES_MAX, REASON_BYTES_MAX, TOLD_BYTES_MAX, TOLD_TEXT_BYTES_MAX,
+    TTL_S_MAX, Told, ToldHead, read_message,
 };
 pub use answer::{Answer, AnswerList, AnswersWriter, Categories, Class, Flags, Status, VERDICT_ID_MAX, answers_in_place, encode_answers};
 pub use client::{Answers, Client, ClientError, ClientOptions, Described, Endpoint, EndpointError, Hello};
