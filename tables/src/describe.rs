@@ -42,9 +42,9 @@ impl<'a> Description<'a> {
 }
 
 impl Snapshot {
-    /// What an id of this generation stands for; `None` for 0 and for ids that no answer of this generation carries.
+    /// What an id of this generation stands for, whatever is switched off; `None` for 0 and for ids that no answer of this generation carries.
     pub fn describe(&self, id: u32) -> Option<Description<'_>> {
-        let view = self.view();
+        let view = self.as_compiled();
         let record: Record = *view.records.get(id as usize).filter(|_| id != 0)?;
         let from = record.sources_at as usize;
         Some(Description {
@@ -71,7 +71,17 @@ impl Snapshot {
 }
 
 fn source<'a>(view: &View<'a>, entry: &SourceEntry) -> Source<'a> {
+    Source { name: text(view, entry.name_at, entry.name_bytes), licence: text(view, entry.licence_at, entry.licence_bytes) }
+}
+
+fn text<'a>(view: &View<'a>, at: u32, bytes: u32) -> &'a str {
     // verify() has read every span as UTF-8.
-    let text = |at: u32, bytes: u32| str::from_utf8(&view.strings[at as usize..at as usize + bytes as usize]).unwrap_or_default();
-    Source { name: text(entry.name_at, entry.name_bytes), licence: text(entry.licence_at, entry.licence_bytes) }
+    str::from_utf8(&view.strings[at as usize..at as usize + bytes as usize]).unwrap_or_default()
+}
+
+impl<'a> View<'a> {
+    /// Names of the sources, by their number.
+    pub(crate) fn source_names(&self) -> impl Iterator<Item = &'a str> + use<'a, '_> {
+        self.sources.iter().map(|entry| text(self, entry.name_at, entry.name_bytes))
+    }
 }

@@ -28,12 +28,14 @@ mod memory;
 mod rule;
 mod signatures;
 mod snapshot;
+mod switch;
 mod table;
 mod verdict;
 mod verify;
 mod view;
 mod wave;
 mod weight;
+mod worth;
 
 pub use build::{Builder, Built, Pending, Phase, Prepared, Progress, SOURCES_MAX, TracedVote, VOTES_MAX, fingerprint};
 pub use corroboration::{SOURCES_HEARD, corroboration};
@@ -46,5 +48,7 @@ pub use rule::{
     SIGNATURES_MAX, Source, Vote,
 };
 pub use snapshot::Snapshot;
+pub use switch::Off;
 pub use verdict::{Class, Status, VERDICTS_MAX, Verdict, category, flag};
 pub use verdict_keys::Unreachable;
+pub use worth::Worth;

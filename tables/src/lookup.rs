@@ -22,6 +22,7 @@ use crate::layout::slot;
 use crate::lpm::gather::Addresses;
 use crate::signatures::{Place, Signatures};
 use crate::snapshot::Snapshot;
+use crate::switch::is_given;
 use crate::verdict::{Status, Verdict};
 use crate::view::View;
 use crate::wave::{Sink, Wave};
@@ -139,7 +140,8 @@ fn match_signatures<B: Backend>(
     }
 }
 
-/// Everything that matches one item of a batch, the winner first: for explaining. Of nested address prefixes only the winner is known.
+/// Everything that matches one item of a batch, the winner first and what is switched off last: for explaining. Of nested address prefixes only the
+/// winner is known.
 ///
 /// Panics if there is no such item.
 pub fn matches<B: Backend>(backend: B, snapshot: &Snapshot, batch: &Batch, item: usize, scratch: &mut Scratch) -> Vec<Match> {
@@ -161,8 +163,14 @@ pub fn matches<B: Backend>(backend: B, snapshot: &Snapshot, batch: &Batch, item:
             (Weight::signature(&view, entry), On::Signature { index: place.entry, at: place.at, bytes: entry.bytes })
         }));
     }
-    found.sort_by_key(|(weight, _)| weight.order());
-    found.iter().rev().map(|(weight, on)| Match { verdict: view.templates[weight.id() as usize], on: *on }).collect()
+    found.sort_by_key(|(weight, _)| (is_given(&view, weight.id()), weight.order()));
+    let compiled = snapshot.as_compiled();
+    let told = |(weight, on): &(Weight, On)| Match {
+        verdict: compiled.templates[weight.id() as usize],
+        on: *on,
+        off: !is_given(&view, weight.id()),
+    };
+    found.iter().rev().map(told).collect()
 }
 
 /// Which texts of a block must be searched: those where a signature could still win, and that the sieve lets through.
@@ -236,6 +244,8 @@ pub struct Match {
     pub verdict: Verdict,
     /// The part of the question that it is about.
     pub on: On,
+    /// It is switched off, and would say that if it were not.
+    pub off: bool,
 }
 
 /// What a rule matched, as places among the expressions of the question (`verdict_keys::Item`).

@@ -10,6 +10,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use memmap2::{Mmap, MmapMut};
 use verdict_keys::Profile;
@@ -19,15 +20,18 @@ use crate::error::Error;
 use crate::layout::PAGE;
 use crate::memory::Memory;
 use crate::signatures::Signatures;
+use crate::switch::Switched;
 use crate::verify::{Verified, verify, verify_header};
 use crate::view::View;
 
 /// A verified snapshot in memory of our own.
 pub struct Snapshot {
-    memory: Memory<Mmap>,
-    verified: Verified,
+    memory: Arc<Memory<Mmap>>,
+    verified: Arc<Verified>,
     schedule: HashSchedule,
-    signatures: Option<Signatures>,
+    signatures: Option<Arc<Signatures>>,
+    /// While something is off.
+    switched: Option<Arc<Switched>>,
 }
 
 impl Snapshot {
@@ -79,17 +83,27 @@ impl Snapshot {
         for (to, from) in memory.chunks_mut(READ_BYTES).zip(self.memory.chunks(READ_BYTES)) {
             to.copy_from_slice(from);
         }
-        let (memory, verified) = (memory.make_read_only()?, self.verified.clone());
-        let signatures = Signatures::new(&View::new(&memory, &verified))?;
-        Ok(Self { memory, verified, schedule: self.schedule.clone(), signatures })
+        let (memory, verified) = (Arc::new(memory.make_read_only()?), self.verified.clone());
+        let signatures = Signatures::new(&View::new(&memory, &verified))?.map(Arc::new);
+        Ok(Self { memory, verified, schedule: self.schedule.clone(), signatures, switched: self.switched.clone() })
+    }
+
+    /// The same memory with other answers, or with its own.
+    pub(crate) fn with(&self, switched: Option<Arc<Switched>>) -> Self {
+        let (memory, verified, signatures) = (self.memory.clone(), self.verified.clone(), self.signatures.clone());
+        Self { memory, verified, schedule: self.schedule.clone(), signatures, switched }
+    }
+
+    pub(crate) fn answers(&self) -> Option<&Switched> {
+        self.switched.as_deref()
     }
 
     fn of_memory(memory: Memory<MmapMut>) -> Result<Self, Error> {
         let memory = memory.make_read_only()?;
         let verified = verify(&memory)?;
         let schedule = HashSchedule::new(&verified.header.hash_key);
-        let signatures = Signatures::new(&View::new(&memory, &verified))?;
-        Ok(Self { memory, verified, schedule, signatures })
+        let signatures = Signatures::new(&View::new(&memory, &verified))?.map(Arc::new);
+        Ok(Self { memory: Arc::new(memory), verified: Arc::new(verified), schedule, signatures, switched: None })
     }
 
     /// Names the contents: first 8 bytes of the header's SHA-256, never 0.
@@ -120,7 +134,7 @@ impl Snapshot {
     /// Whether the sieve lets a text through to the automaton, for benches.
     #[doc(hidden)]
     pub fn sieve_admits(&self, text: &verdict_keys::Text<'_>) -> bool {
-        self.signatures.as_ref().is_some_and(|signatures| signatures.admits(text))
+        self.signatures().is_some_and(|signatures| signatures.admits(text))
     }
 
     /// The text of a signature, as `On::Signature` numbers them.
@@ -145,12 +159,22 @@ impl Snapshot {
         &self.memory
     }
 
+    /// What lookups see.
     pub(crate) fn view(&self) -> View<'_> {
+        let view = self.as_compiled();
+        match &self.switched {
+            Some(switched) => View { templates: &switched.templates, ..view },
+            None => view,
+        }
+    }
+
+    /// As the file has it, whatever is off.
+    pub(crate) fn as_compiled(&self) -> View<'_> {
         View::new(&self.memory, &self.verified)
     }
 
     pub(crate) fn signatures(&self) -> Option<&Signatures> {
-        self.signatures.as_ref()
+        self.signatures.as_deref()
     }
 
     pub(crate) fn verified(&self) -> &Verified {

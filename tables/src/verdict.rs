@@ -89,9 +89,9 @@ pub mod flag {
     pub const FROM_DELTA: u8 = 1 << 2;
     /// A model says so.
     pub const FROM_MODEL: u8 = 1 << 3;
-    /// The relation graph says so.
-    pub const FROM_GRAPH: u8 = 1 << 4;
-    /// A shadow generation would have answered otherwise.
+    /// Nothing is enforced: whatever is known, the class is unknown.
+    pub const MONITOR: u8 = 1 << 4;
+    /// What is not enforced would have said otherwise.
     pub const SHADOW_DISAGREES: u8 = 1 << 5;
     /// An allow rule decided.
     pub const ALLOWLISTED: u8 = 1 << 6;

@@ -9,6 +9,7 @@
 //! Both go level by level: all lookups of a batch take one step and ask for the line of their next, so that the misses of 64 lookups overlap.
 //! Neither walks a chain that an attacker could lengthen: at most three nodes for IPv4, the height of the tree for IPv6.
 
+pub(crate) mod entries;
 pub(crate) mod gather;
 mod tally;
 pub(crate) mod tree6;

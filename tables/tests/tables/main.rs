@@ -10,3 +10,4 @@ mod hashed;
 mod manifest;
 mod model;
 mod smoke;
+mod switches;

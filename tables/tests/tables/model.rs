@@ -13,15 +13,15 @@ use verdict_keys::{Digest, Kind, Profile, Scheme};
 use verdict_tables::{Class, Part, Snapshot, Status, Verdict, Vote};
 
 /// How far the rules of a test spread.
-struct World {
-    domains: usize,
-    labels: usize,
-    segments: usize,
+pub struct World {
+    pub domains: usize,
+    pub labels: usize,
+    pub segments: usize,
     /// Free bits of networks: few of them make prefixes overlap.
-    address_bits: u32,
-    digests: u64,
+    pub address_bits: u32,
+    pub digests: u64,
     /// One rule in so many is a signature.
-    signature_odds: usize,
+    pub signature_odds: usize,
 }
 
 impl World {
@@ -139,7 +139,7 @@ impl World {
         OwnedRule::Signature { text, part, token }
     }
 
-    fn question(&self, random: &mut Random) -> Question {
+    pub fn question(&self, random: &mut Random) -> Question {
         let host = |random: &mut Random| match random.below(8) {
             0 => self.address(random).to_string(),
             _ => self.host(random, 7),
@@ -159,7 +159,7 @@ fn url(host: &str, path: String, query: Option<String>) -> Question {
 }
 
 /// What the rule is about, and what lies just beside it.
-fn around(rule: &OwnedRule) -> Vec<Question> {
+pub fn around(rule: &OwnedRule) -> Vec<Question> {
     match rule {
         OwnedRule::Host { host, .. } => {
             let mut questions = vec![
@@ -276,10 +276,10 @@ fn explained(snapshot: &Snapshot, verdict: &Verdict) -> Option<Expected> {
     })
 }
 
-type Judged = Option<Expected>;
+pub type Judged = Option<Expected>;
 
 /// Hands every question to `each` with what the snapshot says and what the definition says.
-fn both(
+pub fn both(
     snapshot: &Snapshot,
     questions: &[Question],
     judge: impl Fn(&Question, &Profile) -> Judged,
@@ -301,7 +301,7 @@ fn compare(snapshot: &Snapshot, questions: &[Question], judge: impl Fn(&Question
     known
 }
 
-fn random_rules(world: &World, random: &mut Random, count: usize, scheme: Scheme) -> Vec<(OwnedRule, Vote)> {
+pub fn random_rules(world: &World, random: &mut Random, count: usize, scheme: Scheme) -> Vec<(OwnedRule, Vote)> {
     let bounds = match scheme {
         Scheme::GsbV4 => (5, 4),
         Scheme::GsbV5 => (7, 4),
@@ -338,7 +338,7 @@ fn large(scheme: Scheme, seed: u64, rules: usize) {
 }
 
 /// Under an emulator the same worlds take thirty times as long, and where a backend is named the usual one has had them all: fewer of them, there.
-fn fewer() -> bool {
+pub fn fewer() -> bool {
     cfg!(target_arch = "aarch64") || std::env::var_os("VERDICT_BACKEND").is_some()
 }
 
