@@ -8,6 +8,9 @@ use verdict_keys::{Digest, Scheme};
 use verdict_tables::{Builder, Class, Rule, Snapshot, Source, Vote};
 use verdict_wire as wire;
 use verdictd::driver::Output;
+use verdictd::edge::guard::peer::Peer;
+use verdictd::edge::spop::data::Reader;
+use verdictd::edge::{Edges, Protocol, Speech};
 use verdictd::limits::Limits;
 use verdictd::metrics::ShardMetrics;
 use verdictd::overlay::journal;
@@ -46,7 +49,8 @@ pub fn snapshot() -> &'static Snapshot {
 fn replies(bytes: &[u8], pieces: &[usize]) -> (Vec<u8>, bool) {
     let backend = verdict_simd::detect().expect("a backend");
     let (limits, metrics) = (Limits::default(), ShardMetrics::default());
-    let turn = Turn { snapshot: snapshot(), limits: &limits, metrics: &metrics, draining: false };
+    let turn =
+        Turn { snapshot: snapshot(), limits: &limits, metrics: &metrics, draining: false, edges: &Edges::default(), peer: Peer::ANYBODY };
     let mut pipeline = Pipeline::new(backend);
     let (mut input, mut output, mut rest) = (Vec::new(), Output::default(), bytes);
     for piece in pieces.iter().cycle() {
@@ -55,9 +59,9 @@ fn replies(bytes: &[u8], pieces: &[usize]) -> (Vec<u8>, bool) {
         rest = &rest[piece..];
         loop {
             output.sent = output.bytes.len(); // everything so far has been sent, as if the peer read at once
-            let taken = pipeline.take(&turn, 0, &input, &mut output, false);
+            let taken = pipeline.take(&turn, 0, &mut Speech::Binary, &input, &mut output, false);
             input.drain(..taken.consumed);
-            pipeline.answer(snapshot(), &metrics, |_, at, answers| output.bytes[at..at + answers.len()].copy_from_slice(answers));
+            pipeline.answer(&turn, &mut output);
             if taken.malformed {
                 return (output.bytes, true);
             }
@@ -128,4 +132,96 @@ pub fn check_overlay(bytes: &[u8]) {
     let held = entries.into_values().map(|(_, entry)| entry.into()).collect();
     let _ = Overlay::of(verdict_simd::detect().expect("a backend"), snapshot, held);
     assert_eq!(journal::read(&bytes[..contents.sound_bytes]).expect("the sound part").records, contents.records);
+}
+
+/// What an edge says to `bytes` that come in pieces of this length, and whether the connection ends then.
+#[allow(dead_code)] // by the other targets
+fn edge_replies(protocol: Protocol, bytes: &[u8], piece: usize) -> (Vec<u8>, bool) {
+    let backend = verdict_simd::detect().expect("a backend");
+    let (limits, metrics, edges) = (Limits::default(), ShardMetrics::default(), Edges::default());
+    let turn = Turn { snapshot: snapshot(), limits: &limits, metrics: &metrics, draining: false, edges: &edges, peer: Peer::ANYBODY };
+    let (mut pipeline, mut speech) = (Pipeline::new(backend), Speech::new(protocol));
+    let (mut input, mut output) = (Vec::new(), Output::default());
+    for piece in bytes.chunks(piece) {
+        input.extend_from_slice(piece);
+        loop {
+            output.sent = output.bytes.len(); // everything so far has been sent, as if the peer read at once
+            pipeline.begin_share();
+            let taken = pipeline.take(&turn, 0, &mut speech, &input, &mut output, false);
+            input.drain(..taken.consumed);
+            pipeline.answer(&turn, &mut output);
+            if taken.malformed || taken.finished {
+                return (output.bytes, true);
+            }
+            if !taken.more {
+                break;
+            }
+        }
+    }
+    (output.bytes, false)
+}
+
+/// `bytes`: first byte the piece length, then what a client sends. Nothing panics; the replies do not depend on where the bytes were cut; there are at most as
+/// many as there are empty lines; each is of a status that is ours, and only the last one ends the connection.
+#[allow(dead_code)] // by the other targets
+pub fn check_http(bytes: &[u8]) {
+    let Some((&piece, bytes)) = bytes.split_first() else { return };
+    let (whole, closed) = edge_replies(Protocol::Http, bytes, usize::MAX);
+    assert_eq!(
+        (&whole, closed),
+        (&edge_replies(Protocol::Http, bytes, usize::from(piece) + 1).0, closed),
+        "replies depend on where the bytes were cut"
+    );
+    let text = String::from_utf8_lossy(&whole);
+    // No verdict and no error of ours has these words in it, and a key that is asked about is within quotes, where JSON has no line ends.
+    let heads: Vec<&str> = text.split("HTTP/1.1 ").filter(|head| head.as_bytes().get(3) == Some(&b' ') && head.contains("\r\n")).collect();
+    for (place, head) in heads.iter().enumerate() {
+        let status: u16 = head[..3].parse().expect("a status");
+        assert!(matches!(status, 100 | 200 | 400 | 403 | 404 | 405 | 413 | 415 | 417 | 431 | 501 | 503 | 505), "{head}");
+        let closes = head.contains("\r\nConnection: close\r\n");
+        assert!(!closes || (closed && place + 1 == heads.len()), "something follows the end: {text}");
+        assert!(status == 100 || head.contains("\r\nContent-Length: "), "{head}");
+    }
+    assert_eq!(closed, heads.last().is_some_and(|head| head.contains("\r\nConnection: close\r\n")), "{text}");
+}
+
+/// Frames by hand, not by our codec: type, stream and frame, payload.
+fn spop_frames(mut bytes: &[u8]) -> Vec<(u8, (u64, u64), &[u8])> {
+    let mut frames = Vec::new();
+    while let Some((length, rest)) = bytes.split_first_chunk::<4>() {
+        let Some((body, rest)) = rest.split_at_checked(u32::from_be_bytes(*length) as usize) else { break };
+        let mut reader = Reader::new(body.get(5..).unwrap_or_default());
+        let (Some(stream), Some(frame)) = (reader.number(), reader.number()) else { break };
+        frames.push((body[0], (stream, frame), reader.rest()));
+        bytes = rest;
+    }
+    frames
+}
+
+/// `bytes`: first byte the piece length, then what HAProxy sends. Nothing panics; every NOTIFY that is taken has its ACK, in order and of the agreed
+/// length, whose actions can be read; DISCONNECT is the last word; and the replies do not depend on where the bytes were cut.
+#[allow(dead_code)] // by the other targets
+pub fn check_spop(bytes: &[u8]) {
+    let Some((&piece, bytes)) = bytes.split_first() else { return };
+    let (whole, closed) = edge_replies(Protocol::Spop, bytes, usize::MAX);
+    assert_eq!(
+        (&whole, closed),
+        (&edge_replies(Protocol::Spop, bytes, usize::from(piece) + 1).0, closed),
+        "replies depend on where the bytes were cut"
+    );
+    let asked: Vec<_> = spop_frames(bytes).into_iter().filter(|(kind, ..)| *kind == 3).map(|(_, ids, _)| ids).collect();
+    let replies = spop_frames(&whole);
+    let acks: Vec<_> = replies.iter().filter(|(kind, ..)| *kind == 103).collect();
+    assert!(acks.len() <= asked.len() && acks.iter().zip(&asked).all(|(ack, asked)| ack.1 == *asked), "ACKs of other NOTIFYs");
+    for (_, _, actions) in acks {
+        assert!(actions.len() <= Edges::default().spop.frame_bytes_max);
+        let mut reader = Reader::new(actions);
+        while !reader.is_empty() {
+            let head = reader.bytes(3).expect("an action");
+            assert!(matches!(head, [1, 3, 0..=4] | [2, 2, 0..=4]), "{head:?}");
+            assert!(reader.text().is_some_and(|name| !name.is_empty()) && (head[0] == 2 || reader.value().is_some()));
+        }
+    }
+    let last = replies.iter().position(|(kind, ..)| *kind == 102);
+    assert!(last.is_none_or(|place| closed && place + 1 == replies.len()), "something follows DISCONNECT");
 }

@@ -1,12 +1,13 @@
-//! What a shard needs from the kernel, and the three ways to get it: connections in, bytes in, bytes out, an end, and a wait.
+//! What a shard needs from the kernel, and the ways to get it: connections in, bytes in, bytes out, an end, and a wait.
 //!
 //! ```text
 //!            wait ──► next, next, ... (who is ready) ──► receive (per connection) ──► pipeline ──► send (per connection) ──► wait
 //!  ring      one io_uring_enter for all of them: it submits the sends of this turn and brings what arrived meanwhile
 //!  epoll     epoll_wait, then one recv and one send for each connection that is ready
 //!  streams   the executor's own sockets: a task for each connection, which it wakes
+//!  plain     epoll again, on a thread without executor and ring: for where io_uring is denied
 //! ```
-//! The pipeline is the same for all three, and so are limits, deadlines and order: a driver only moves bytes. `Shard` is compiled once for each, so
+//! The pipeline is the same for all, and so are limits, deadlines and order: a driver only moves bytes. `Shard` is compiled once for each, so
 //! that nothing in a turn asks which one it is. Which is the default was measured: perf/investigations/drivers.md.
 
 pub mod epoll;
@@ -30,8 +31,10 @@ pub enum Choice {
     Ring,
     /// The executor's streams.
     Streams,
-    /// One epoll set a shard.
+    /// One epoll set a shard, which the executor's ring watches while the shard is parked.
     Epoll,
+    /// One epoll set a shard, and no io_uring anywhere.
+    Plain,
 }
 
 /// A way to the kernel that this machine has.
@@ -41,8 +44,10 @@ pub enum Kind {
     Ring,
     /// The executor's streams.
     Streams,
-    /// One epoll set a shard.
+    /// One epoll set a shard, which the executor's ring watches while the shard is parked.
     Epoll,
+    /// One epoll set a shard, and no io_uring anywhere.
+    Plain,
 }
 
 impl Kind {
@@ -55,6 +60,7 @@ impl Kind {
             Choice::Auto | Choice::Epoll => Kind::Epoll,
             Choice::Ring => Kind::Ring,
             Choice::Streams => Kind::Streams,
+            Choice::Plain => Kind::Plain,
         };
         kind.probe().map(|()| kind)
     }
@@ -64,7 +70,7 @@ impl Kind {
     fn probe(self) -> io::Result<()> {
         match self {
             Kind::Ring => ring::Ring::probe(),
-            Kind::Streams | Kind::Epoll => Ok(()),
+            Kind::Streams | Kind::Epoll | Kind::Plain => Ok(()),
         }
     }
 
@@ -74,6 +80,7 @@ impl Kind {
             Kind::Ring => "ring",
             Kind::Streams => "streams",
             Kind::Epoll => "epoll",
+            Kind::Plain => "plain",
         }
     }
 }
@@ -85,7 +92,7 @@ pub enum Patience {
     None,
     /// A short while, in the driver's own wait, which allocates nothing.
     Short,
-    /// As long as it takes, in the executor, together with everything else that it watches.
+    /// As long as it takes, in the executor if there is one, together with everything else that it watches.
     Long,
 }
 
@@ -157,9 +164,11 @@ pub trait Driver: Sized + 'static {
     /// What a connection keeps of it.
     type Link: std::fmt::Debug;
 
+    /// As a driver of this kind, where one type is the driver of several.
+    ///
     /// # Errors
     /// What the kernel denies.
-    fn new() -> io::Result<Self>;
+    fn new(kind: Kind) -> io::Result<Self>;
 
     /// Reports `token` while `descriptor` is readable. The descriptor outlives the driver.
     ///

@@ -19,25 +19,14 @@ use wire::{HostAsked, MatchFlags, MatchOn, RuleMatch, Status};
 pub fn explain<B: Backend>(
     backend: B,
     snapshot: &Snapshot,
-    overlay: Option<&Overlay>,
+    (overlay, monitor): (Option<&Overlay>, bool),
     models: Option<&mut Inline>,
     id: u32,
     kind: u8,
     key: &[u8],
     output: &mut Vec<u8>,
 ) {
-    let mut explanation = wire::Explanation {
-        generation: snapshot.generation(),
-        status: Status::Ok.raw(),
-        flags: 0,
-        canonical: "",
-        path_at: 0,
-        hosts: &[],
-        path_ends: &[],
-        paths_exact: 0,
-        reason: "",
-        matches: &[],
-    };
+    let mut explanation = blank(snapshot.generation());
     let Some(kind) = kind_of(kind) else {
         explanation.status = Status::Unsupported.raw();
         explanation.reason = "keys of that kind are not known here";
@@ -61,13 +50,18 @@ pub fn explain<B: Backend>(
     if let Some(overlay) = overlay {
         let hits = overlay.matches(backend, snapshot.schedule(), &batch, 0);
         reason = hits.first().map_or(String::new(), |hit| overlay.entry(hit).to_string());
-        found.splice(0..0, hits.iter().map(|hit| Match { verdict: overlay.entry(hit).verdict(), on: hit.on }));
+        found.splice(0..0, hits.iter().map(|hit| Match { verdict: overlay.entry(hit).verdict(), on: hit.on, off: false }));
+    }
+    if monitor {
+        let rest = std::mem::take(&mut reason);
+        reason = format!("enforcement is switched off: every answer is unknown\n{rest}");
     }
     // What is said by a rule or an operator is asked of no model.
-    if let (Some(models), true, Some(text)) = (models, found.is_empty(), batch.spellings().get(0)) {
+    if let (Some(models), true, Some(text)) = (models, found.iter().all(|found| found.off), batch.spellings().get(0)) {
         models.tell(backend, &text, &mut reason);
     }
-    let matches: Vec<RuleMatch> = found.iter().enumerate().map(|(place, found)| rule_match(place == 0, found, &text)).collect();
+    let matches: Vec<RuleMatch> =
+        found.iter().enumerate().map(|(place, found)| rule_match(place == 0 && !found.off, found, &text)).collect();
     explanation.canonical = &text.canonical;
     explanation.path_at = text.path_at;
     explanation.hosts = &hosts;
@@ -76,6 +70,22 @@ pub fn explain<B: Backend>(
     explanation.matches = &matches;
     explanation.reason = &reason;
     wire::encode_explanation(output, id, &explanation);
+}
+
+/// Of nothing yet.
+fn blank<'a>(generation: u64) -> wire::Explanation<'a> {
+    wire::Explanation {
+        generation,
+        status: Status::Ok.raw(),
+        flags: 0,
+        canonical: "",
+        path_at: 0,
+        hosts: &[],
+        path_ends: &[],
+        paths_exact: 0,
+        reason: "",
+        matches: &[],
+    }
 }
 
 /// The canonical text of a key, and its expressions as places in it.
@@ -139,6 +149,7 @@ fn rule_match(wins: bool, found: &Match, text: &Text) -> RuleMatch {
     let mut told = RuleMatch { answer: bytemuck::cast(found.verdict), ..RuleMatch::default() };
     let own_flag = |own: bool| if own { MatchFlags::OWN } else { MatchFlags::NONE };
     let mut flags = if wins { MatchFlags::WINS } else { MatchFlags::NONE };
+    flags = flags.with(if found.off { MatchFlags::OFF } else { MatchFlags::NONE });
     let on = match found.on {
         On::Host { host, own } => {
             told.host = host;

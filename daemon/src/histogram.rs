@@ -53,6 +53,15 @@ impl Histogram {
     }
 }
 
+/// The same of several with equal bounds, as of one; of none there is nothing to show.
+pub fn summed<'h>(all: impl Iterator<Item = &'h Histogram>, scale: f64) -> (Vec<(f64, u64)>, f64, u64) {
+    let add = |(mut into, sum, count): (Vec<(f64, u64)>, f64, u64), (buckets, more, many): (Vec<(f64, u64)>, f64, u64)| {
+        into.iter_mut().zip(buckets).for_each(|(place, (_, count))| place.1 += count);
+        (into, sum + more, count + many)
+    };
+    all.map(|one| one.read(scale)).reduce(add).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

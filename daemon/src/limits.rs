@@ -15,12 +15,24 @@ use verdict_wire as wire;
 /// connection waits longer than that for its first byte to be read.
 pub const TURN_KEYS_MAX: usize = 16 * 1024;
 
+/// Keys of one connection in one turn, and one frame more: a seventh of a millisecond for URLs. Who has more comes again behind the others, so that whoever
+/// asks all the time makes nobody wait for longer than that.
+pub const SHARE_KEYS_MAX: usize = 1024;
+
+/// Requests of one connection in one turn, however few keys they have: the replies of edges are written all at once.
+pub const SHARE_REQUESTS_MAX: usize = 512;
+
+/// Bytes that the kernel keeps for a connection until they are read (SO_RCVBUF; `net.core.rmem_max` may allow less). What waits there has no deadline that
+/// we could hold: the less it is, the sooner an overload is over, and the sender is made to wait instead.
+pub const RECEIVE_BUFFER_BYTES: usize = 256 * 1024;
+
 /// Keys that a shard explains in one turn. An explanation allocates and costs as much as about a hundred lookups, which should wait for one of them
 /// at most; whoever asks for more gets one a turn, in turns with the other connections that ask.
 pub const EXPLAINS_PER_TURN_MAX: usize = 1;
 
-/// One `recv` of a turn: large enough that a whole frame of 1,000 URLs arrives in one call, small enough to stay in L2.
-pub const READ_BYTES: usize = 256 * 1024;
+/// One `recv` of a turn: large enough that a whole frame of 1,000 URLs arrives in one call, small enough to stay in L2 and not to bring much more than a
+/// connection's share.
+pub const READ_BYTES: usize = 128 * 1024;
 
 /// Connections taken from one listener in one turn; the rest waits in the kernel's queue for the next.
 pub const ACCEPT_BATCH: usize = 64;
@@ -49,6 +61,7 @@ pub const ADMIN_DEADLINE_MS: u64 = 5_000;
 
 const _: () = assert!(READ_BYTES >= 16 * 1024);
 const _: () = assert!(TURN_KEYS_MAX >= wire::KEYS_MAX, "one frame must fit a turn");
+const _: () = assert!(SHARE_KEYS_MAX <= TURN_KEYS_MAX);
 const _: () = assert!(PARK_AFTER_MS < TICK_MS);
 
 /// What an operator may set. Section `[limits]`.

@@ -3,6 +3,11 @@
 //! The Unix socket is bound under a temporary name and renamed over the final one, so that a client finds either the old socket or the new one;
 //! a path on which another process still answers is refused.
 
+use crate::edge::Protocol;
+use crate::edge::guard::Gate;
+use crate::host::activation::Inherited;
+use crate::limits::RECEIVE_BUFFER_BYTES;
+use crate::tasks;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -27,6 +32,19 @@ pub struct Listener {
     pub socket: OwnedFd,
     /// Which options an accepted connection gets.
     pub family: Family,
+    /// What is spoken on them.
+    pub protocol: Protocol,
+    /// What stands before them.
+    pub gate: Gate,
+}
+
+/// Where is listened, and for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// As asked for, or as the kernel chose it.
+    pub address: SocketAddr,
+    /// What is spoken there.
+    pub protocol: Protocol,
 }
 
 /// What kind of peer a listener takes.
@@ -74,7 +92,7 @@ fn tune(socket: &OwnedFd) -> io::Result<()> {
 ///
 /// # Errors
 /// What the kernel says of socket, bind or listen.
-pub fn tcp(address: SocketAddr, backlog: i32) -> io::Result<Listener> {
+pub fn tcp(Bound { address, protocol }: Bound, backlog: i32) -> io::Result<Listener> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = net::socket_with(family, SocketType::STREAM, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, None)?;
     if address.is_ipv6() {
@@ -82,43 +100,57 @@ pub fn tcp(address: SocketAddr, backlog: i32) -> io::Result<Listener> {
     }
     sockopt::set_socket_reuseaddr(&socket, true)?;
     sockopt::set_socket_reuseport(&socket, true)?;
+    // Before listen, so that accepted sockets have it from their first segment on; it also ends the kernel's own tuning, which goes to megabytes.
+    sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER_BYTES)?;
     net::bind(&socket, &address)?;
     net::listen(&socket, backlog)?;
-    Ok(Listener { socket, family: Family::Tcp })
+    Ok(Listener { socket, family: Family::Tcp, protocol, gate: Gate::default() })
 }
 
-/// All TCP listeners: `[shard][address]`. Port 0 is chosen once, by the first shard's listener. With the addresses really bound.
+/// All TCP listeners: `[shard][address]`. Port 0 is chosen once, by the first shard's listener. An address whose socket was handed down is not bound: shards
+/// accept from that one, or in turn from several. With the addresses really bound.
 ///
 /// # Errors
 /// The address and what the kernel said of it.
-pub fn tcp_for_shards(addresses: &[SocketAddr], shards: usize, backlog: i32) -> io::Result<(Vec<Vec<Listener>>, Vec<SocketAddr>)> {
+pub fn tcp_for_shards(
+    addresses: &[Bound],
+    shards: usize,
+    backlog: i32,
+    inherited: &mut Inherited,
+) -> io::Result<(Vec<Vec<Listener>>, Vec<Bound>)> {
     let mut listeners: Vec<Vec<Listener>> = (0..shards).map(|_| Vec::new()).collect();
     let mut bound = Vec::new();
     for wanted in addresses {
-        refuse_taken(*wanted)?;
-        let mut address = *wanted;
+        let sockets = inherited.take_tcp(wanted.address);
+        if !sockets.is_empty() {
+            for (shard, socket) in listeners.iter_mut().zip(sockets.iter().cycle()) {
+                shard.push(Listener { socket: socket.try_clone()?, family: Family::Tcp, protocol: wanted.protocol, gate: Gate::default() });
+            }
+            bound.push(*wanted);
+            continue;
+        }
+        refuse_taken(wanted.address)?;
+        let Bound { mut address, protocol } = *wanted;
         for shard in &mut listeners {
             let named = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on tcp {address}: {error}"));
-            let listener = tcp(address, backlog).map_err(named)?;
+            let listener = tcp(Bound { address, protocol }, backlog).map_err(named)?;
             if address.port() == 0 {
                 address = SocketAddr::try_from(net::getsockname(&listener.socket)?).map_err(io::Error::other)?;
             }
             shard.push(listener);
         }
-        bound.push(address);
+        bound.push(Bound { address, protocol });
     }
     Ok((listeners, bound))
 }
 
-/// The admin listener. The executor's own lacks SO_REUSEADDR: after one scrape a restart found its port taken for a minute, by connections that had
-/// ended (TIME_WAIT). It blocks, since the executor's ring waits in its place.
+/// The admin listener.
 ///
 /// # Errors
 /// What the kernel says of socket, bind or listen.
-pub fn admin(address: SocketAddr) -> io::Result<glommio::net::TcpListener> {
-    let Listener { socket, .. } = tcp(address, 128)?;
-    rustix::io::ioctl_fionbio(&socket, false)?;
-    Ok(crate::driver::sys::adopt(socket))
+pub fn admin(address: SocketAddr) -> io::Result<tasks::net::Listener> {
+    let Listener { socket, .. } = tcp(Bound { address, protocol: Protocol::Http }, 128)?;
+    Ok(tasks::net::Listener::new(socket))
 }
 
 /// SO_REUSEPORT would let two daemons of one user share a port in silence: a plain bind first finds out.
@@ -179,11 +211,12 @@ mod tests {
 
     #[test]
     fn shards_share_the_port_that_the_kernel_chose() {
-        let (listeners, bound) = tcp_for_shards(&[SocketAddr::from(([127, 0, 0, 1], 0))], 3, 16).unwrap();
+        let any = Bound { address: SocketAddr::from(([127, 0, 0, 1], 0)), protocol: Protocol::Binary };
+        let (listeners, bound) = tcp_for_shards(&[any], 3, 16, &mut Inherited::default()).unwrap();
         assert_eq!(listeners.len(), 3);
-        assert_ne!(bound[0].port(), 0);
-        let error = tcp_for_shards(&bound, 1, 16).unwrap_err();
-        assert!(error.to_string().contains(&bound[0].to_string()), "a taken port is refused: {error}");
+        assert_ne!(bound[0].address.port(), 0);
+        let error = tcp_for_shards(&bound, 1, 16, &mut Inherited::default()).unwrap_err();
+        assert!(error.to_string().contains(&bound[0].address.to_string()), "a taken port is refused: {error}");
     }
 
     #[test]

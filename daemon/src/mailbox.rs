@@ -2,8 +2,10 @@
 
 use crate::inline::served::Served;
 use crate::overlay::table::Overlay;
+use crate::page::ask::Told;
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use rustix::event::EventfdFlags;
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -15,21 +17,40 @@ pub enum ToShard {
     Adopt(Arc<Snapshot>, Overlaid),
     /// Answer by the overlay as it is now, beginning with the next turn.
     Overlay(Overlaid),
+    /// The same generation with other parts switched off, beginning with the next turn.
+    Switch(Arc<Snapshot>, Overlaid),
     /// Ask these models, beginning with the next turn.
     Models(Arc<Served>),
+    /// Speak TLS by this on connections from now on.
+    Tls(Arc<rustls::ServerConfig>),
     /// Mark answers as older than their operator wants, or no more.
     Stale(bool),
+    /// Tell how this key is read and which rules match it, as EXPLAIN does.
+    Explain {
+        /// Its number on the wire.
+        kind: u8,
+        /// Its bytes.
+        key: Vec<u8>,
+        /// Who wants to know; it may have gone.
+        reply: Sender<Told>,
+    },
+    /// Tell everybody to go elsewhere, or no more.
+    Away(bool),
     /// Accept nothing more, finish, end.
     Drain,
 }
 
-/// The state of the overlay.
+/// What operators say, over whatever the tables say.
 #[derive(Clone, Debug, Default)]
 pub struct Overlaid {
     /// Counts up with every change.
     pub version: u64,
-    /// None without entries.
+    /// None without entries, and while the overlay is switched off.
     pub overlay: Option<Arc<Overlay>>,
+    /// Enforcement is switched off.
+    pub monitor: bool,
+    /// Names of models that are switched off.
+    pub models_off: Arc<BTreeSet<String>>,
 }
 
 /// Both ends; control and the shard keep a clone each.

@@ -1,13 +1,16 @@
 //! `verdictd`: reads the configuration, asks the machine, serves until told to end.
 #![forbid(unsafe_code)]
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use verdictd::config::Config;
+use verdictd::edge::guard::{self, material::Material};
+use verdictd::host::doctor;
 use verdictd::overlay::{self, journal::JournalError};
 use verdictd::preflight::EXIT_CONFIG;
-use verdictd::{Daemon, StartError, control, metrics, preflight, trust};
+use verdictd::switches::{self, file::SwitchesError};
+use verdictd::{Daemon, StartError, control, log, metrics, preflight, trust};
 
 /// `EX_UNAVAILABLE` of sysexits: something we need cannot be had now; a supervisor may try again.
 const EXIT_UNAVAILABLE: u8 = 69;
@@ -22,12 +25,18 @@ struct Arguments {
     /// Check configuration, machine and snapshot, then exit: 0 if the daemon would start here, else 78 with the cause and the remedy.
     #[arg(long)]
     check: bool,
+    /// Tell everything that this host lacks for the configuration, a line of cause and remedy each, then exit: 0 if the daemon would serve here, else 78.
+    #[arg(long)]
+    doctor: bool,
     /// Print the effective configuration, defaults included, and exit.
     #[arg(long)]
     print_config: bool,
     /// Print every metric with its meaning, and exit.
     #[arg(long)]
     list_metrics: bool,
+    /// Print the manual page, and exit.
+    #[arg(long, hide = true)]
+    man: bool,
     /// Print the version and the vector backends of this machine, and exit.
     #[arg(short = 'V', long)]
     version: bool,
@@ -37,6 +46,14 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.version {
         return version();
+    }
+    if arguments.man {
+        let command = Arguments::command().version(env!("CARGO_PKG_VERSION"));
+        let page = clap_mangen::Man::new(command).section("8");
+        return match page.render(&mut std::io::stdout()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(EXIT_UNAVAILABLE, &error),
+        };
     }
     if arguments.list_metrics {
         print!("{}", metrics::list());
@@ -54,6 +71,9 @@ fn main() -> ExitCode {
             }
             Err(error) => fail(EXIT_CONFIG, &error),
         };
+    }
+    if arguments.doctor {
+        return examine(&config);
     }
     if arguments.check {
         return check(&config);
@@ -77,14 +97,33 @@ fn version() -> ExitCode {
     }
 }
 
+fn examine(config: &Config) -> ExitCode {
+    let backend = match verdict_simd::detect() {
+        Ok(backend) => backend,
+        Err(error) => return fail(EXIT_CONFIG, &error),
+    };
+    let findings = doctor::examine(config, backend);
+    findings.iter().for_each(|finding| println!("{finding}"));
+    if doctor::is_well(&findings) { ExitCode::SUCCESS } else { ExitCode::from(EXIT_CONFIG) }
+}
+
 fn check(config: &Config) -> ExitCode {
-    if let Err(refusal) = preflight::check(&config.shards, config.limits.connections_max) {
-        return fail(EXIT_CONFIG, &refusal);
+    match preflight::check(&config.shards, config.limits.connections_max) {
+        Ok(machine) => machine.without_ring.iter().for_each(|why| eprintln!("verdictd: would run without io_uring: {why}")),
+        Err(refusal) => return fail(EXIT_CONFIG, &refusal),
     }
     let backend = match verdict_simd::detect() {
         Ok(backend) => backend,
         Err(error) => return fail(EXIT_CONFIG, &error),
     };
+    if config.tls.wanted()
+        && let Err(error) = Material::read(&config.tls)
+    {
+        return fail(EXIT_CONFIG, &StartError::Tls(error));
+    }
+    if let Err(error) = guard::admin::read_token(&config.admin.token) {
+        return fail(EXIT_CONFIG, &error);
+    }
     let found = match config.snapshot.is_signed() {
         true => trust::check(&config.snapshot, backend).map_err(StartError::from),
         false => verdict_tables::Snapshot::load(&config.snapshot.path)
@@ -93,6 +132,11 @@ fn check(config: &Config) -> ExitCode {
     };
     if let Some(journal) = config.journal_directory().map(|directory| directory.join(overlay::JOURNAL)).filter(|path| path.exists())
         && let Err(error) = overlay::journal::contents(&journal)
+    {
+        return fail(EXIT_CONFIG, &error);
+    }
+    if let Some(directory) = config.journal_directory()
+        && let Err(error) = switches::file::read(&directory)
     {
         return fail(EXIT_CONFIG, &error);
     }
@@ -110,21 +154,24 @@ fn serve(config: &Config) -> ExitCode {
     if let Err(error) = glommio::signal::block(&[control::SIGHUP, control::SIGINT, control::SIGTERM]) {
         return fail(EXIT_UNAVAILABLE, &error);
     }
-    tracing_subscriber::fmt()
-        .with_max_level(config.log_level().unwrap_or(tracing::Level::INFO))
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .with_ansi(false)
-        .init();
+    if let Err(error) = log::begin(config.log.format, config.log_level().unwrap_or(tracing::Level::INFO)) {
+        return fail(EXIT_UNAVAILABLE, &format_args!("log.format = \"journald\", and the journal does not answer: {error}"));
+    }
     let daemon = match Daemon::start(config, true) {
         Ok(daemon) => daemon,
         // A state directory may be in use, or its disk full, or nothing published yet: that passes.
         Err(StartError::Trust(error)) if error.may_pass() => return fail(EXIT_UNAVAILABLE, &error),
         // What was blocked or unblocked must not be forgotten in silence, and no restart mends it.
         Err(error @ StartError::Journal(JournalError::Corrupt { .. })) => return fail(EXIT_CONFIG, &error),
-        Err(error @ (StartError::Preflight(_) | StartError::Snapshot { .. } | StartError::Trust(_) | StartError::Backend(_))) => {
-            return fail(EXIT_CONFIG, &error);
-        }
+        Err(error @ StartError::Switches(SwitchesError::Damaged { .. })) => return fail(EXIT_CONFIG, &error),
+        Err(
+            error @ (StartError::Preflight(_)
+            | StartError::Snapshot { .. }
+            | StartError::Trust(_)
+            | StartError::Tls(_)
+            | StartError::Backend(_)
+            | StartError::Sockets(_)),
+        ) => return fail(EXIT_CONFIG, &error),
         Err(error) => return fail(EXIT_UNAVAILABLE, &error),
     };
     tracing::info!(

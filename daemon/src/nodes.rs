@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustix::thread::CpuSet;
-use verdict_tables::{Error, Snapshot};
+use verdict_tables::{Error, Off, Snapshot};
 
 /// Where the kernel tells of nodes.
 const ROOT: &str = "/sys/devices/system/node";
@@ -105,6 +105,15 @@ impl Copies {
     /// The one near this shard.
     pub fn near(&self, shard: usize) -> &Arc<Snapshot> {
         &self.all[self.of[shard]]
+    }
+
+    /// Each without what is off; in the same memory.
+    #[must_use]
+    pub fn switched(&self, off: &Off) -> Self {
+        if off.is_empty() && self.all.iter().all(|copy| copy.verdicts_off() == 0) {
+            return self.clone();
+        }
+        Copies { of: self.of.clone(), all: self.all.iter().map(|copy| Arc::new(copy.switched(off))).collect() }
     }
 
     /// All of them; never empty.

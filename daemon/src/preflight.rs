@@ -1,10 +1,12 @@
 //! Asks the machine, before anything is opened, whether this daemon can run here: one line of cause and remedy for each refusal, exit 78.
 //!
 //! The executor panics without a usable message where io_uring is denied, so io_uring is tried here first, with a ring of our own.
-//! Container runtimes deny it by seccomp, hardened hosts by sysctl, small memlock limits by ENOMEM: three causes, three remedies.
+//! Container runtimes deny it by seccomp, hardened hosts by sysctl, small memlock limits by ENOMEM: three causes, three remedies. The first two are a
+//! host's policy, under which `shards.driver = "auto"` runs without a ring, and says so; a limit is a mistake to correct.
 
 use crate::config::Shards;
 use crate::driver::{Choice, Kind};
+use io_uring::{IoUring, Probe, opcode};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -46,6 +48,8 @@ pub struct Machine {
     pub files: Option<u64>,
     /// How shards will speak to the kernel.
     pub driver: Kind,
+    /// Why that is without io_uring, where nobody asked for it.
+    pub without_ring: Option<Refusal>,
 }
 
 /// All checks, in the order in which their causes hide each other.
@@ -57,16 +61,59 @@ pub fn check(wanted: &Shards, connections_max: usize) -> Result<Machine, Refusal
     let memlock_bytes = raise(Resource::Memlock);
     let files = raise(Resource::Nofile);
     let shards = cpus.len() as u64;
-    check_memlock(memlock_bytes, shards)?;
     check_files(files, shards, connections_max as u64)?;
-    match io_uring::IoUring::new(8) {
-        Ok(ring) => drop(ring),
-        Err(error) => return Err(explain_io_uring(&error, &IoUringFacts::read(), memlock_bytes)),
-    }
-    match Kind::choose(wanted.driver) {
-        Ok(driver) => Ok(Machine { cpus, memlock_bytes, files, driver }),
+    let without_ring = match IoUring::new(8) {
+        _ if wanted.driver == Choice::Plain => None,
+        Ok(_) => check_memlock(memlock_bytes, shards).map(|()| None)?,
+        Err(error) => {
+            let refusal = explain_io_uring(&error, &IoUringFacts::read(), memlock_bytes);
+            if wanted.driver != Choice::Auto || !is_policy(&error) {
+                check_memlock(memlock_bytes, shards)?;
+                return Err(refusal);
+            }
+            Some(refusal)
+        }
+    };
+    let driver = if without_ring.is_some() { Choice::Plain } else { wanted.driver };
+    match Kind::choose(driver) {
+        Ok(driver) => Ok(Machine { cpus, memlock_bytes, files, driver, without_ring }),
         Err(error) => Err(explain_driver(wanted.driver, &error)),
     }
+}
+
+/// What was looked at, and what was found; or what is wrong, and whether that prevents a start.
+pub type Looked = (&'static str, Result<String, (Refusal, bool)>);
+
+/// The same checks, none of which hides another.
+pub fn all(wanted: &Shards, connections_max: usize) -> Vec<Looked> {
+    let (memlock_bytes, files) = (raise(Resource::Memlock), raise(Resource::Nofile));
+    let number = |limit: Option<u64>| limit.map_or("unlimited".to_owned(), |limit| limit.to_string());
+    let allowed = allowed_cpus();
+    let cpus = choose_cpus(wanted.count, &wanted.cpus, &allowed);
+    let shards = cpus.as_ref().map_or(1, Vec::len) as u64;
+    let ring = IoUring::new(8).map_err(|error| {
+        let fatal = wanted.driver != Choice::Plain && (wanted.driver != Choice::Auto || !is_policy(&error));
+        (explain_io_uring(&error, &IoUringFacts::read(), memlock_bytes), fatal)
+    });
+    let driver = if ring.is_ok() { wanted.driver } else { Choice::Plain };
+    let driver = Kind::choose(driver).map_err(|error| (explain_driver(wanted.driver, &error), true));
+    vec![
+        ("cpus", cpus.map(|cpus| format!("shards on {cpus:?} of {allowed:?}")).map_err(|refusal| (refusal, true))),
+        ("io_uring", ring.map(|_| "to be had".to_owned())),
+        ("driver", driver.map(|kind| kind.name().to_owned())),
+        (
+            "memlock",
+            check_memlock(memlock_bytes, shards)
+                .map(|()| number(memlock_bytes))
+                .map_err(|refusal| (refusal, wanted.driver != Choice::Plain)),
+        ),
+        ("nofile", check_files(files, shards, connections_max as u64).map(|()| number(files)).map_err(|refusal| (refusal, true))),
+    ]
+}
+
+/// Whether the host lets nobody like us have a ring, as opposed to having none left.
+fn is_policy(error: &std::io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::PERM | Errno::ACCESS | Errno::NOSYS))
 }
 
 /// The executor's plain rings were to be had; what the data plane asks for beyond them was not.
@@ -119,7 +166,7 @@ fn check_memlock(bytes: Option<u64>, shards: u64) -> Result<(), Refusal> {
     match bytes {
         Some(bytes) if bytes < needed => Err(Refusal {
             cause: format!("RLIMIT_MEMLOCK is {bytes} bytes, {shards} shards need {needed}"),
-            remedy: "set LimitMEMLOCK=infinity in the unit (or `ulimit -l`)".into(),
+            remedy: "set LimitMEMLOCK=infinity in the unit (or `ulimit -l`), or shards.driver to \"plain\", which needs none".into(),
         }),
         _ => Ok(()),
     }
@@ -134,6 +181,24 @@ fn check_files(files: Option<u64>, shards: u64, connections_max: u64) -> Result<
         }),
         _ => Ok(()),
     }
+}
+
+/// What the ring driver asks for. Missing ones are named; flags of setup that are missing make the setup fail.
+pub(crate) fn require_operations(ring: &IoUring) -> std::io::Result<()> {
+    let mut probe = Probe::new();
+    ring.submitter().register_probe(&mut probe)?;
+    for (name, code) in [
+        ("accept", opcode::Accept::CODE),
+        ("recv", opcode::Recv::CODE),
+        ("send", opcode::Send::CODE),
+        ("poll", opcode::PollAdd::CODE),
+        ("cancel", opcode::AsyncCancel::CODE),
+    ] {
+        if !probe.is_supported(code) {
+            return Err(std::io::Error::new(std::io::ErrorKind::Unsupported, format!("io_uring has no operation {name}")));
+        }
+    }
+    Ok(())
 }
 
 /// What the host says about io_uring, read only once it has been denied.
@@ -203,6 +268,13 @@ mod tests {
         assert!(denied(Errno::NOMEM, Some(0), Some(0)).contains("LimitMEMLOCK"));
         assert!(denied(Errno::NOSYS, None, None).contains("6.1"));
         assert!(denied(Errno::MFILE, None, None).contains("LimitNOFILE"));
+    }
+
+    #[test]
+    fn a_policy_is_told_from_a_limit() {
+        let policy = |errno: Errno| is_policy(&errno.into());
+        assert!(policy(Errno::PERM) && policy(Errno::ACCESS) && policy(Errno::NOSYS));
+        assert!(!policy(Errno::NOMEM) && !policy(Errno::MFILE));
     }
 
     #[test]

@@ -8,15 +8,21 @@
 //! The driver moves the bytes (driver.rs) and says who is ready; everything else is the same whichever it is. A busy shard waits in the driver and
 //! allocates nothing; one that nobody asks anything parks in the executor.
 //!
-//! A turn never awaits. What bounds it: `TURN_KEYS_MAX` keys, `READ_BYTES` a connection; the rest of the queue comes next turn.
+//! A turn never awaits. What bounds it: `TURN_KEYS_MAX` keys, of one connection `SHARE_KEYS_MAX`, a frame more, and `READ_BYTES`. Connections take
+//! turns: who has more to ask comes again behind the others.
 
 mod door;
+mod guard;
+mod tell;
 
 use crate::connection::{Millis, Reason};
 use crate::driver::epoll::Epoll;
 use crate::driver::ring::Ring;
 use crate::driver::streams::Streams;
 use crate::driver::{Driver, Event, Kind, Patience, Received, TOKEN_LISTENERS};
+use crate::edge::Edges;
+use crate::edge::guard::HANDSHAKES_PER_TURN_MAX;
+use crate::edge::guard::peer::Peer;
 use crate::inline::served::Served;
 use crate::limits::{BUFFER_KEPT_BYTES, Limits, PARK_AFTER_MS, READ_BYTES, TICK_MS, TURN_KEYS_MAX};
 use crate::listener::Listener;
@@ -24,6 +30,7 @@ use crate::mailbox::{Mailbox, Overlaid, ToShard};
 use crate::metrics::{ShardMetrics, ShardTimes};
 use crate::nearness::Nearness;
 use crate::pipeline::{Pipeline, Turn};
+use crate::probes;
 use crate::shadow::tap::Tap;
 use crate::slab::Slab;
 use rustix::event::Timespec;
@@ -60,6 +67,10 @@ pub struct ShardSetup {
     pub number: usize,
     /// The operator's bounds.
     pub limits: Limits,
+    /// How the edges are configured.
+    pub edges: Arc<Edges>,
+    /// What TLS is spoken by, where it is.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Non-blocking, listening.
     pub listeners: Vec<Listener>,
     /// Where control's messages arrive.
@@ -79,7 +90,7 @@ pub struct ShardSetup {
 }
 
 impl ShardSetup {
-    /// Serves until drained. Call it on the shard's own executor.
+    /// Serves until drained. Call it on the shard's own executor; the plain driver needs none, and its future is never pending.
     ///
     /// # Errors
     /// When the kernel denies what the driver or the shard's timer needs.
@@ -92,7 +103,7 @@ impl ShardSetup {
                 match self.0.driver {
                     Kind::Ring => Box::pin(async move { Shard::<B, Ring>::new(backend, self.0)?.run().await }),
                     Kind::Streams => Box::pin(async move { Shard::<B, Streams>::new(backend, self.0)?.run().await }),
-                    Kind::Epoll => Box::pin(async move { Shard::<B, Epoll>::new(backend, self.0)?.run().await }),
+                    Kind::Epoll | Kind::Plain => Box::pin(async move { Shard::<B, Epoll>::new(backend, self.0)?.run().await }),
                 }
             }
         }
@@ -119,8 +130,14 @@ struct Shard<B, D: Driver> {
     /// Listeners that are not watched until the next tick; a bit each.
     listeners_resting: u64,
     now: Millis,
+    /// The same moment, more exactly.
+    now_ns: u64,
     draining: Option<Millis>,
+    /// Since when everybody is told to go elsewhere, by command.
+    away: Option<Millis>,
     swept: Millis,
+    /// Handshakes that this turn may still go on with.
+    handshakes: usize,
 }
 
 impl<B: Backend, D: Driver> Shard<B, D> {
@@ -128,7 +145,7 @@ impl<B: Backend, D: Driver> Shard<B, D> {
         let tick = rustix::time::timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
         let period = Timespec { tv_sec: (TICK_MS / 1000) as i64, tv_nsec: (TICK_MS % 1000) as i64 * 1_000_000 };
         rustix::time::timerfd_settime(&tick, TimerfdTimerFlags::empty(), &Itimerspec { it_interval: period, it_value: period })?;
-        let mut driver = D::new()?;
+        let mut driver = D::new(setup.driver)?;
         driver.watch(tick.as_fd(), TOKEN_TICK)?;
         driver.watch(setup.mailbox.wake(), TOKEN_MAIL)?;
         for (number, listener) in setup.listeners.iter().enumerate() {
@@ -145,8 +162,11 @@ impl<B: Backend, D: Driver> Shard<B, D> {
             listeners_ready: 0,
             listeners_resting: 0,
             now: 0,
+            now_ns: 0,
             draining: None,
+            away: None,
             swept: 0,
+            handshakes: 0,
             setup,
         };
         shard.pipeline.tap(shard.setup.tap.take());
@@ -175,7 +195,8 @@ impl<B: Backend, D: Driver> Shard<B, D> {
             self.setup.metrics.calls.add(self.driver.calls());
             let began = Instant::now();
             self.setup.times.waits.note((began - turn_ended).as_nanos() as u64);
-            self.now = (began - self.setup.started).as_millis() as Millis;
+            self.now_ns = (began - self.setup.started).as_nanos() as u64;
+            self.now = self.now_ns / 1_000_000;
             if self.note_events() {
                 busy_until = self.now + PARK_AFTER_MS;
             }
@@ -189,6 +210,7 @@ impl<B: Backend, D: Driver> Shard<B, D> {
                 self.setup.metrics.turns.add(1);
                 self.setup.metrics.turn_nanoseconds.add(took);
                 self.setup.times.turns.note(took);
+                probes::turn(took);
             }
             if self.draining.is_some() && self.connections.is_empty() {
                 return Ok(());
@@ -197,7 +219,8 @@ impl<B: Backend, D: Driver> Shard<B, D> {
     }
 
     fn read_clock(&mut self) {
-        self.now = self.setup.started.elapsed().as_millis() as Millis;
+        self.now_ns = self.setup.started.elapsed().as_nanos() as u64;
+        self.now = self.now_ns / 1_000_000;
     }
 
     /// Notes who is ready; true if that is more than the tick.
@@ -222,26 +245,31 @@ impl<B: Backend, D: Driver> Shard<B, D> {
     fn note_connection(&mut self, event: Event) {
         let Some(connection) = self.connections.get_if(event.token) else { return };
         let index = event.token as u32;
-        let Some(taken) = self.driver.settle(&mut connection.link, event, &mut connection.output) else {
+        let outgoing = guard::outgoing(&mut connection.guard, &mut connection.output);
+        let Some(taken) = self.driver.settle(&mut connection.link, event, outgoing) else {
             return self.close(index, Reason::Io);
         };
         if taken > 0 {
             connection.note_taken(taken, self.now);
             self.setup.metrics.bytes_out.add(taken as u64);
         }
-        let waited = !connection.output.bytes.is_empty() || !connection.input.is_empty() || connection.closing.is_some();
+        let waited = connection.holds_replies() || !connection.input.is_empty() || connection.closing.is_some();
         if waited || self.driver.readable(&connection.link) {
             self.enqueue(index);
         }
     }
 
     fn enqueue(&mut self, index: u32) {
-        let now = self.now;
+        let (now, now_ns) = (self.now, self.now_ns);
         if let Some(connection) = self.connections.get(index)
             && !connection.queued
         {
             connection.queued = true;
             connection.queued_ms = now;
+            // Requests that were left have been known since before.
+            if !connection.more {
+                connection.ready_ns = now_ns;
+            }
             self.queue.push_back(index);
         }
     }
@@ -255,16 +283,29 @@ impl<B: Backend, D: Driver> Shard<B, D> {
                     self.take_overlay(overlaid);
                     self.setup.metrics.generation.set(self.setup.snapshot.generation());
                     self.setup.metrics.swaps.add(1);
+                    probes::adopt(self.setup.snapshot.generation());
+                }
+                ToShard::Switch(snapshot, overlaid) => {
+                    self.setup.snapshot = snapshot;
+                    self.take_overlay(overlaid);
                 }
                 ToShard::Models(served) => self.take_models(served),
+                ToShard::Tls(config) => self.setup.tls = Some(config),
                 ToShard::Stale(stale) => self.pipeline.mark_stale(stale),
+                ToShard::Explain { kind, key, reply } => self.tell(kind, &key, &reply),
+                ToShard::Away(away) => {
+                    self.away = away.then(|| self.away.unwrap_or(self.now));
+                    self.setup.metrics.away.set(away.into());
+                }
                 ToShard::Drain => self.drain(),
             }
         }
     }
 
-    fn take_overlay(&mut self, Overlaid { version, overlay }: Overlaid) {
+    fn take_overlay(&mut self, Overlaid { version, overlay, monitor, models_off }: Overlaid) {
         self.pipeline.overlay(overlay);
+        self.pipeline.monitor(monitor);
+        self.pipeline.models_off(models_off);
         self.setup.metrics.overlay.set(version);
     }
 
@@ -289,6 +330,7 @@ impl<B: Backend, D: Driver> Shard<B, D> {
     }
 
     fn work(&mut self) {
+        self.handshakes = HANDSHAKES_PER_TURN_MAX;
         for _ in 0..self.queue.len() {
             if self.pipeline.keys() + wire::KEYS_MAX > TURN_KEYS_MAX {
                 break;
@@ -298,24 +340,14 @@ impl<B: Backend, D: Driver> Shard<B, D> {
             self.receive(index);
         }
         self.setup.times.keys.note(self.pipeline.keys() as u64);
+        probes::batch(self.pipeline.keys(), self.touched.len());
         let explained = self.pipeline.explained();
-        let connections = &mut self.connections;
-        let mut fill = |index, at: usize, answers: &[u8]| {
-            if let Some(connection) = connections.get(index) {
-                connection.output.bytes[at..at + answers.len()].copy_from_slice(answers);
-            }
-        };
-        if self.pipeline.answer(&self.setup.snapshot, &self.setup.metrics, &mut fill) {
+        if self.pipeline.answer(&turn_of(&self.setup, self.draining.or(self.away), Peer::ANYBODY), &mut self.connections) {
             // Whoever waits for no model does not wait for those who do.
             self.set_aside();
             self.send_touched(explained);
             std::mem::swap(&mut self.touched, &mut self.aside);
-            let connections = &mut self.connections;
-            self.pipeline.score(&self.setup.metrics, |index, at, answers| {
-                if let Some(connection) = connections.get(index) {
-                    connection.output.bytes[at..at + answers.len()].copy_from_slice(answers);
-                }
-            });
+            self.pipeline.score(&turn_of(&self.setup, self.draining.or(self.away), Peer::ANYBODY), &mut self.connections);
         }
         self.send_touched(explained);
     }
@@ -357,13 +389,17 @@ impl<B: Backend, D: Driver> Shard<B, D> {
         if connection.closing.is_some() {
             return;
         }
+        self.pipeline.begin_share();
         let queue_deadline_ms = self.setup.limits.queue_deadline_ms;
         let late = queue_deadline_ms > 0 && self.now.saturating_sub(connection.queued_ms) > queue_deadline_ms;
+        if late {
+            probes::late(index, self.now.saturating_sub(connection.queued_ms));
+        }
         if !connection.input.is_empty() && !self.take_input(index, late) {
             return;
         }
         let mut received = 0;
-        while received < READ_BYTES {
+        while received < READ_BYTES && !self.pipeline.is_full() {
             match self.receive_once(index, late) {
                 Some(bytes) => received += bytes,
                 None => return,
@@ -374,22 +410,21 @@ impl<B: Backend, D: Driver> Shard<B, D> {
     /// Bytes received and taken; `None` when there are no more now, or no more are wanted.
     fn receive_once(&mut self, index: u32, late: bool) -> Option<usize> {
         let connection = self.connections.get(index)?;
-        let missing = wire::bytes_wanted(&connection.input).saturating_sub(connection.input.len());
+        if connection.guard.as_ref().is_some_and(|guard| guard.reads()) {
+            return self.receive_guarded(index, late);
+        }
+        let missing = connection.speech.missing(&connection.input);
         match self.driver.receive(&mut connection.link, &mut connection.input, missing) {
             Received::Bytes(input) => {
                 // Frames straight from where the driver has them; only an incomplete tail is copied.
                 self.setup.metrics.bytes_in.add(input.len() as u64);
-                let turn = turn_of(&self.setup, self.draining);
-                let taken = self.pipeline.take(&turn, index, input, &mut connection.output, late);
-                if taken.consumed > 0 {
-                    connection.asked_ms = self.now;
-                }
-                if taken.malformed {
-                    connection.closing = Some(Reason::Malformed);
-                } else if taken.consumed < input.len() {
+                let turn = turn_of(&self.setup, self.draining.or(self.away), connection.peer());
+                let taken = self.pipeline.take(&turn, index, &mut connection.speech, input, &mut connection.output, late);
+                connection.note(&taken, self.now);
+                if connection.closing.is_none() && taken.consumed < input.len() {
                     connection.keep(&input[taken.consumed..], self.now);
                 }
-                (!taken.more && !taken.malformed).then_some(input.len())
+                connection.goes_on().then_some(input.len())
             }
             Received::Appended(bytes) => {
                 self.setup.metrics.bytes_in.add(bytes as u64);
@@ -410,25 +445,25 @@ impl<B: Backend, D: Driver> Shard<B, D> {
     /// Frames from what was kept; false while they cannot go on.
     fn take_input(&mut self, index: u32, late: bool) -> bool {
         let Some(connection) = self.connections.get(index) else { return false };
-        let turn = turn_of(&self.setup, self.draining);
-        let taken = self.pipeline.take(&turn, index, &connection.input, &mut connection.output, late);
-        if taken.consumed > 0 {
-            connection.asked_ms = self.now;
-        }
+        let turn = turn_of(&self.setup, self.draining.or(self.away), connection.peer());
+        let taken = self.pipeline.take(&turn, index, &mut connection.speech, &connection.input, &mut connection.output, late);
+        connection.note(&taken, self.now);
         connection.consume(taken.consumed, self.now);
-        if taken.malformed {
-            connection.closing = Some(Reason::Malformed);
-        }
-        !taken.more && !taken.malformed
+        connection.goes_on()
     }
 
     /// Sends what the turn wrote; then the connection waits, queues again, or is closed.
     fn send(&mut self, index: u32) {
+        let taken = self.hand_over(index);
         let Some(connection) = self.connections.get(index) else { return };
-        let Some(taken) = self.driver.send(&mut connection.link, &mut connection.output) else { return self.close(index, Reason::Io) };
+        let asked = std::mem::take(&mut connection.asked);
+        let Some(taken) = taken else { return self.close(index, Reason::Io) };
+        if asked {
+            tell::note_reply(&self.setup, index, connection.ready_ns);
+        }
         connection.note_taken(taken, self.now);
         self.setup.metrics.bytes_out.add(taken as u64);
-        let unsent = connection.output.unsent();
+        let unsent = connection.unsent();
         if let Some(reason) = connection.closing {
             match unsent {
                 0 => self.close(index, reason),
@@ -437,7 +472,7 @@ impl<B: Backend, D: Driver> Shard<B, D> {
         } else if unsent > self.setup.limits.out_bytes_max {
             // The output is full: it waits for the peer to read.
             self.driver.pause(&mut connection.link);
-        } else if self.driver.readable(&connection.link) || wire::bytes_wanted(&connection.input) <= connection.input.len() {
+        } else if self.driver.readable(&connection.link) || connection.more {
             // Whatever is left goes to the end of the queue.
             self.enqueue(index);
         }
@@ -448,6 +483,7 @@ impl<B: Backend, D: Driver> Shard<B, D> {
         self.setup.connections.fetch_sub(1, Ordering::Relaxed);
         self.setup.metrics.connections.set(self.connections.len() as u64);
         self.setup.metrics.closed(reason).add(1);
+        probes::close(index, reason);
         self.driver.close(connection.link); // last: whoever sees the end can already read why
     }
 
@@ -457,7 +493,7 @@ impl<B: Backend, D: Driver> Shard<B, D> {
         self.setup.metrics.heartbeat_ms.set(self.now);
         for index in self.connections.slots() {
             let reason = match self.connections.get(index) {
-                Some(connection) => connection.overdue(&self.setup.limits, self.draining, self.now),
+                Some(connection) => connection.overdue(&self.setup.limits, self.draining, self.away, self.now),
                 None => None,
             };
             if let Some(reason) = reason {
@@ -483,6 +519,7 @@ impl<B: Backend, D: Driver> Shard<B, D> {
     }
 }
 
-fn turn_of(setup: &ShardSetup, draining: Option<Millis>) -> Turn<'_> {
-    Turn { snapshot: &setup.snapshot, limits: &setup.limits, metrics: &setup.metrics, draining: draining.is_some() }
+fn turn_of(setup: &ShardSetup, draining: Option<Millis>, peer: Peer) -> Turn<'_> {
+    let ShardSetup { snapshot, limits, metrics, edges, .. } = setup;
+    Turn { snapshot, limits, metrics, draining: draining.is_some(), edges, peer }
 }

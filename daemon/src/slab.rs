@@ -4,6 +4,8 @@
 //! event of a connection that is already closed is known as such.
 
 use crate::connection::Connection;
+use crate::driver::Output;
+use crate::pipeline::Outputs;
 
 /// Slots that are reused, never moved.
 #[derive(Debug)]
@@ -15,6 +17,12 @@ pub struct Slab<L> {
 impl<L> Default for Slab<L> {
     fn default() -> Self {
         Slab { slots: Vec::new(), free: Vec::new() }
+    }
+}
+
+impl<L> Outputs for Slab<L> {
+    fn output(&mut self, connection: u32) -> Option<&mut Output> {
+        self.get(connection).map(|connection| &mut connection.output)
     }
 }
 
@@ -81,7 +89,7 @@ mod tests {
     use super::*;
 
     fn insert(slab: &mut Slab<u64>) -> (u32, u64) {
-        let index = slab.insert(|token| Ok::<_, ()>(Connection::new(token, 0))).unwrap();
+        let index = slab.insert(|token| Ok::<_, ()>(Connection::new(token, crate::edge::Protocol::Binary, 0))).unwrap();
         (index, slab.get(index).unwrap().link)
     }
 

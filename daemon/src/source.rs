@@ -6,11 +6,13 @@
 //! | `snapshot.directory` | when it changes, at SIGHUP, and now and then | signature, epoch, expiry, checksums, structure, canaries | three generations |
 
 use crate::nodes::{Copies, Nodes};
+use crate::switches::{Pin, Which};
 use crate::trust::{Look, Terms, Trust};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use verdict_tables::manifest::{Refusal, Why};
 use verdict_tables::{Error, Snapshot};
+use verdict_wire::Outcome;
 
 /// A file, or a directory that somebody publishes to.
 #[derive(Clone)]
@@ -86,6 +88,29 @@ impl Source {
                 Ok(Look::New(next, terms)) => Ok(Found::New(next, Some(terms))),
                 Err(problem) => Err(Refused { why: problem.why, text: problem.text, again: problem.again }),
             },
+        }
+    }
+
+    /// One of the kept generations. Takes as long as verifying it does.
+    ///
+    /// # Errors
+    /// There is no such one, or it must not be served.
+    pub fn kept(&self, which: Which) -> Result<(Found, Pin), (Outcome, String)> {
+        let Source::Directory(trust) = self else {
+            let why =
+                "nothing is kept of a snapshot that nobody signs: put the earlier file in its place and reload, or see snapshot.directory";
+            return Err((Outcome::Refused, why.to_owned()));
+        };
+        Ok(match lock(trust).kept(which)? {
+            (Look::New(next, terms), pin) => (Found::New(next, Some(terms)), pin),
+            (_, pin) => (Found::Same, pin),
+        })
+    }
+
+    /// What was found is not served after all: this is.
+    pub fn serves(&self, sha256: &[u8; 32]) {
+        if let Source::Directory(trust) = self {
+            lock(trust).serves(sha256);
         }
     }
 

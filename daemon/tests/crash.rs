@@ -42,7 +42,7 @@ fn open(stage: &Path) -> Result<Trust, TrustError> {
 fn adopt() {
     let Some(stage) = std::env::var_os(STAGE) else { return };
     let mut trust = open(Path::new(&stage)).expect("the state directory opens");
-    trust.start().map(drop).expect("something is served");
+    trust.start(None).map(drop).expect("something is served");
     match trust.look() {
         Ok(Look::New(..)) => trust.good(),
         Ok(_) => panic!("the new one was to be adopted"),
@@ -64,7 +64,7 @@ impl Stage {
         let here = scratch().join(format!("{}-{name}", base.file_name().unwrap().to_string_lossy()));
         site.publish(1, "marker-one.test", &|_| {});
         let mut trust = open(&base).unwrap();
-        trust.start().unwrap();
+        trust.start(None).unwrap();
         let old = site.publish(2, "marker-two.test", &|_| {});
         assert!(matches!(trust.look(), Ok(Look::New(..))));
         trust.good();
@@ -80,7 +80,7 @@ impl Stage {
     /// What a daemon serves at its start, and that it comes to the new one.
     fn recovered(&self) -> Result<usize, String> {
         let mut trust = open(&self.here).map_err(|error| error.to_string())?;
-        let first = trust.start().map_err(|error| error.to_string())?.0.generation();
+        let first = trust.start(None).map_err(|error| error.to_string())?.0.generation();
         let at =
             self.generations.iter().position(|generation| *generation == first).ok_or(format!("generation {first:016x} is neither"))?;
         match trust.look() {
@@ -104,7 +104,7 @@ impl Stage {
         let manifest = self.site.write_parts(1, "marker-one.test");
         std::fs::write(self.here.join("published/manifest"), self.site.sign(&manifest, 1)).unwrap();
         let mut trust = open(&self.here).map_err(|error| error.to_string())?;
-        trust.start().map_err(|error| error.to_string())?;
+        trust.start(None).map_err(|error| error.to_string())?;
         match trust.look() {
             Err(problem) if problem.why == Why::Epoch => Ok(()),
             Err(problem) => Err(problem.text),

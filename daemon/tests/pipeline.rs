@@ -5,6 +5,9 @@ mod check;
 
 use verdict_wire as wire;
 use verdictd::driver::Output;
+use verdictd::edge::guard::peer::Peer;
+use verdictd::edge::{Edges, Speech};
+use verdictd::pipeline::Outputs;
 use wire::KeyKind;
 
 #[test]
@@ -16,6 +19,44 @@ fn the_seeds_of_the_fuzz_target_hold() {
         count += 1;
     }
     assert!(count >= 5, "{} holds only {count} seeds", seeds.display());
+}
+
+/// What HAProxy says: whole, cut at every byte, and with every byte changed.
+#[test]
+fn the_seeds_of_haproxy_hold_whatever_is_cut_or_changed() {
+    let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds-spop");
+    let mut count = 0;
+    for entry in std::fs::read_dir(&seeds).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        check::check_spop(&bytes);
+        count += 1;
+        for at in 1..bytes.len() {
+            check::check_spop(&bytes[..at]);
+            let mut changed = bytes.clone();
+            changed[at] ^= 1 << (at % 8);
+            check::check_spop(&changed);
+        }
+    }
+    assert!(count >= 6, "{} holds only {count} seeds", seeds.display());
+}
+
+/// What balancers and people say over HTTP: whole, cut, and with bytes changed.
+#[test]
+fn the_seeds_of_http_hold_whatever_is_cut_or_changed() {
+    let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds-http");
+    let mut count = 0;
+    for entry in std::fs::read_dir(&seeds).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        check::check_http(&bytes);
+        count += 1;
+        for at in (1..bytes.len()).step_by(3) {
+            check::check_http(&bytes[..at]);
+            let mut changed = bytes.clone();
+            changed[at] ^= 1 << (at % 8);
+            check::check_http(&changed);
+        }
+    }
+    assert!(count >= 10, "{} holds only {count} seeds", seeds.display());
 }
 
 /// Journals and messages: whole, cut at every byte, and with every byte changed.
@@ -108,15 +149,22 @@ fn a_file_is_answered_by_its_digest_whatever_its_features_are() {
     use verdictd::metrics::ShardMetrics;
     use verdictd::pipeline::{Pipeline, Turn};
     let (limits, metrics) = (Limits::default(), ShardMetrics::default());
-    let turn = Turn { snapshot: check::snapshot(), limits: &limits, metrics: &metrics, draining: false };
+    let turn = Turn {
+        snapshot: check::snapshot(),
+        limits: &limits,
+        metrics: &metrics,
+        draining: false,
+        edges: &Edges::default(),
+        peer: Peer::ANYBODY,
+    };
     let mut pipeline = Pipeline::new(verdict_simd::detect().unwrap());
     let mut lookup = Vec::new();
     let digests = [[8; 32], [9; 32], [8; 32]];
     wire::encode_lookup(&mut lookup, 1, digests.iter().map(|digest| (KeyKind::Sha256.raw(), digest.as_slice()))).unwrap();
     let mut output = Output::default();
-    let taken = pipeline.take(&turn, 0, &[frames()[7].clone(), lookup].concat(), &mut output, false);
+    let taken = pipeline.take(&turn, 0, &mut Speech::Binary, &[frames()[7].clone(), lookup].concat(), &mut output, false);
     assert_eq!((taken.more, pipeline.keys()), (false, 6));
-    pipeline.answer(check::snapshot(), &metrics, |_, at, answers| output.bytes[at..at + answers.len()].copy_from_slice(answers));
+    pipeline.answer(&turn, &mut output);
     let replies: Vec<_> = wire::Frames::new(&output.bytes).map(|frame| frame.unwrap()).collect();
     let answers = |at: usize| match replies[at].reply() {
         Ok(wire::Reply::Answers(list)) => list.answers.to_vec(),
@@ -127,8 +175,17 @@ fn a_file_is_answered_by_its_digest_whatever_its_features_are() {
     assert_eq!(answers(0).iter().map(|answer| answer.class()).collect::<Vec<_>>(), [Malicious, Unknown, Malicious]);
     assert_eq!((metrics.frames_files.get(), metrics.frames_lookup.get()), (1, 1));
 
-    let late = pipeline.take(&turn, 0, &frames()[7], &mut output, true);
+    let late = pipeline.take(&turn, 0, &mut Speech::Binary, &frames()[7], &mut output, true);
     assert_eq!((late.consumed, pipeline.keys(), metrics.keys_overloaded.get()), (frames()[7].len(), 0, 3));
+}
+
+/// All connections are gone.
+struct Nobody;
+
+impl Outputs for Nobody {
+    fn output(&mut self, _connection: u32) -> Option<&mut Output> {
+        None
+    }
 }
 
 #[test]
@@ -137,24 +194,65 @@ fn one_turn_explains_one_key_and_the_frames_behind_it_wait() {
     use verdictd::metrics::ShardMetrics;
     use verdictd::pipeline::{Pipeline, Turn};
     let (limits, metrics) = (Limits::default(), ShardMetrics::default());
-    let turn = Turn { snapshot: check::snapshot(), limits: &limits, metrics: &metrics, draining: false };
+    let turn = Turn {
+        snapshot: check::snapshot(),
+        limits: &limits,
+        metrics: &metrics,
+        draining: false,
+        edges: &Edges::default(),
+        peer: Peer::ANYBODY,
+    };
     let mut pipeline = Pipeline::new(verdict_simd::detect().unwrap());
     let (explain, ping) = (frames()[6].clone(), frames()[3].clone());
     let input = [ping.clone(), explain.clone(), ping.clone(), explain.clone(), ping].concat();
     let mut output = Output::default();
-    let first = pipeline.take(&turn, 4, &input, &mut output, false);
+    let first = pipeline.take(&turn, 4, &mut Speech::Binary, &input, &mut output, false);
     assert_eq!((first.more, pipeline.explained()), (true, Some(4)));
     assert_eq!(wire::Frames::new(&output.bytes).count(), 3, "the second explanation waits, and what stands behind it");
     let mut other = Output::default();
-    assert!(pipeline.take(&turn, 5, &explain, &mut other, false).more && other.bytes.is_empty(), "another connection waits as well");
-    assert!(!pipeline.take(&turn, 6, &frames()[0], &mut other, false).more, "lookups do not");
-    pipeline.answer(check::snapshot(), &metrics, |_, _, _| ());
-    let second = pipeline.take(&turn, 4, &input[first.consumed..], &mut output, false);
+    assert!(
+        pipeline.take(&turn, 5, &mut Speech::Binary, &explain, &mut other, false).more && other.bytes.is_empty(),
+        "another connection waits as well"
+    );
+    assert!(!pipeline.take(&turn, 6, &mut Speech::Binary, &frames()[0], &mut other, false).more, "lookups do not");
+    pipeline.answer(&turn, &mut Nobody);
+    let second = pipeline.take(&turn, 4, &mut Speech::Binary, &input[first.consumed..], &mut output, false);
     assert_eq!((second.more, first.consumed + second.consumed), (false, input.len()));
-    let late = pipeline.take(&turn, 5, &explain, &mut other, true);
+    let late = pipeline.take(&turn, 5, &mut Speech::Binary, &explain, &mut other, true);
     assert_eq!(late.consumed, explain.len());
     let last = wire::Frames::new(&other.bytes).last().unwrap().unwrap();
     assert!(matches!(last.reply(), Ok(wire::Reply::Error(error)) if error.code() == wire::ErrorCode::Overloaded));
+}
+
+#[test]
+fn who_asks_much_gets_a_share_of_the_turn_and_the_next_one_is_taken() {
+    use verdictd::limits::{Limits, SHARE_KEYS_MAX};
+    use verdictd::metrics::ShardMetrics;
+    use verdictd::pipeline::{Pipeline, Turn};
+    let (limits, metrics) = (Limits::default(), ShardMetrics::default());
+    let turn = Turn {
+        snapshot: check::snapshot(),
+        limits: &limits,
+        metrics: &metrics,
+        draining: false,
+        edges: &Edges::default(),
+        peer: Peer::ANYBODY,
+    };
+    let mut pipeline = Pipeline::new(verdict_simd::detect().unwrap());
+    let mut frame = Vec::new();
+    wire::encode_lookup(&mut frame, 1, (0..400).map(|_| (KeyKind::Host.raw(), &b"a.test"[..]))).unwrap();
+    let (greedy, one) = (frame.repeat(8), frames()[0].clone());
+    let (mut many, mut few) = (Output::default(), Output::default());
+    pipeline.begin_share();
+    let first = pipeline.take(&turn, 1, &mut Speech::Binary, &greedy, &mut many, false);
+    assert_eq!((first.consumed, first.more), (frame.len() * SHARE_KEYS_MAX.div_ceil(400), true), "whole frames until the share is full");
+    pipeline.begin_share();
+    let other = pipeline.take(&turn, 2, &mut Speech::Binary, &one, &mut few, false);
+    assert_eq!((other.consumed, other.more), (one.len(), false), "the same turn takes the next connection");
+    pipeline.answer(&turn, &mut Nobody);
+    pipeline.begin_share();
+    let second = pipeline.take(&turn, 1, &mut Speech::Binary, &greedy[first.consumed..], &mut many, false);
+    assert!(second.more && second.consumed == first.consumed, "and the next turn goes on with the first");
 }
 
 #[test]
@@ -163,11 +261,18 @@ fn what_waited_too_long_is_answered_overloaded_and_nothing_is_looked_up() {
     use verdictd::metrics::ShardMetrics;
     use verdictd::pipeline::{Pipeline, Turn};
     let (limits, metrics) = (Limits::default(), ShardMetrics::default());
-    let turn = Turn { snapshot: check::snapshot(), limits: &limits, metrics: &metrics, draining: false };
+    let turn = Turn {
+        snapshot: check::snapshot(),
+        limits: &limits,
+        metrics: &metrics,
+        draining: false,
+        edges: &Edges::default(),
+        peer: Peer::ANYBODY,
+    };
     let mut pipeline = Pipeline::new(verdict_simd::detect().unwrap());
     let mut output = Output::default();
     let input = [frames()[0].clone(), frames()[3].clone()].concat();
-    let late = pipeline.take(&turn, 0, &input, &mut output, true);
+    let late = pipeline.take(&turn, 0, &mut Speech::Binary, &input, &mut output, true);
     assert_eq!((late.consumed, pipeline.keys()), (input.len(), 0));
     let replies: Vec<_> = wire::Frames::new(&output.bytes).map(|frame| frame.unwrap()).collect();
     let Ok(wire::Reply::Answers(list)) = replies[0].reply() else { panic!("a late lookup is answered all the same") };

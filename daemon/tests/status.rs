@@ -1,5 +1,10 @@
 //! What a supervisor sees of a start that cannot be: status 78, and one line of cause and remedy.
 
+mod confined;
+#[allow(unused_macros)]
+#[path = "support/mod.rs"]
+mod support;
+
 use std::process::Command;
 
 /// Starts the daemon with these lines for its shards; it must not start, with status 78. What it said.
@@ -13,8 +18,7 @@ fn refused(name: &str, shards: &str) -> String {
     said
 }
 
-/// A CPU that is not there stands for whatever a machine may lack: a kernel without the ring cannot be had in a test, so what is said then is tested
-/// beside preflight.
+/// A CPU that is not there stands for whatever a machine may lack; a kernel that denies rings is had by a filter (confined/mod.rs).
 #[test]
 fn a_machine_that_cannot_is_status_78_with_cause_and_remedy() {
     let said = refused("cpu", "cpus = [4095]\ndriver = \"ring\"");

@@ -3,6 +3,7 @@
 #[macro_use]
 mod support;
 mod acts;
+mod host;
 mod inline;
 mod shadow;
 

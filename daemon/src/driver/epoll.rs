@@ -2,9 +2,9 @@
 //! younger than Linux 4.5.
 //!
 //! Whole frames are read through one buffer of the shard, so that an idle connection owns none. While the shard is parked, the executor's ring
-//! watches the set.
+//! watches the set; as the plain driver it has none, and waits in the kernel.
 
-use super::{Driver, Event, Output, Patience, Received, listener_token};
+use super::{Driver, Event, Kind, Output, Patience, Received, listener_token};
 use crate::limits::{PARK_AFTER_MS, READ_BYTES};
 use crate::listener::Listener;
 use glommio::io::PollableFd;
@@ -25,6 +25,8 @@ const ENDED: EventFlags = EventFlags::RDHUP.union(EventFlags::HUP).union(EventFl
 /// The set.
 pub struct Epoll {
     set: OwnedFd,
+    /// There is no executor, and no other task on this thread: a parked shard waits in the kernel.
+    alone: bool,
     events: Vec<epoll::Event>,
     /// Of `events`, how many were handed out.
     next: usize,
@@ -71,9 +73,16 @@ impl Link {
 impl Driver for Epoll {
     type Link = Link;
 
-    fn new() -> io::Result<Self> {
+    fn new(kind: Kind) -> io::Result<Self> {
         let set = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        Ok(Epoll { set, events: Vec::with_capacity(EVENTS_MAX), next: 0, read_buffer: vec![0; READ_BYTES], calls: 0 })
+        Ok(Epoll {
+            set,
+            alone: kind == Kind::Plain,
+            events: Vec::with_capacity(EVENTS_MAX),
+            next: 0,
+            read_buffer: vec![0; READ_BYTES],
+            calls: 0,
+        })
     }
 
     fn watch(&mut self, descriptor: BorrowedFd<'_>, token: u64) -> io::Result<()> {
@@ -168,16 +177,19 @@ impl Driver for Epoll {
     }
 
     async fn wait(&mut self, patience: Patience) -> io::Result<()> {
-        if patience == Patience::Long {
+        if patience == Patience::Long && !self.alone {
             // The executor watches the set while the shard is parked.
             PollableFd::new(Watched(self.set.as_raw_fd())).map_err(io::Error::other)?.readable().await.map_err(io::Error::other)?;
         }
-        let wait_ms = if patience == Patience::Short { PARK_AFTER_MS } else { 0 };
-        let timeout = Timespec { tv_sec: 0, tv_nsec: wait_ms as i64 * 1_000_000 };
+        let timeout = match patience {
+            Patience::Long if self.alone => None, // the shard's tick is in the set
+            Patience::Short => Some(Timespec { tv_sec: 0, tv_nsec: PARK_AFTER_MS as i64 * 1_000_000 }),
+            Patience::Long | Patience::None => Some(Timespec { tv_sec: 0, tv_nsec: 0 }),
+        };
         self.events.clear();
         self.next = 0;
         self.calls += 1;
-        match epoll::wait(&self.set, rustix::buffer::spare_capacity(&mut self.events), Some(&timeout)) {
+        match epoll::wait(&self.set, rustix::buffer::spare_capacity(&mut self.events), timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -218,7 +230,7 @@ mod tests {
     fn pair() -> (Epoll, Link, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
-        let mut driver = Epoll::new().unwrap();
+        let mut driver = Epoll::new(Kind::Epoll).unwrap();
         let link = driver.admit(ours.into(), 0).unwrap();
         (driver, link, theirs)
     }

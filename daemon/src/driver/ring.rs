@@ -11,7 +11,7 @@
 //! receiving is cancelled until it reads again: a peer that does not read its answers takes no buffers from the others.
 
 use super::sys::{self, Completion, Sizes};
-use super::{Driver, Event, Output, Patience, Received, listener_token};
+use super::{Driver, Event, Kind, Output, Patience, Received, listener_token};
 use crate::limits::PARK_AFTER_MS;
 use crate::listener::Listener;
 use glommio::io::PollableFd;
@@ -252,7 +252,7 @@ impl Driver for Ring {
     /// The number of its port.
     type Link = u32;
 
-    fn new() -> io::Result<Self> {
+    fn new(_kind: Kind) -> io::Result<Self> {
         Ring::with(SIZES)
     }
 
@@ -633,7 +633,9 @@ mod tests {
     #[test]
     fn listeners_accept_until_they_are_deafened() {
         let Some(mut driver) = driver(SMALL) else { return };
-        let listener = listener::tcp(SocketAddr::from(([127, 0, 0, 1], 0)), 16).unwrap();
+        let listener =
+            listener::tcp(listener::Bound { address: SocketAddr::from(([127, 0, 0, 1], 0)), protocol: crate::edge::Protocol::Binary }, 16)
+                .unwrap();
         let address = SocketAddr::try_from(rustix::net::getsockname(&listener.socket).unwrap()).unwrap();
         driver.listen(&listener, 0).unwrap();
         let peers: Vec<_> = (0..10).map(|_| TcpStream::connect(address).unwrap()).collect();

@@ -6,7 +6,7 @@
 //! What this costs beside the other drivers is the executor's: its timers and polls, a wake-up a task, allocations in each. It is here as the
 //! plain use of the executor, to be measured against. Tasks and the shard take turns on one thread, so a `RefCell` is never borrowed twice.
 
-use super::{Driver, Event, Output, Patience, Received, listener_token, sys};
+use super::{Driver, Event, Kind, Output, Patience, Received, listener_token, sys};
 use crate::limits::READ_BYTES;
 use crate::listener::Listener;
 use futures_lite::future::{poll_fn, yield_now};
@@ -148,7 +148,7 @@ async fn watch(descriptor: RawFd, token: u64, shared: Rc<Shared>) {
 impl Driver for Streams {
     type Link = Rc<RefCell<Port>>;
 
-    fn new() -> io::Result<Self> {
+    fn new(_kind: Kind) -> io::Result<Self> {
         let shared = Shared {
             ready: RefCell::default(),
             shard: RefCell::default(),

@@ -11,7 +11,7 @@
 
 use glommio::net::TcpStream;
 use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
-use io_uring::{IoUring, Probe, Submitter, cqueue, opcode, squeue, types::BufRingEntry};
+use io_uring::{IoUring, Submitter, cqueue, opcode, squeue, types::BufRingEntry};
 use memmap2::MmapMut;
 use rustix::io::Errno;
 use std::io;
@@ -96,7 +96,7 @@ impl Ring {
         let mut builder = IoUring::builder();
         builder.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag().setup_submit_all().setup_cqsize(sizes.completions);
         let ring = builder.build(sizes.submissions)?;
-        require_operations(&ring)?;
+        crate::preflight::require_operations(&ring)?;
         let buffers = Buffers::new(sizes)?;
         // From here on `drop` sees to it that the ring is closed before the buffers are freed.
         let ring: &'static IoUring = Box::leak(Box::new(ring));
@@ -367,24 +367,6 @@ pub fn shut(stream: &TcpStream) {
     let _ = rustix::net::shutdown(socket, rustix::net::Shutdown::Both);
 }
 
-/// Missing ones are named; flags of setup that are missing make the setup fail.
-fn require_operations(ring: &IoUring) -> io::Result<()> {
-    let mut probe = Probe::new();
-    ring.submitter().register_probe(&mut probe)?;
-    for (name, code) in [
-        ("accept", opcode::Accept::CODE),
-        ("recv", opcode::Recv::CODE),
-        ("send", opcode::Send::CODE),
-        ("poll", opcode::PollAdd::CODE),
-        ("cancel", opcode::AsyncCancel::CODE),
-    ] {
-        if !probe.is_supported(code) {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, format!("io_uring has no operation {name}")));
-        }
-    }
-    Ok(())
-}
-
 /// Memory for the kernel to receive into, and the ring by which it is handed over.
 struct Buffers {
     sizes: Sizes,
@@ -492,8 +474,14 @@ pub fn peer(socket: RawFd) -> io::Result<(u32, u32)> {
     if refused == 0 { Ok((peer.uid, peer.pid as u32)) } else { Err(io::Error::last_os_error()) }
 }
 
-/// A listener of ours, given to the executor.
-pub fn adopt(listener: std::os::fd::OwnedFd) -> glommio::net::TcpListener {
-    // SAFETY: the descriptor is a listening TCP socket (listener.rs), open, and nobody else's from here on.
-    unsafe { std::os::fd::FromRawFd::from_raw_fd(std::os::fd::IntoRawFd::into_raw_fd(listener)) }
+/// Readable while one of these signals waits; every thread has them blocked (main.rs).
+pub fn signals(wanted: &[i32]) -> io::Result<OwnedFd> {
+    // SAFETY: zeros are a value of a set, of which the calls keep nothing.
+    let descriptor = unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        wanted.iter().for_each(|signal| _ = libc::sigaddset(&raw mut set, *signal));
+        libc::signalfd(-1, &raw const set, libc::SFD_NONBLOCK | libc::SFD_CLOEXEC)
+    };
+    // SAFETY: it is new, and nobody else's.
+    if descriptor < 0 { Err(io::Error::last_os_error()) } else { Ok(unsafe { OwnedFd::from_raw_fd(descriptor) }) }
 }

@@ -9,14 +9,15 @@
 use super::served::Served;
 use crate::background::Background;
 use crate::config::{Config, ModelsConfig};
-use crate::control::State;
+use crate::control::{Requests, State};
 use crate::limits::TICK_MS;
 use crate::mailbox::{Mailbox, ToShard};
+use crate::tasks;
 use crate::trust::now_s;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::mpsc::{TryRecvError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 use verdict_models::node::{self, Node};
 use verdict_models::registry::Mode;
@@ -161,8 +162,9 @@ impl Keeper {
 pub async fn keep(keeper: Keeper, shards: Vec<Mailbox>, background: Background, poll: Duration, state: Rc<State>) {
     let (keeper, mut looked_at) = (Arc::new(Mutex::new(keeper)), Instant::now());
     loop {
-        glommio::timer::sleep(Duration::from_millis(TICK_MS)).await;
-        let asked = state.models_asked.replace(false);
+        tasks::sleep(Duration::from_millis(TICK_MS)).await;
+        let asked = state.models_asked.get();
+        let told = Asked { state: &state, asked };
         let (due, refused) = {
             let keeper = keeper.lock().unwrap_or_else(PoisonError::into_inner);
             (keeper.is_due(now_s()), !keeper.told.is_empty())
@@ -171,16 +173,19 @@ pub async fn keep(keeper: Keeper, shards: Vec<Mailbox>, background: Background, 
             continue;
         }
         looked_at = Instant::now();
+        state.models_looking.set(asked);
+        state.models_asked.set(false);
         let (own, (done, found)) = (keeper.clone(), channel());
         let look = move || own.lock().unwrap_or_else(PoisonError::into_inner).look(now_s());
         if background.start(look, move |looked| drop(done.send(looked))).is_err() {
+            state.models_asked.set(asked);
             continue; // no thread to be had: at the next tick
         }
         let looked = loop {
             match found.try_recv() {
                 Ok(looked) => break looked.ok(),
                 Err(TryRecvError::Disconnected) => break None,
-                Err(TryRecvError::Empty) => glommio::timer::sleep(Duration::from_millis(5)).await,
+                Err(TryRecvError::Empty) => tasks::sleep(Duration::from_millis(5)).await,
             }
         };
         let Some(looked) = looked else { continue };
@@ -188,16 +193,31 @@ pub async fn keep(keeper: Keeper, shards: Vec<Mailbox>, background: Background, 
             shards.iter().for_each(|shard| shard.send(ToShard::Models(served.clone())));
         }
         note(&looked, &state);
-        drop(looked);
+        drop((looked, told));
         let before = keeper.lock().unwrap_or_else(PoisonError::into_inner).before.take();
         // None of the shards may be the last who has them: giving back hundreds of megabytes takes milliseconds.
         if let Some(before) = before {
             let sent = Instant::now();
             while Arc::strong_count(&before) > 1 && sent.elapsed() < Duration::from_secs(10) {
-                glommio::timer::sleep(Duration::from_millis(5)).await;
+                tasks::sleep(Duration::from_millis(5)).await;
             }
             // Without a thread they go here.
             let _ = background.start(move || drop(before), |_| ());
+        }
+    }
+}
+
+/// A look; when it is over, whoever waits for it is told.
+struct Asked<'a> {
+    state: &'a State,
+    asked: bool,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        if self.asked {
+            self.state.models_looking.set(false);
+            self.state.wake.get().into_iter().for_each(Requests::wake);
         }
     }
 }
@@ -212,6 +232,9 @@ pub fn note(looked: &Looked, state: &State) {
             served.node().notes().iter().for_each(|note| tracing::warn!("models: {note}"));
             state.metrics.control.models.iter().zip([enforced, on_trial]).for_each(|(gauge, count)| gauge.set(count));
             state.models.replace(Some(served.clone()));
+            if let Some(desk) = state.desk.get().and_then(Weak::upgrade) {
+                desk.know_models(served.node().registry().models.iter().map(|model| model.name.clone()));
+            }
             state.models_note.replace(String::new());
         }
         Looked::Refused { again: true, .. } => {}

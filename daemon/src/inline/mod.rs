@@ -25,6 +25,7 @@ use files::Files;
 use lanes::Lanes;
 use served::{SAMPLE_BYTES, Sample, Served};
 use share::Share;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 use verdict_keys::{Batch, Item, Spelling};
@@ -42,7 +43,10 @@ const SAMPLE_EVERY_NS: u64 = 100_000_000;
 pub struct Inline {
     served: Arc<Served>,
     shard: usize,
+    /// None of a model that is not loaded, or switched off.
     scorers: Vec<Option<Scorer>>,
+    /// Whether some are switched off.
+    some_off: bool,
     shares: Vec<Share>,
     cache: Cache,
     lanes: Lanes,
@@ -83,6 +87,7 @@ impl Inline {
         let mut inline = Self {
             shard,
             scorers: Vec::new(),
+            some_off: false,
             shares: Vec::new(),
             cache,
             lanes: Lanes::new(0),
@@ -119,6 +124,21 @@ impl Inline {
         self.files = Files::new(trees.max());
         self.cache.forget();
         self.served = served;
+    }
+
+    /// Does not ask models of these names, and forgets what any has said. This allocates.
+    pub fn switch(&mut self, off: &BTreeSet<String>) {
+        if off.is_empty() && !self.some_off {
+            return;
+        }
+        self.adopt(self.served.clone());
+        let models = self.served.node().registry().models.iter().zip(&mut self.scorers);
+        for (_, scorer) in models.filter(|(model, _)| off.contains(&model.name)) {
+            *scorer = None;
+        }
+        let scorers = &self.scorers;
+        self.first.iter_mut().for_each(|places| places.retain(|place| scorers[usize::from(*place)].is_some()));
+        self.some_off = !off.is_empty();
     }
 
     /// The models.
@@ -228,7 +248,7 @@ impl Inline {
             return true;
         }
         let first = self.served.node().router().first(subject, tld);
-        if !first.is_empty() {
+        if !first.is_empty() && (!self.some_off || first.iter().any(|place| self.scorers[usize::from(*place)].is_some())) {
             let room = &mut self.room[subject as usize];
             if *room == 0 {
                 // More than share and deadline allow could not be asked: that is known before they are queued.

@@ -1,25 +1,32 @@
-//! Where acts are judged, written down, and handed to the shards; the one place that knows which entries hold.
+//! Where acts are judged, written down, and handed to the shards; the one place that knows which entries hold, and what is switched off.
 //!
 //! ```text
 //! act:   judge ─► journal, on disk ─► entries ─► table for the generation served ─► message to every shard ─► wait for all ─► confirm
+//! part:  judge ─► switches, on disk ─► answers without it ───────────────────────► message to every shard ─► wait for all ─► confirm
 //! swap:  table for the next generation, sent together with it: no shard ever has the one without the other
 //! clock: an entry ends by a clock that nobody sets and that counts sleep; wall time is for people, and for the next start
 //! ```
 //! Two locks: one is held by an act from judging to confirming, disk included; the other only while entries change and messages are sent, so that
 //! a swap never waits for a disk. A shard takes neither.
 
+mod away;
+mod switching;
+
 use super::journal::{Journal, JournalError};
 use super::table::Overlay;
 use super::{Entry, Key};
 use crate::config::Config;
+use crate::control::Requests;
 use crate::mailbox::{Mailbox, Overlaid, ToShard};
 use crate::metrics::Metrics;
 use crate::nearness::Bounded;
 use crate::nodes::Copies;
+use crate::switches::{Part, Switches};
 use rustix::event::EventfdFlags;
 use rustix::time::{ClockId, clock_gettime};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -54,7 +61,13 @@ struct Held {
 /// What changes when an act is enforced.
 struct Live {
     entries: BTreeMap<Key, Held>,
-    snapshot: Arc<Snapshot>,
+    switches: Switches,
+    /// Names of the models that there are, of this registry or one before.
+    models: BTreeSet<String>,
+    /// As it was compiled.
+    compiled: Copies,
+    /// Without what is off.
+    served: Copies,
     shards: Vec<Mailbox>,
     overlaid: Overlaid,
     /// Kept, so that no shard is the last to have it, and frees it.
@@ -65,6 +78,9 @@ struct Live {
 pub struct Desk {
     backend: Selected,
     entries_max: usize,
+    /// Where journal and switches are.
+    directory: Option<PathBuf>,
+    requests: Requests,
     metrics: Arc<Metrics>,
     /// Shards that have not ended.
     running: Arc<AtomicU32>,
@@ -72,6 +88,12 @@ pub struct Desk {
     live: Mutex<Live>,
     wake: OwnedFd,
     ended: AtomicBool,
+}
+
+impl std::fmt::Debug for Desk {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Desk").finish_non_exhaustive()
+    }
 }
 
 /// Whatever panicked under a lock left entries and journal whole: both change in one step.
@@ -100,19 +122,21 @@ fn refused(text: String) -> (Outcome, String) {
 }
 
 impl Desk {
-    /// With what the journal holds, for the shards of this daemon.
+    /// With what the journal holds and what is switched off, for the shards of this daemon.
     ///
     /// # Errors
     /// When the journal cannot be used.
     pub fn open(
         config: &Config,
         backend: Selected,
-        snapshot: Arc<Snapshot>,
+        (compiled, switches): (Copies, Switches),
         metrics: Arc<Metrics>,
         running: Arc<AtomicU32>,
+        requests: Requests,
     ) -> Result<Self, JournalError> {
         let (wall_ms, clock_ms) = (wall_ms(), clock_ms());
-        let journal = config.journal_directory().map(|directory| Journal::open(&directory, wall_ms)).transpose()?;
+        let directory = config.journal_directory();
+        let journal = directory.as_deref().map(|directory| Journal::open(directory, wall_ms)).transpose()?;
         let held = |(key, (_, entry)): (Key, (u64, Entry))| {
             let left_ms = left_ms(&entry, wall_ms);
             (left_ms > 0).then(|| (key, Held { ends_ms: clock_ms + left_ms, entry: Arc::new(entry) }))
@@ -123,11 +147,17 @@ impl Desk {
         }
         let wake = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
         let wake = wake.map_err(|error| JournalError::Io { path: "eventfd".into(), error: error.into() })?;
-        let live = Live { entries, snapshot, shards: Vec::new(), overlaid: Overlaid::default(), previous: None };
+        for (part, mark) in &switches.off {
+            tracing::warn!(part = %part, mark = %mark, "switched off: see `verdictctl switch list`");
+        }
+        let served = compiled.switched(&switches.of_tables());
+        let (models, shards, overlaid) = (switches.models(), Vec::new(), Overlaid::default());
+        let live = Live { entries, switches, models, compiled, served, shards, overlaid, previous: None };
         let (journal, live) = (Mutex::new(journal), Mutex::new(live));
         let (entries_max, ended) = (config.overlay.entries_max, AtomicBool::new(false));
-        let desk = Desk { backend, entries_max, metrics, running, journal, live, wake, ended };
+        let desk = Desk { backend, entries_max, directory, requests, metrics, running, journal, live, wake, ended };
         desk.publish(&mut locked(&desk.live));
+        desk.note_switches(&locked(&desk.live));
         Ok(desk)
     }
 
@@ -136,9 +166,10 @@ impl Desk {
         locked(&self.journal).is_some()
     }
 
-    /// What shards begin with.
-    pub fn first(&self) -> Overlaid {
-        locked(&self.live).overlaid.clone()
+    /// What the shard of this number begins with.
+    pub fn first(&self, shard: usize) -> (Arc<Snapshot>, Overlaid) {
+        let live = locked(&self.live);
+        (live.served.near(shard).clone(), live.overlaid.clone())
     }
 
     /// Who is to be told from now on.
@@ -146,19 +177,26 @@ impl Desk {
         locked(&self.live).shards = shards;
     }
 
-    /// Hands every shard the next generation, and the entries by its keys.
-    pub fn adopt(&self, next: &Copies) {
+    /// Hands every shard the next generation without what is off, and the entries by its keys. What they had before, to be let go when none of them has it.
+    pub fn adopt(&self, next: &Copies) -> Copies {
         let mut live = locked(&self.live);
-        live.snapshot = next.near(0).clone();
+        live.compiled = next.clone();
+        let switched = next.switched(&live.switches.of_tables());
+        let before = std::mem::replace(&mut live.served, switched);
         self.compile(&mut live);
+        self.note_switches(&live);
         for (number, shard) in live.shards.iter().enumerate() {
-            shard.send(ToShard::Adopt(next.near(number).clone(), live.overlaid.clone()));
+            shard.send(ToShard::Adopt(live.served.near(number).clone(), live.overlaid.clone()));
         }
+        before
     }
 
     fn compile(&self, live: &mut Live) {
-        let entries = live.entries.values().map(|held| held.entry.clone()).collect();
-        let overlay = Overlay::of(self.backend, &live.snapshot, entries).map(Arc::new);
+        let is_on = !live.switches.is_off(&Part::Overlay);
+        let entries = live.entries.values().filter(|_| is_on).map(|held| held.entry.clone()).collect();
+        let overlay = Overlay::of(self.backend, &live.compiled, entries).map(Arc::new);
+        live.overlaid.monitor = live.switches.is_off(&Part::Enforcement);
+        live.overlaid.models_off = Arc::new(live.switches.models());
         live.previous = std::mem::replace(&mut live.overlaid.overlay, overlay);
     }
 
@@ -262,9 +300,14 @@ impl Desk {
         }
         let instead = before.filter(|_| request.act != Act::Remove);
         let instead = instead.map_or(String::new(), |held| format!("; in place of: {}", held.entry));
+        let idle = if locked(&self.live).switches.is_off(&Part::Overlay) {
+            "; but the overlay is switched off: it holds when that is on again"
+        } else {
+            ""
+        };
         Ok(match request.act {
-            Act::Remove => format!("{key}: its entry is gone"),
-            _ => format!("{key}: {entry}{instead}"),
+            Act::Remove => format!("{key}: its entry is gone{idle}"),
+            _ => format!("{key}: {entry}{instead}{idle}"),
         })
     }
 

@@ -1,10 +1,13 @@
-//! The control socket: who may open it may act. One act a connection, bounded, with deadlines; and the thread that ends entries in time.
+//! The control socket: who may open it may act. One act a connection, bounded, with deadlines; and the thread that ends entries in time. What is no
+//! act on a key, a reload or a drain, goes on to the control thread.
 //!
 //! The socket's mode decides who may (0600: the daemon's user and root); the kernel says who did (SO_PEERCRED). Nothing here runs on a shard or on the
 //! control thread: an act waits for a disk.
 
 use super::desk::{Desk, Done};
+use crate::control::Requests;
 use crate::driver::sys;
+use crate::switches::Switches;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{self, BufWriter, Write};
 use std::os::fd::AsRawFd;
@@ -12,13 +15,17 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use verdict_wire::{ACT_BYTES_MAX, Act, ActRequest, Outcome, Told, ToldHead, read_message};
 
 /// Acts at a time; whoever comes then is cut off and may try again.
 const CONNECTIONS_MAX: usize = 16;
 /// For a message to come, and for a reply to be taken.
 const DEADLINE: Duration = Duration::from_secs(5);
+/// How long an end waits for replies that are on their way.
+const REPLY_DEADLINE: Duration = Duration::from_secs(1);
+/// For a reload: a snapshot of tens of gigabytes takes minutes.
+const RELOAD_DEADLINE: Duration = Duration::from_secs(15 * 60);
 /// Ends are looked for at least so often, in milliseconds: the kernel's wait does not count sleep.
 const LOOK_MS: u64 = 1000;
 
@@ -33,9 +40,9 @@ impl Door {
     ///
     /// # Errors
     /// When there is no thread to be had.
-    pub fn open(listener: Option<UnixListener>, desk: Arc<Desk>) -> io::Result<Self> {
+    pub fn open(listener: Option<UnixListener>, desk: Arc<Desk>, requests: Requests) -> io::Result<Self> {
         let own = desk.clone();
-        let thread = std::thread::Builder::new().name("overlay".into()).spawn(move || serve(listener.as_ref(), &own))?;
+        let thread = std::thread::Builder::new().name("overlay".into()).spawn(move || serve(listener.as_ref(), &own, &requests))?;
         Ok(Door { desk, thread: Some(thread) })
     }
 }
@@ -49,7 +56,7 @@ impl Drop for Door {
     }
 }
 
-fn serve(listener: Option<&UnixListener>, desk: &Arc<Desk>) {
+fn serve(listener: Option<&UnixListener>, desk: &Arc<Desk>, requests: &Requests) {
     let open = Arc::new(AtomicUsize::new(0));
     while !desk.has_ended() {
         let wait = desk.expire().map(|ms| ms.clamp(1, LOOK_MS));
@@ -67,9 +74,9 @@ fn serve(listener: Option<&UnixListener>, desk: &Arc<Desk>) {
                 open.fetch_sub(1, Ordering::AcqRel);
                 continue;
             }
-            let (desk, count) = (desk.clone(), open.clone());
+            let (desk, count, requests) = (desk.clone(), open.clone(), requests.clone());
             let started = std::thread::Builder::new().name("act".into()).spawn(move || {
-                if let Err(error) = answer(stream, &desk) {
+                if let Err(error) = answer(stream, &desk, &requests) {
                     tracing::warn!("an act broke off: {error}");
                 }
                 count.fetch_sub(1, Ordering::AcqRel);
@@ -79,10 +86,31 @@ fn serve(listener: Option<&UnixListener>, desk: &Arc<Desk>) {
             }
         }
     }
+    // Whoever asked for the end is told before the process is gone.
+    let ended = Instant::now();
+    while open.load(Ordering::Acquire) > 0 && ended.elapsed() < REPLY_DEADLINE {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// An entry for each that holds. How many.
+fn write_switches(switches: &Switches, out: &mut impl Write) -> io::Result<usize> {
+    let off = switches.off.iter().map(|(part, mark)| (Act::Off, part.to_string(), mark));
+    let pin = switches.pin.iter().map(|(pin, mark)| (Act::Pin, pin.to_string(), mark));
+    let mut entries = 0;
+    for (act, name, mark) in off.chain(pin) {
+        let (uid, pid, at_ms) = (mark.uid.to_le_bytes(), mark.pid.to_le_bytes(), mark.at_ms.to_le_bytes());
+        let head = ToldHead { act: act.raw(), uid, pid, at_ms, ..ToldHead::default() };
+        let mut reply = Vec::new();
+        Told { head, outcome: Outcome::Entry, key: name.as_bytes(), text: &mark.reason }.encode(&mut reply);
+        out.write_all(&reply)?;
+        entries += 1;
+    }
+    Ok(entries)
 }
 
 /// One act and what came of it.
-fn answer(mut stream: UnixStream, desk: &Desk) -> io::Result<()> {
+fn answer(mut stream: UnixStream, desk: &Desk, requests: &Requests) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(DEADLINE))?;
     stream.set_write_timeout(Some(DEADLINE))?;
@@ -97,6 +125,14 @@ fn answer(mut stream: UnixStream, desk: &Desk) -> io::Result<()> {
             list = desk.list();
             Done { outcome: Outcome::Done, text: String::new(), entries: list.len(), took: Duration::ZERO }
         }
+        Ok(request) if request.act.is_of_traffic() => desk.away(&request, uid, pid),
+        Ok(request) if request.act.is_order() => order(&request, desk, requests, (uid, pid)),
+        Ok(request) if request.act == Act::Switches => {
+            let switches = desk.switches();
+            let entries = write_switches(&switches, &mut out)?;
+            Done { outcome: Outcome::Done, text: String::new(), entries, took: Duration::ZERO }
+        }
+        Ok(request) if request.act.is_of_part() => desk.switch(&request, uid, pid),
         Ok(request) => desk.act(&request, uid, pid),
     };
     for entry in &list {
@@ -120,4 +156,22 @@ fn answer(mut stream: UnixStream, desk: &Desk) -> io::Result<()> {
     Told { head, outcome: done.outcome, key: b"", text: &done.text }.encode(&mut reply);
     out.write_all(&reply)?;
     out.flush()
+}
+
+/// What is no act on a key.
+fn order(request: &ActRequest<'_>, desk: &Desk, requests: &Requests, (uid, pid): (u32, u32)) -> Done {
+    let began = Instant::now();
+    tracing::info!(act = request.act.name(), reason = ?request.reason, uid, pid, "asked over the control socket");
+    let ended = match request.act {
+        Act::Reload => requests.reload_and_wait(RELOAD_DEADLINE),
+        _ => {
+            requests.drain();
+            Ok("draining".to_owned())
+        }
+    };
+    let (outcome, text) = match ended {
+        Ok(text) => (Outcome::Done, text),
+        Err(text) => (Outcome::Refused, text),
+    };
+    Done { outcome, text: text.replace(char::is_control, " "), entries: desk.list().len(), took: began.elapsed() }
 }

@@ -154,7 +154,9 @@ fn decode(bytes: &[u8]) -> Result<(Record, usize), &'static str> {
     }
     // Written by us, as the sum says; what follows can only be another version's.
     let unknown = "a record of another version";
-    let act = Act::from_raw(own[4]).filter(|act| *act != Act::List).ok_or(unknown)?;
+    let act = Act::from_raw(own[4])
+        .filter(|act| !act.only_tells() && !act.is_of_part() && !act.is_order() && !act.is_of_traffic())
+        .ok_or(unknown)?;
     let kind = Kind::try_from(own[5]).map_err(|_| unknown)?;
     let class = Class::from_u8(own[6]).ok_or(unknown)?;
     let (key_bytes, reason_bytes) = (u16::from_le_bytes(number(&own, 48)).into(), usize::from(u16::from_le_bytes(number(&own, 50))));

@@ -147,7 +147,7 @@ impl std::fmt::Display for Entry {
 }
 
 /// Milliseconds since 1970 as `2026-06-01T12:00:00Z`. After Howard Hinnant, "chrono-compatible low-level date algorithms".
-struct Utc(u64);
+pub struct Utc(pub u64);
 
 impl std::fmt::Display for Utc {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

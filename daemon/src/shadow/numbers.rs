@@ -2,10 +2,7 @@
 //! in `ShardMetrics`.
 
 use crate::metrics::Count;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
+use crate::metrics::series::{Labels, Out, Value, Written};
 use verdict_tables::Class;
 
 /// In the order of their numbers.
@@ -24,41 +21,32 @@ pub struct ShadowMetrics {
     pub generation: Count,
 }
 
-const ANSWERS: &str =
-    "Keys that were also asked of the snapshot on trial, by the class that was served and the class that it would have had";
-const UNREADABLE: &str = "Keys that were also asked of the snapshot on trial, where one of the two has no class, such as unparseable ones";
-const REFUSED: &str =
-    "Snapshots that were to be on trial and are missing or damaged; the log and /readyz say why, and what is served is not concerned";
-const GENERATION: &str = "Generation on trial; 0 for none";
-
-/// As `verdictd --list-metrics` prints them.
-pub const HELP: &[(&str, &str)] = &[
-    ("verdictd_shadow_answers_total", ANSWERS),
-    ("verdictd_shadow_unreadable_total", UNREADABLE),
-    ("verdictd_shadow_refused_total", REFUSED),
-    ("verdictd_shadow_generation", GENERATION),
-];
-
 impl ShadowMetrics {
     /// One scrape.
     ///
     /// # Errors
     /// The encoder's.
-    pub fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let counter = MetricType::Counter;
-        let mut family = encoder.encode_descriptor("verdictd_shadow_answers", ANSWERS, None, counter)?;
+    pub fn encode(&self, out: &mut Out<'_, '_>) -> Written {
+        let mut answers: Vec<(Labels<'_>, Value)> = Vec::new();
         for (served, row) in CLASSES.iter().zip(&self.answers) {
-            for (trial, count) in CLASSES.iter().zip(row) {
-                let labels = [("served", served.name()), ("trial", trial.name())];
-                ConstCounter::new(count.get()).encode(family.encode_family(&labels)?)?;
-            }
+            let row = CLASSES.iter().zip(row);
+            answers.extend(row.map(|(trial, count)| (vec![("served", served.name()), ("trial", trial.name())], count.get().into())));
         }
-        for (name, help, count) in
-            [("verdictd_shadow_unreadable", UNREADABLE, &self.unreadable), ("verdictd_shadow_refused", REFUSED, &self.refused)]
-        {
-            ConstCounter::new(count.get()).encode(encoder.encode_descriptor(name, help, None, counter)?)?;
-        }
-        let name = "verdictd_shadow_generation";
-        ConstGauge::new(self.generation.get()).encode(encoder.encode_descriptor(name, GENERATION, None, MetricType::Gauge)?)
+        out.counters(
+            "verdictd_shadow_answers_total",
+            "Keys that were also asked of the snapshot on trial, by the class that was served and the class that it would have had",
+            answers,
+        )?;
+        out.counter(
+            "verdictd_shadow_unreadable_total",
+            "Keys that were also asked of the snapshot on trial, where one of the two has no class, such as unparseable ones",
+            self.unreadable.get(),
+        )?;
+        out.counter(
+            "verdictd_shadow_refused_total",
+            "Snapshots that were to be on trial and are missing or damaged; the log and /readyz say why, and what is served is not concerned",
+            self.refused.get(),
+        )?;
+        out.gauge("verdictd_shadow_generation", "Generation on trial; 0 for none", self.generation.get())
     }
 }

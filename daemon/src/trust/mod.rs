@@ -4,15 +4,17 @@
 //! look  DIR/manifest ─► signature ─► epoch, expiry, stage ─► quarantine? ─► parts, structure ─► canaries ─► STATE ─► shards
 //! start STATE, newest first: not in quarantine, fewer than three failed starts, verified as if it came from DIR; else the one before; else DIR
 //! ```
-//! Nothing here knows shards or sockets: `look` and `start` are called by whoever loads (control.rs, lib.rs), off the shards' way.
+//! Nothing here knows shards or sockets: `look` and `start` are called by whoever loads (control/, lib.rs), off the shards' way.
 
 mod state;
 pub mod watch;
 
 pub use state::{GENERATIONS, GOOD_AFTER, TRIALS_MAX};
+pub(crate) use state::{sync_directory, write_atomically};
 
 use crate::config::SnapshotConfig;
-use state::StateDirectory;
+use crate::switches::{Pin, Which};
+use state::{Kept, StateDirectory};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -20,6 +22,7 @@ use verdict_simd::Selected;
 use verdict_tables::Snapshot;
 use verdict_tables::manifest::epoch::{self, Floor};
 use verdict_tables::manifest::{Canary, Directory, KeySet, Manifest, Refusal, Why, check_canaries, hex, read_canaries};
+use verdict_wire::Outcome;
 
 /// What a manifest says about what is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +76,16 @@ pub enum TrustError {
     /// The state directory.
     #[error("snapshot.state: {0}")]
     State(#[from] io::Error),
+    /// What an operator has pinned cannot be served, and nothing else may be.
+    #[error("pinned to {pin}, which cannot be served: {why}. Nothing else is served in its place: repair it, or take the line `pin` out by moving {} away and switching off again what it says is off", file.display())]
+    Pinned {
+        /// What was pinned.
+        pin: Pin,
+        /// Why not.
+        why: String,
+        /// Where that is written down.
+        file: PathBuf,
+    },
     /// Nothing to serve.
     #[error("no snapshot to serve: {}: {refusal}{kept}", path.display())]
     Nothing {
@@ -89,7 +102,7 @@ impl TrustError {
     /// Whether the same start may succeed later.
     pub fn may_pass(&self) -> bool {
         match self {
-            TrustError::Config(_) => false,
+            TrustError::Config(_) | TrustError::Pinned { .. } => false,
             TrustError::State(_) => true,
             TrustError::Nothing { refusal, .. } => refusal.why() == Why::Io,
         }
@@ -139,12 +152,13 @@ impl Trust {
         self.state.quarantined_count()
     }
 
-    /// The newest kept generation that may be served; else what is published.
+    /// What is pinned, if something is; else the newest kept generation that may be served; else what is published.
     ///
     /// # Errors
-    /// When there is neither.
-    pub fn start(&mut self) -> Result<(Snapshot, Terms), TrustError> {
-        let kept = self.state.kept(&self.keys);
+    /// When there is nothing of that.
+    pub fn start(&mut self, pin: Option<&Pin>) -> Result<(Snapshot, Terms), TrustError> {
+        let mut kept = self.state.kept(&self.keys);
+        kept.retain(|kept| pin.is_none_or(|pin| pin.sha256 == kept.manifest.sha256));
         let mut told = String::new();
         for (index, candidate) in kept.iter().enumerate() {
             let sha256 = &candidate.manifest.sha256;
@@ -156,6 +170,10 @@ impl Trust {
                     told += &format!("; kept epoch {}: {refusal}", candidate.manifest.epoch);
                 }
             }
+        }
+        if let Some(&pin) = pin {
+            let why = if kept.is_empty() { "it is not kept any more".to_owned() } else { told.trim_start_matches("; ").to_owned() };
+            return Err(TrustError::Pinned { pin, why, file: self.state.path().join(crate::switches::FILE) });
         }
         match self.published() {
             Ok(Look::New(snapshot, terms)) => {
@@ -187,6 +205,47 @@ impl Trust {
         self.hold_against(&snapshot, manifest)?;
         self.serving = manifest.sha256;
         Ok(snapshot)
+    }
+
+    /// One of the kept generations, verified again. `Look::Nothing`: it is what is served.
+    ///
+    /// # Errors
+    /// There is no such one, or it must not be served; and which there are.
+    pub fn kept(&mut self, which: Which) -> Result<(Look, Pin), (Outcome, String)> {
+        let mut kept = self.state.kept(&self.keys);
+        kept.retain(|kept| kept.snapshot.exists());
+        // Newest first: of what is served the newest manifest.
+        let now = kept.iter().find(|kept| kept.manifest.sha256 == self.serving).map_or(u64::MAX, |kept| kept.manifest.epoch);
+        let fits = |manifest: &Manifest| match which {
+            Which::Generation(generation) => manifest.generation == generation,
+            Which::Epoch(epoch) => manifest.epoch == epoch,
+            Which::Previous => manifest.sha256 != self.serving && manifest.epoch < now,
+        };
+        let Some(chosen) = kept.iter().find(|kept| fits(&kept.manifest)) else {
+            let shown = |kept: &Kept| Pin { sha256: kept.manifest.sha256, epoch: kept.manifest.epoch }.to_string();
+            let there: Vec<String> = kept.iter().map(shown).collect();
+            let what = if which == Which::Previous { "nothing older than what is served is kept" } else { "no such generation is kept" };
+            return Err((Outcome::NotThere, format!("{what}: there are {}", there.join("; "))));
+        };
+        let manifest = &chosen.manifest;
+        let pin = Pin { sha256: manifest.sha256, epoch: manifest.epoch };
+        if pin.sha256 == self.serving {
+            return Ok((Look::Nothing, pin));
+        }
+        let load = || {
+            self.refuse_quarantined(&manifest.sha256)?;
+            let snapshot = Snapshot::load(&chosen.snapshot)?;
+            self.hold_against(&snapshot, manifest)?;
+            Ok::<_, Refusal>(snapshot)
+        };
+        let snapshot = load().map_err(|refusal| (Outcome::Refused, format!("{pin}: {refusal}")))?;
+        self.serving = pin.sha256;
+        Ok((Look::New(Box::new(snapshot), Terms::of(manifest)), pin))
+    }
+
+    /// What was found is not served after all: this is.
+    pub fn serves(&mut self, sha256: &[u8; 32]) {
+        self.serving = *sha256;
     }
 
     fn hold_against(&self, snapshot: &Snapshot, manifest: &Manifest) -> Result<(), Refusal> {

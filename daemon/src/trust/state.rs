@@ -73,6 +73,11 @@ impl StateDirectory {
         Ok(state)
     }
 
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     fn file(&self) -> PathBuf {
         self.path.join("state")
     }
@@ -212,7 +217,7 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
 }
 
 /// The old file or the new one, on disk; the caller syncs the directory.
-fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let partial = path.with_extension("partial");
     let write = || {
         let mut file = File::create(&partial)?;
@@ -227,6 +232,7 @@ fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     })
 }
 
-fn sync_directory(path: &Path) -> io::Result<()> {
+/// What was renamed there stays so.
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path).and_then(|directory| directory.sync_all()).map_err(|error| named(path, error))
 }

@@ -4,7 +4,7 @@
 //! moment of each interval: a fleet that was started together does not read together.
 
 use crate::control::Requests;
-use glommio::io::PollableFd;
+use crate::tasks::{self, Watched};
 use rustix::fs::inotify;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ pub async fn notice(path: PathBuf, requests: Requests, poll: Duration) {
             Ok(watched) => listen(&watched, &requests).await,
             Err(error) => tracing::debug!(path = %path.display(), "not watched, only polled: {error}"),
         }
-        glommio::timer::sleep(poll).await; // it may be there again
+        tasks::sleep(poll).await; // it may be there again
     }
 }
 
@@ -37,9 +37,10 @@ fn watch(path: &PathBuf) -> rustix::io::Result<Arc<OwnedFd>> {
 
 /// Until the directory is gone.
 async fn listen(watched: &Arc<OwnedFd>, requests: &Requests) {
-    let Ok(wake) = PollableFd::new(watched.clone()) else { return };
+    let wake = Watched::new(watched.clone());
     let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
-    while wake.readable().await.is_ok() {
+    loop {
+        wake.readable().await;
         let (mut about_the_manifest, mut gone) = (false, false);
         let mut events = inotify::Reader::new(watched, &mut buffer);
         while let Ok(event) = events.next() {

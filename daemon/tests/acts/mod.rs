@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 use verdict_tables::{Class, Part, Rule, Vote};
 use verdict_wire as wire;
 use verdictd::config::Config;
+use verdictd::control::Requests;
 use verdictd::overlay::desk::Desk;
 use verdictd::{Daemon, StartError};
 use wire::{Act, ActRequest, Answer, Flags, KeyKind, Outcome, TOLD_BYTES_MAX, Told};
 
 /// The first reply that ends an act, and how many entries came before it.
-fn act(
+pub fn act(
     config: &Config,
     act: Act,
     class: wire::Class,
@@ -25,7 +26,8 @@ fn act(
 ) -> (Outcome, String, Vec<(KeyKind, Vec<u8>)>) {
     let mut stream = UnixStream::connect(&config.listen.control).unwrap();
     let mut message = Vec::new();
-    let (kind, reason) = if act == Act::List { (None, "") } else { (Some(kind), "a test") };
+    let is_on_key = !act.only_tells() && !act.is_order();
+    let (kind, reason) = if is_on_key { (Some(kind), "a test") } else { (None, "") };
     ActRequest { act, kind, class, ttl_s, key, reason }.encode(&mut message);
     stream.write_all(&message).unwrap();
     let mut entries = Vec::new();
@@ -40,7 +42,7 @@ fn act(
     }
 }
 
-type TypedKey<'a> = (KeyKind, &'a [u8]);
+pub type TypedKey<'a> = (KeyKind, &'a [u8]);
 
 fn block(config: &Config, key: TypedKey<'_>, ttl_s: u32) -> (Outcome, String) {
     let (outcome, text, _) = act(config, Act::Block, wire::Class::Malicious, key, ttl_s);
@@ -66,7 +68,7 @@ fn refused((outcome, text): (Outcome, String), why: &str) {
 }
 
 /// With a control socket and a journal.
-fn with_control(mut config: Config, scratch: &Scratch) -> Config {
+pub fn with_control(mut config: Config, scratch: &Scratch) -> Config {
     config.listen.control = scratch.join("control.sock");
     config.overlay.directory = scratch.join("state");
     config
@@ -76,7 +78,7 @@ fn url(text: &str) -> TypedKey<'_> {
     (KeyKind::Url, text.as_bytes())
 }
 
-fn host(text: &str) -> TypedKey<'_> {
+pub fn host(text: &str) -> TypedKey<'_> {
     (KeyKind::Host, text.as_bytes())
 }
 
@@ -317,9 +319,10 @@ fn every_act_is_a_line_of_the_log_whether_done_or_refused() {
     let config = with_control(config(&scratch), &scratch);
     let log = scratch.join("log");
     let subscriber = tracing_subscriber::fmt().with_writer(std::fs::File::create(&log).unwrap()).with_ansi(false).finish();
-    let snapshot = Arc::new(verdict_tables::Snapshot::load(&config.snapshot.path).unwrap());
+    let snapshot = verdict_tables::Snapshot::load(&config.snapshot.path).unwrap();
+    let served = (verdictd::nodes::Nodes::of(&[0]).copies(snapshot).unwrap(), verdictd::switches::Switches::default());
     let metrics = verdictd::metrics::Metrics::new(1, "any", "any");
-    let desk = Desk::open(&config, verdict_simd::detect().unwrap(), snapshot, metrics, Arc::default()).unwrap();
+    let desk = Desk::open(&config, verdict_simd::detect().unwrap(), served, metrics, Arc::default(), Requests::new().unwrap()).unwrap();
     tracing::subscriber::with_default(subscriber, || {
         for key in [b"a.test".as_slice(), b"a]b"] {
             let request = ActRequest {

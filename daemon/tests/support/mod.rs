@@ -54,6 +54,11 @@ macro_rules! every_driver {
             fn epoll() {
                 over(Choice::Epoll, super::$name);
             }
+
+            #[test]
+            fn plain() {
+                over(Choice::Plain, super::$name);
+            }
         })*
     };
 }
@@ -223,12 +228,17 @@ pub fn config(scratch: &Scratch) -> Config {
     config.listen.tcp = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
     config.listen.admin = SocketAddr::from(([127, 0, 0, 1], 0));
     config.listen.unix = scratch.join("verdictd.sock");
+    config.admin.token = scratch.join("token");
+    std::fs::write(&config.admin.token, "the-token-of-a-test\n").unwrap();
     config.limits.connections_max = 200;
     config.limits.queue_deadline_ms = 0; // a machine busy with other tests may stop us for longer; lateness has tests of its own
     config.shards.count = 1;
     config.shards.driver = DRIVER.get();
     config
 }
+
+/// What opens every page of the admin listener.
+pub const AUTHORIZATION: &str = "Authorization: Bearer the-token-of-a-test\r\n";
 
 pub fn start(config: &Config) -> Daemon {
     Daemon::start(config, false).unwrap_or_else(|error| panic!("{error}"))

@@ -1,4 +1,4 @@
-//! The control thread: one executor of its own, unpinned, that no lookup ever waits for.
+//! The control thread: tasks of its own (tasks/mod.rs), unpinned, that no lookup ever waits for.
 //!
 //! ```text
 //! SIGHUP, reload(), a change of the published directory, a poll of it
@@ -10,24 +10,29 @@
 //! into one more. Where there is a directory or a bound on age the loop looks at the clock four times a second: is what is served stale, was it
 //! served long enough, is it time to poll?
 
+mod requests;
+mod state;
+
+pub use requests::{PinAsk, Requests, SIGHUP, SIGINT, SIGTERM};
+pub use state::State;
+
 use crate::background::Background;
+use crate::edge::guard::keeper::Keeper as Certificates;
+use crate::host::reload::{Ended, Reloads};
+use crate::host::watchdog;
 use crate::inline::keeper::{self, Keeper, Looked};
-use crate::inline::served::Served;
 use crate::limits::TICK_MS;
 use crate::mailbox::{Mailbox, ToShard};
-use crate::metrics::Metrics;
 use crate::nearness::Bounded;
 use crate::nodes::{Copies, Nodes};
 use crate::overlay::desk::Desk;
 use crate::pages;
 use crate::shadow::page::Seen;
 use crate::source::{Found, Freshness, Refused, Source};
+use crate::switches::Pin;
+use crate::tasks::{self, Watched};
 use crate::trust::watch::{jittered, notice};
 use crate::trust::{GOOD_AFTER, Terms, now_s};
-use glommio::io::PollableFd;
-use rustix::event::EventfdFlags;
-use std::cell::{Cell, OnceCell, RefCell};
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -35,103 +40,29 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 use verdict_tables::manifest::Why;
+use verdict_wire::Outcome;
 
 /// A shard adopts a snapshot at its next turn; one that has not after so long is stuck, and said to be.
 const ADOPT_DEADLINE: Duration = Duration::from_secs(10);
 
-/// What other threads may ask of the control thread: bits, so that asking twice is asking once.
-const RELOAD: u32 = 1;
-const DRAIN: u32 = 2;
-
 /// When it was asked for, what came of it, and how many of its bytes lie in huge pages: the kernel walks page tables to say so, which is no work for
 /// beside a shard either.
-type Loaded = (Instant, Result<Found<Copies>, Refused>, u64);
-
-/// A handle that any thread may keep.
-#[derive(Clone, Debug)]
-pub struct Requests {
-    bits: Arc<AtomicU32>,
-    wake: Arc<OwnedFd>,
+enum Loaded {
+    /// What is published.
+    Published(Instant, Result<Found<Copies>, Refused>, u64),
+    /// One that is kept, since somebody wants to pin it.
+    Kept(Instant, PinAsk, Kept, u64),
 }
 
-impl Requests {
-    /// # Errors
-    /// When the kernel has no descriptor left.
-    pub fn new() -> std::io::Result<Self> {
-        let wake = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Requests { bits: Arc::default(), wake: Arc::new(wake) })
-    }
-
-    /// Reads, verifies and adopts the snapshot file again.
-    pub fn reload(&self) {
-        self.ask(RELOAD);
-    }
-
-    /// Finishes what was asked, then ends.
-    pub fn drain(&self) {
-        self.ask(DRAIN);
-    }
-
-    /// A shard has ended: look whether all have.
-    pub fn shard_ended(&self) {
-        self.ask(0);
-    }
-
-    fn ask(&self, bits: u32) {
-        self.bits.fetch_or(bits, Ordering::AcqRel);
-        // An eventfd refuses only when 2^64 wake-ups are already waiting.
-        let _ = rustix::io::write(&*self.wake, &1u64.to_ne_bytes());
-    }
-
-    fn take(&self) -> u32 {
-        let mut count = [0u8; 8];
-        let _ = rustix::io::read(&*self.wake, &mut count);
-        self.bits.swap(0, Ordering::AcqRel)
-    }
-}
-
-/// What admin and the control loop share.
-#[derive(Debug)]
-pub struct State {
-    /// Every number of the daemon.
-    pub metrics: Arc<Metrics>,
-    /// Where the snapshot came from and what is wrong with it, a line each, for `/readyz`.
-    pub notes: RefCell<String>,
-    /// The models that are asked, for `/models`.
-    pub models: RefCell<Option<Arc<Served>>>,
-    /// What is wrong with the registry of models, for `/readyz`.
-    pub models_note: RefCell<String>,
-    /// SIGHUP: look at the registry again.
-    pub models_asked: Cell<bool>,
-    /// Rules on trial, where there are some.
-    pub shadow: OnceCell<Seen>,
-    started: Instant,
-}
-
-impl State {
-    /// With a clock that shards already use.
-    pub fn since(metrics: Arc<Metrics>, started: Instant) -> Self {
-        State {
-            metrics,
-            notes: RefCell::default(),
-            models: RefCell::default(),
-            models_note: RefCell::default(),
-            models_asked: Cell::new(false),
-            shadow: OnceCell::new(),
-            started,
-        }
-    }
-
-    /// Milliseconds since start, the clock of `heartbeat_ms`.
-    pub fn uptime_ms(&self) -> u64 {
-        self.started.elapsed().as_millis() as u64
-    }
-}
+/// A kept generation, or why not.
+type Kept = Result<(Found<Copies>, Pin), (Outcome, String)>;
 
 /// What the control loop is made with.
 pub struct Control {
     /// Where requests of other threads arrive.
     pub requests: Requests,
+    /// Who waits for what was asked.
+    pub reloads: Reloads,
     /// One for each shard.
     pub shards: Vec<Mailbox>,
     /// What is served now.
@@ -150,6 +81,8 @@ pub struct Control {
     pub stale_after_s: u64,
     /// Who reads registries of models, and what came of the first.
     pub models: Option<(Keeper, Looked)>,
+    /// Certificates and token.
+    pub certificates: Option<Certificates>,
     /// How often what was refused is looked at again.
     pub poll: Duration,
     /// Of a published snapshot.
@@ -166,48 +99,74 @@ impl Control {
     /// Runs until every shard has ended.
     pub async fn run(mut self, signals: bool) {
         let mut clock = Clock::new(self.freshness());
+        let has_models = self.models.is_some();
         self.note_served(huge_bytes(&self.snapshot));
         self.spawn_helpers(signals);
-        let Ok(wake) = PollableFd::new(self.requests.wake.clone()) else {
-            tracing::error!("the control thread cannot wait for requests; it ends, the shards serve on");
-            return;
-        };
+        let wake = Watched::new(self.requests.wake.clone());
         let (done, loaded) = channel();
         let (mut loading, mut again) = (false, false);
         while self.running.load(Ordering::Acquire) > 0 {
-            if wake.readable().await.is_err() {
-                glommio::timer::sleep(Duration::from_millis(TICK_MS)).await;
-            }
+            wake.readable().await;
             let asked = self.requests.take();
-            if asked & DRAIN != 0 {
+            if asked & requests::DRAIN != 0 {
                 self.drain();
             }
-            again |= asked & RELOAD != 0;
-            self.state.models_asked.set(self.state.models_asked.get() || asked & RELOAD != 0);
-            if let Some(trial) = self.state.shadow.get().filter(|_| asked & RELOAD != 0) {
-                trial.reload();
+            if asked & requests::RELOAD != 0 {
+                again = true;
+                self.reloads.asked(&self.requests.waiting);
+                self.state.models_asked.set(has_models);
+                self.state.shadow.get().into_iter().for_each(Seen::reload);
+                self.state.guard_asked.set(true);
             }
-            while let Ok((began, found, huge)) = loaded.try_recv() {
+            while let Ok(found) = loaded.try_recv() {
                 loading = false;
-                if self.judge(began, found, huge).await {
+                let is_another = match found {
+                    Loaded::Published(began, found, huge) => {
+                        let (is_another, told) = self.judge(began, found, huge).await;
+                        self.reloads.judged(told);
+                        is_another
+                    }
+                    Loaded::Kept(began, ask, found, huge) => self.judge_kept(began, ask, found, huge).await,
+                };
+                if is_another {
                     clock = Clock { stale: clock.stale, poll_at: clock.poll_at, ..Clock::new(self.freshness()) };
                 }
             }
             again |= self.look_at_the_clock(&mut clock);
-            if again && !loading && self.state.metrics.control.draining.get() == 0 {
-                (loading, again) = (true, false);
-                self.load(done.clone());
+            let draining = self.state.metrics.control.draining.get() != 0;
+            if let Some(ask) = if loading || draining { None } else { self.requests.take_pin() } {
+                loading = true;
+                self.load_kept(ask, done.clone());
+            }
+            if again && !loading && !draining {
+                again = false;
+                self.reloads.begin();
+                if self.desk.is_frozen() {
+                    let told = "updates are off, or a generation is pinned: what is published is not looked at (`verdictctl switch list`)";
+                    if asked & requests::RELOAD != 0 {
+                        tracing::warn!("{told}");
+                    }
+                    self.reloads.judged(Ok(told.to_owned()));
+                } else {
+                    loading = true;
+                    self.load(done.clone());
+                }
+            }
+            self.state.metrics.control.switches.loading.set(loading.into());
+            if !self.state.models_asked.get() && !self.state.models_looking.get() {
+                self.reloads.end_if_judged(&self.state.models_note.borrow(), || watchdog::status(&self.state.metrics));
             }
         }
     }
 
-    fn drain(&self) {
+    fn drain(&mut self) {
         if self.state.metrics.control.draining.get() != 0 {
             return;
         }
         tracing::info!("draining");
         // Ended in order, however soon: no failed start.
         self.source.good();
+        self.reloads.stop(&self.requests.waiting);
         self.state.metrics.control.draining.set(1);
         for shard in &self.shards {
             shard.send(ToShard::Drain);
@@ -227,27 +186,88 @@ impl Control {
             },
             move |loaded| {
                 let (found, huge) = loaded.unwrap_or_else(|error| (Err(no_thread(error)), 0));
-                let _ = done.send((began, found, huge));
+                let _ = done.send(Loaded::Published(began, found, huge));
                 requests.ask(0);
             },
         );
         if let Err(error) = started {
-            let _ = without_thread.send((began, Err(no_thread(error)), 0));
+            let _ = without_thread.send(Loaded::Published(began, Err(no_thread(error)), 0));
             self.requests.ask(0);
         }
     }
 
-    /// True if what is served, or until when, is another now.
-    async fn judge(&mut self, began: Instant, found: Result<Found<Copies>, Refused>, huge: u64) -> bool {
-        let serving = format!("{:016x}", self.snapshot.generation());
-        match found {
-            Err(refused) => {
-                self.refuse(&refused, &serving);
+    /// Likewise. Without a thread whoever asks is told that the daemon did not answer.
+    fn load_kept(&self, ask: PinAsk, done: Sender<Loaded>) {
+        let (source, nodes, requests, began) = (self.source.clone(), self.nodes.clone(), self.requests.clone(), Instant::now());
+        let work = move || {
+            let found = source.kept(ask.which).and_then(|(found, pin)| {
+                let copies = found.copied(&nodes).map_err(|refused| (Outcome::Failed, refused.text))?;
+                Ok((copies, pin))
+            });
+            let huge = if let Ok((Found::New(next, _), _)) = &found { huge_bytes(next) } else { 0 };
+            Loaded::Kept(began, ask, found, huge)
+        };
+        let started = self.background.start(work, move |loaded| {
+            if let Ok(loaded) = loaded {
+                let _ = done.send(loaded);
+            }
+            requests.ask(0);
+        });
+        if let Err(error) = started {
+            tracing::error!("no thread to load a kept generation: {error}");
+        }
+    }
+
+    /// True if what is served is another now. It is written down before it holds.
+    async fn judge_kept(&mut self, began: Instant, ask: PinAsk, found: Kept, huge: u64) -> bool {
+        let PinAsk { mark, done, .. } = ask;
+        let (found, pin) = match found {
+            Ok(found) => found,
+            Err(why) => {
+                let _ = done.send(Err(why));
                 return false;
             }
-            Ok(Found::Same) if self.watched.is_some() => tracing::debug!(generation = serving, "nothing newer is published"),
-            Ok(Found::Same) => tracing::info!(generation = serving, "snapshot is the one already served"),
-            Ok(Found::NotOurStage) => tracing::info!(generation = serving, "what is published is for other nodes first"),
+        };
+        if let Err(text) = self.desk.write_pin(pin, mark) {
+            self.source.serves(self.snapshot.sha256());
+            let _ = done.send(Err((Outcome::Failed, text)));
+            return false;
+        }
+        let (mut adopted, mut told) = (false, Ok(()));
+        if let Found::New(next, terms) = found {
+            self.terms = terms;
+            told = self.adopt(next, huge, began).await;
+            adopted = true;
+        }
+        let was = if adopted { "served by every shard" } else { "which was served already" };
+        let _ = done.send(match told {
+            Ok(()) => Ok(format!("pinned to {pin}, {was}; nothing newer is taken")),
+            Err(why) => Err((Outcome::Failed, format!("pinned to {pin}, and written down; but {why}"))),
+        });
+        adopted
+    }
+
+    /// True if what is served, or until when, is another now; and what whoever asked is told.
+    async fn judge(&mut self, began: Instant, found: Result<Found<Copies>, Refused>, huge: u64) -> (bool, Ended) {
+        let serving = format!("{:016x}", self.snapshot.generation());
+        let told = match found {
+            Err(refused) => {
+                self.refuse(&refused, &serving);
+                return (false, Err(format!("{}; generation {serving} is served on", refused.text)));
+            }
+            Ok(Found::Same) => {
+                let told = if self.watched.is_some() { "nothing newer is published" } else { "snapshot is the one already served" };
+                if self.watched.is_some() {
+                    tracing::debug!(generation = serving, told)
+                } else {
+                    tracing::info!(generation = serving, told)
+                }
+                told
+            }
+            Ok(Found::NotOurStage) => {
+                tracing::info!(generation = serving, "what is published is for other nodes first");
+                "what is published is for other nodes first"
+            }
             Ok(Found::Renewed(terms)) => {
                 tracing::info!(
                     generation = serving,
@@ -257,16 +277,16 @@ impl Control {
                 );
                 self.terms = Some(terms);
                 self.note_terms(None);
-                return true;
+                return (true, Ok(format!("generation {serving}: confirmed by a newer manifest, epoch {}", terms.epoch)));
             }
             Ok(Found::New(next, terms)) => {
                 self.terms = terms;
-                self.adopt(next, huge, began).await;
-                return true;
+                let adopted = self.adopt(next, huge, began).await;
+                return (true, adopted.map(|()| format!("generation {:016x}: adopted, in place of {serving}", self.snapshot.generation())));
             }
-        }
+        };
         self.note_terms(None);
-        false
+        (false, Ok(format!("generation {serving}: {told}")))
     }
 
     fn refuse(&self, refused: &Refused, serving: &str) {
@@ -287,18 +307,21 @@ impl Control {
         if let Some((keeper, first)) = self.models.take() {
             keeper::note(&first, &self.state);
             let keep = keeper::keep(keeper, self.shards.clone(), self.background.clone(), self.poll, self.state.clone());
-            glommio::spawn_local(keep).detach();
+            tasks::spawn(keep);
+        }
+        if let Some(keeper) = self.certificates.take().filter(Certificates::has_work) {
+            tasks::spawn(keeper.keep(self.shards.clone(), self.state.clone()));
         }
         if signals {
-            glommio::spawn_local(forward_signals(self.requests.clone())).detach();
+            tasks::spawn(requests::forward_signals(self.requests.clone()));
         }
         if let Some((path, poll)) = &self.watched {
-            glommio::spawn_local(notice(path.clone(), self.requests.clone(), *poll)).detach();
+            tasks::spawn(notice(path.clone(), self.requests.clone(), *poll));
         }
         self.requests.ask(0);
-        // A file that nobody signed, without a bound on its age, changes by request alone; the executor's timers would allocate all day for nothing.
+        // A file that nobody signed, without a bound on its age, changes by request alone; timers would go off all day for nothing.
         if self.watched.is_some() || self.stale_after_s != 0 {
-            glommio::spawn_local(tick(self.requests.clone())).detach();
+            tasks::spawn(tick(self.requests.clone()));
         }
     }
 
@@ -354,26 +377,32 @@ impl Control {
         self.state.notes.replace(notes);
     }
 
-    async fn adopt(&mut self, next: Copies, huge: u64, began: Instant) {
+    /// Returns when every shard answers by it.
+    ///
+    /// # Errors
+    /// When one did not take it in time.
+    async fn adopt(&mut self, next: Copies, huge: u64, began: Instant) -> Result<(), String> {
         let generation = next.generation();
-        self.desk.adopt(&next);
         // Kept until no shard has it any more, so that none of them is the last: unmapping a gigabyte takes milliseconds.
-        let old = std::mem::replace(&mut self.snapshot, next);
-        let deadline = Instant::now() + ADOPT_DEADLINE;
+        let old = (self.desk.adopt(&next), std::mem::replace(&mut self.snapshot, next));
+        let (deadline, mut told) = (Instant::now() + ADOPT_DEADLINE, Ok(()));
         while !self.state.metrics.shards.iter().all(|shard| shard.generation.get() == generation) {
             if self.running.load(Ordering::Acquire) == 0 {
-                return;
+                return Err("the daemon is ending".into());
             }
             if Instant::now() > deadline {
-                tracing::error!(generation = %format_args!("{generation:016x}"), "not all shards adopted the snapshot in time; the old one is freed when they do");
+                let late = "not all shards adopted the snapshot in time; the old one is freed when they do";
+                tracing::error!(generation = %format_args!("{generation:016x}"), late);
+                told = Err(late.to_owned());
                 break;
             }
-            glommio::timer::sleep(Duration::from_micros(500)).await;
+            tasks::sleep(Duration::from_micros(500)).await;
         }
         self.note_served(huge);
         tracing::info!(generation = %format_args!("{generation:016x}"), ms = began.elapsed().as_millis() as u64, "snapshot adopted");
         // Without a thread the closure is dropped here, and the old snapshot with it.
         let _ = self.background.start(move || drop(old), |_| ());
+        told
     }
 
     fn note_served(&self, huge: u64) {
@@ -394,6 +423,9 @@ impl Control {
             "snapshot in memory"
         );
         numbers.as_of_s.set(self.snapshot.as_of_s());
+        // It reads the whole table. Without a thread the feeds of the one before are shown on.
+        let (metrics, snapshot) = (self.state.metrics.clone(), self.snapshot.near(0).clone());
+        let _ = self.background.start(move || metrics.sources.read(&snapshot), |_| ());
         numbers.loaded_timestamp_s.set(now_s());
         self.note_terms(None);
     }
@@ -424,31 +456,7 @@ fn huge_bytes(snapshot: &Copies) -> u64 {
 
 async fn tick(requests: Requests) {
     loop {
-        glommio::timer::sleep(Duration::from_millis(TICK_MS)).await;
+        tasks::sleep(Duration::from_millis(TICK_MS)).await;
         requests.ask(0);
     }
 }
-
-/// SIGHUP reloads, SIGTERM and SIGINT drain. The signals were blocked before any thread was made.
-async fn forward_signals(requests: Requests) {
-    let kinds = [SIGHUP, SIGTERM, SIGINT];
-    let Ok(signals) = glommio::signal::Signals::new(&kinds) else {
-        tracing::error!("cannot watch signals");
-        return;
-    };
-    let failures = Cell::new(0u32);
-    while failures.get() < 100 {
-        match signals.recv().await {
-            Ok(SIGHUP) => requests.reload(),
-            Ok(_) => requests.drain(),
-            Err(_) => failures.set(failures.get() + 1),
-        }
-    }
-}
-
-/// Signal numbers as the kernel gives them, equal on x86-64 and aarch64.
-pub const SIGHUP: i32 = 1;
-/// See `SIGHUP`.
-pub const SIGINT: i32 = 2;
-/// See `SIGHUP`.
-pub const SIGTERM: i32 = 15;

@@ -11,11 +11,24 @@
 //! ```
 //! Everything has a default but `snapshot.path`, or in its place `snapshot.directory` and `snapshot.keys`; `verdictd --print-config` shows the effective values.
 
+mod listen;
+mod models;
+mod snapshot;
+
+pub use listen::Listen;
+pub(crate) use listen::mode_bits;
+pub use models::ModelsConfig;
+pub use snapshot::SnapshotConfig;
+
 use crate::driver::Choice;
+use crate::edge::guard::config::{self as guard, AdminConfig, ClientConfig, ProxyConfig, TlsConfig};
+use crate::edge::http::HttpConfig;
+use crate::edge::spop::SpopConfig;
+use crate::host::credentials;
 use crate::limits::Limits;
+use crate::log::Format;
 use crate::shadow::ShadowConfig;
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// The most that `overlay.entries_max` may be.
@@ -30,6 +43,24 @@ pub struct Config {
     /// Section `[listen]`.
     #[serde(default)]
     pub listen: Listen,
+    /// Section `[http]`.
+    #[serde(default)]
+    pub http: HttpConfig,
+    /// Section `[spop]`.
+    #[serde(default)]
+    pub spop: SpopConfig,
+    /// Section `[tls]`.
+    #[serde(default)]
+    pub tls: TlsConfig,
+    /// Section `[proxy]`.
+    #[serde(default)]
+    pub proxy: ProxyConfig,
+    /// Sections `[[clients]]`.
+    #[serde(default)]
+    pub clients: Vec<ClientConfig>,
+    /// Section `[admin]`.
+    #[serde(default)]
+    pub admin: AdminConfig,
     /// Section `[overlay]`.
     #[serde(default)]
     pub overlay: OverlayConfig,
@@ -50,152 +81,6 @@ pub struct Config {
     pub log: Log,
 }
 
-/// What is served.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SnapshotConfig {
-    /// The snapshot file. Read at start and at SIGHUP, verified, copied into memory of our own: the file may be replaced at any time.
-    /// Memory: its size, twice while a swap lasts. Nobody signs it. Either this or `directory`.
-    pub path: PathBuf,
-    /// A published directory (`verdictctl publish`), which is watched: what is newer, signed and sound is served without being told.
-    pub directory: PathBuf,
-    /// Files of public keys; a manifest must be signed by one of them. Needed with `directory`, refused with `path`.
-    pub keys: Vec<PathBuf>,
-    /// Where the daemon keeps three generations, the highest epoch, and what it never takes again. Only with `directory`. Default /var/lib/verdictd.
-    /// Disk: three snapshots.
-    pub state: PathBuf,
-    /// Questions with known answers of this node's own, asked beside those of the manifest; empty = none. Default none.
-    pub canaries: PathBuf,
-    /// How often the directory is looked at though no change was told of, on average. Default 30 s.
-    pub poll_s: u64,
-    /// Answers are marked stale when the data is older: since its manifest was signed, or without one since its `as_of` (or, if that is not stated,
-    /// since it was loaded). 0 = only when the manifest expires. Default 0.
-    pub stale_after_s: u64,
-    /// A larger snapshot is refused before it is read. Default 68719476736 (64 GiB).
-    pub bytes_max: u64,
-    /// The name by which stages of a roll-out draw this node; empty = the host's name. Default empty.
-    pub node: String,
-}
-
-impl Default for SnapshotConfig {
-    fn default() -> Self {
-        SnapshotConfig {
-            path: PathBuf::new(),
-            directory: PathBuf::new(),
-            keys: Vec::new(),
-            state: PathBuf::from("/var/lib/verdictd"),
-            canaries: PathBuf::new(),
-            poll_s: 30,
-            stale_after_s: 0,
-            bytes_max: 64 << 30,
-            node: String::new(),
-        }
-    }
-}
-
-impl SnapshotConfig {
-    /// Whether what is served comes from a watched directory, signed.
-    pub fn is_signed(&self) -> bool {
-        !self.directory.as_os_str().is_empty()
-    }
-
-    fn check(&self) -> Vec<String> {
-        let (path, directory) = (!self.path.as_os_str().is_empty(), self.is_signed());
-        let mut wrong = Vec::new();
-        match (path, directory) {
-            (false, false) => wrong.push("snapshot.path or snapshot.directory must be set".into()),
-            (true, true) => wrong.push("snapshot.path and snapshot.directory are both set: one of them is served".into()),
-            (true, false) if !self.keys.is_empty() => {
-                wrong.push(
-                    "snapshot.keys is set, and a file at snapshot.path has no signature: publish it, and set snapshot.directory".into(),
-                );
-            }
-            (false, true) if self.keys.is_empty() => {
-                wrong.push("snapshot.directory needs snapshot.keys: nothing unsigned is served from it".into());
-            }
-            _ => {}
-        }
-        if !(1..=86_400).contains(&self.poll_s) {
-            wrong.push(format!("snapshot.poll_s = {} is not within 1..=86400", self.poll_s));
-        }
-        if directory && self.state.as_os_str().is_empty() {
-            wrong.push("snapshot.state must name a directory that the daemon may write".into());
-        }
-        wrong
-    }
-}
-
-/// Where is listened. Loopback unless the operator says otherwise; never UDP.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Listen {
-    /// TCP addresses of the binary protocol; every shard listens on each (SO_REUSEPORT). Default 127.0.0.1:7700. Port 0 lets the kernel choose.
-    pub tcp: Vec<SocketAddr>,
-    /// Path of the Unix socket; empty = none. Default none.
-    pub unix: PathBuf,
-    /// Permissions of the Unix socket, octal. Default "0660".
-    pub unix_mode: String,
-    /// Address of metrics and health. Default 127.0.0.1:7701.
-    pub admin: SocketAddr,
-    /// Path of the control socket (`verdictctl block`); empty = none. Default none.
-    pub control: PathBuf,
-    /// Permissions of the control socket, octal: who may open it may block and unblock. Default "0600".
-    pub control_mode: String,
-}
-
-impl Default for Listen {
-    fn default() -> Self {
-        Listen {
-            tcp: vec![SocketAddr::from(([127, 0, 0, 1], 7700))],
-            unix: PathBuf::new(),
-            unix_mode: "0660".into(),
-            admin: SocketAddr::from(([127, 0, 0, 1], 7701)),
-            control: PathBuf::new(),
-            control_mode: "0600".into(),
-        }
-    }
-}
-
-impl Listen {
-    /// `unix_mode` as a number.
-    ///
-    /// # Errors
-    /// A sentence that names the key, when it is not octal or exceeds 0777.
-    pub fn unix_mode_bits(&self) -> Result<u32, String> {
-        mode_bits("listen.unix_mode", &self.unix_mode)
-    }
-
-    /// `control_mode` as a number.
-    ///
-    /// # Errors
-    /// A sentence that names the key, when it is not octal or exceeds 0777.
-    pub fn control_mode_bits(&self) -> Result<u32, String> {
-        mode_bits("listen.control_mode", &self.control_mode)
-    }
-
-    fn check(&self) -> Vec<String> {
-        let mut wrong: Vec<String> = [self.unix_mode_bits(), self.control_mode_bits()].into_iter().filter_map(Result::err).collect();
-        if self.tcp.is_empty() && self.unix.as_os_str().is_empty() {
-            wrong.push("listen.tcp and listen.unix are both empty: nobody could ask".into());
-        }
-        // sockaddr_un holds 107 bytes and a final zero; the temporary name used while binding is longer by UNIX_SUFFIX.
-        for (name, path) in [("listen.unix", &self.unix), ("listen.control", &self.control)] {
-            if path.as_os_str().len() > 107 - crate::listener::UNIX_SUFFIX.len() {
-                wrong.push(format!("{name} is longer than {} bytes", 107 - crate::listener::UNIX_SUFFIX.len()));
-            }
-        }
-        if !self.control.as_os_str().is_empty() && self.control == self.unix {
-            wrong.push("listen.control and listen.unix are the same path".into());
-        }
-        wrong
-    }
-}
-
-fn mode_bits(name: &str, mode: &str) -> Result<u32, String> {
-    let bits = u32::from_str_radix(mode.trim_start_matches("0o"), 8).ok().filter(|bits| *bits <= 0o777);
-    bits.ok_or_else(|| format!("{name} = {mode:?} is not an octal mode such as \"0660\""))
-}
-
 /// What operators block and unblock by hand, for a while.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -212,65 +97,6 @@ impl Default for OverlayConfig {
     }
 }
 
-/// Small models, asked about URLs, hosts and files that are unknown to tables and operators.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ModelsConfig {
-    /// A published registry (`verdictctl models publish`): `models.toml`, its signature and its models. Looked at when one of the first two changes, when a
-    /// model expires and at SIGHUP; one that is refused again every few seconds. Default empty: no models.
-    pub directory: PathBuf,
-    /// Files of public keys; the registry must be signed by one of them. Default empty: those of `snapshot.keys`.
-    pub keys: Vec<PathBuf>,
-    /// Names of models whose word may be *malicious*, where the registry has a threshold for that. Default none: *suspicious* is the most they say.
-    pub may_block: Vec<String>,
-    /// Microseconds after a request was read at which it is answered without what is not scored yet, unless its caller says. Default 1000.
-    pub budget_us: u64,
-    /// The most that a caller may say. Default 20000. Whoever waits for the same shard waits as long.
-    pub budget_us_max: u64,
-    /// Bytes of each shard that remember what models said, 16 a key. Default 1048576.
-    pub cache_bytes: usize,
-    /// Show keys of which models on trial say otherwise at /models of the admin listener. Default false: they are counted only.
-    pub sample_keys: bool,
-}
-
-impl Default for ModelsConfig {
-    fn default() -> Self {
-        ModelsConfig {
-            directory: PathBuf::new(),
-            keys: Vec::new(),
-            may_block: Vec::new(),
-            budget_us: 1_000,
-            budget_us_max: 20_000,
-            cache_bytes: 1 << 20,
-            sample_keys: false,
-        }
-    }
-}
-
-impl ModelsConfig {
-    /// Whether there are to be any.
-    pub fn wanted(&self) -> bool {
-        !self.directory.as_os_str().is_empty()
-    }
-
-    fn check(&self, keys: &[PathBuf]) -> Vec<String> {
-        let mut wrong = Vec::new();
-        if self.wanted() && self.keys.is_empty() && keys.is_empty() {
-            wrong.push("models.directory needs models.keys or snapshot.keys: no unsigned model is asked".into());
-        }
-        if !(1..=1_000_000).contains(&self.budget_us_max) || !(1..=self.budget_us_max).contains(&self.budget_us) {
-            wrong.push(format!(
-                "models.budget_us = {} is not within 1..=budget_us_max = {}, which is at most 1000000",
-                self.budget_us, self.budget_us_max
-            ));
-        }
-        if self.cache_bytes > 1 << 30 {
-            wrong.push(format!("models.cache_bytes = {} is more than 1073741824 a shard", self.cache_bytes));
-        }
-        wrong
-    }
-}
-
 /// One shard is one thread with one executor, pinned to one CPU.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -279,22 +105,25 @@ pub struct Shards {
     pub count: usize,
     /// On which CPUs, by number. Default empty: the first `count` that this process may use (affinity masks and cpusets are honoured).
     pub cpus: Vec<usize>,
-    /// How a shard speaks to the kernel: `ring` (an io_uring of its own), `streams` (the executor's sockets), `epoll`, or `auto`, the default:
-    /// epoll, which measured best. One that is named and not to be had ends the start with 78.
+    /// How a shard speaks to the kernel: `ring` (an io_uring of its own), `streams` (the executor's sockets), `epoll` (parked in the executor's ring),
+    /// `plain` (epoll, and no io_uring anywhere), or `auto`, the default: epoll, which measured best; where the host denies io_uring, plain, which the
+    /// log, `/readyz` and `verdictd_build_info` then say. One that is named and not to be had ends the start with 78.
     pub driver: Choice,
 }
 
-/// How much is said on standard error.
+/// How much is said, and in which form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// `error`, `warn`, `info` or `debug`. Default `info`. Looked-up keys are never logged.
     pub level: String,
+    /// `auto`, `text`, `json` or `journald`. Default `auto`: the journal's own protocol where standard error leads to it, else text.
+    pub format: Format,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Log { level: "info".into() }
+        Log { level: "info".into(), format: Format::Auto }
     }
 }
 
@@ -325,6 +154,12 @@ impl Config {
         Config {
             snapshot: SnapshotConfig { path: snapshot.into(), ..SnapshotConfig::default() },
             listen: Listen::default(),
+            http: HttpConfig::default(),
+            spop: SpopConfig::default(),
+            tls: TlsConfig::default(),
+            proxy: ProxyConfig::default(),
+            clients: Vec::new(),
+            admin: AdminConfig::default(),
             overlay: OverlayConfig::default(),
             models: ModelsConfig::default(),
             shadow: ShadowConfig::default(),
@@ -341,9 +176,16 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, Refused> {
         let refuse = |reason: String| Refused { path: path.to_owned(), reasons: vec![reason] };
         let text = std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
-        let config: Config = toml::from_str(&text).map_err(|error| refuse(error.to_string().trim_end().to_owned()))?;
-        let reasons = config.check();
+        let mut config: Config = toml::from_str(&text).map_err(|error| refuse(error.to_string().trim_end().to_owned()))?;
+        let mut reasons = Vec::new();
+        credentials::resolve_all(config.secrets(), &mut reasons);
+        reasons.extend(config.check());
         if reasons.is_empty() { Ok(config) } else { Err(Refused { path: path.to_owned(), reasons }) }
+    }
+
+    /// Files that may come from the service manager, as `credential:NAME`.
+    fn secrets(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        self.snapshot.keys.iter_mut().chain(&mut self.models.keys).chain([&mut self.snapshot.canaries])
     }
 
     /// What is wrong with the values, all of it.
@@ -351,6 +193,9 @@ impl Config {
         let mut wrong = self.snapshot.check();
         wrong.extend(self.limits.check());
         wrong.extend(self.listen.check());
+        wrong.extend(guard::check(self));
+        wrong.extend(self.http.check());
+        wrong.extend(self.spop.check());
         wrong.extend(self.models.check(&self.snapshot.keys));
         wrong.extend(self.shadow.check());
         if !self.listen.control.as_os_str().is_empty() && self.journal_directory().is_none() {

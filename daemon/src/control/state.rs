@@ -1,0 +1,71 @@
+//! What admin and the control loop share, on one thread.
+
+use super::Requests;
+use crate::edge::guard::admin::AdminDoor;
+use crate::inline::served::Served;
+use crate::mailbox::Mailbox;
+use crate::metrics::Metrics;
+use crate::overlay::desk::Desk;
+use crate::shadow::page::Seen;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+/// What admin and the control loop share.
+#[derive(Debug)]
+pub struct State {
+    /// Every number of the daemon.
+    pub metrics: Arc<Metrics>,
+    /// Where the snapshot came from and what is wrong with it, a line each, for `/readyz`.
+    pub notes: RefCell<String>,
+    /// The models that are asked, for `/models`.
+    pub models: RefCell<Option<Arc<Served>>>,
+    /// What is wrong with the registry of models, for `/readyz`.
+    pub models_note: RefCell<String>,
+    /// SIGHUP: look at the registry again.
+    pub models_asked: Cell<bool>,
+    /// Why the shards run without io_uring, where nobody asked them to.
+    pub without_ring: RefCell<Option<String>>,
+    /// That look is under way.
+    pub models_looking: Cell<bool>,
+    /// To tell the control loop that it is not any more.
+    pub wake: OnceCell<Requests>,
+    /// A shard that explains.
+    pub asked_of: OnceCell<Mailbox>,
+    /// Who knows what is switched off. It has a lock of the state directory, and a task that waits for a scrape may outlive the daemon.
+    pub desk: OnceCell<Weak<Desk>>,
+    /// Rules on trial, where there are some.
+    pub shadow: OnceCell<Seen>,
+    /// Who sees what of the admin listener.
+    pub door: AdminDoor,
+    /// SIGHUP: look at certificates and token again.
+    pub guard_asked: Cell<bool>,
+    started: Instant,
+}
+
+impl State {
+    /// With a clock that shards already use.
+    pub fn since(metrics: Arc<Metrics>, door: AdminDoor, started: Instant) -> Self {
+        State {
+            metrics,
+            notes: RefCell::default(),
+            models: RefCell::default(),
+            models_note: RefCell::default(),
+            models_asked: Cell::new(false),
+            without_ring: RefCell::default(),
+            models_looking: Cell::new(false),
+            wake: OnceCell::new(),
+            asked_of: OnceCell::new(),
+            desk: OnceCell::new(),
+            shadow: OnceCell::new(),
+            door,
+            guard_asked: Cell::new(false),
+            started,
+        }
+    }
+
+    /// Milliseconds since start, the clock of `heartbeat_ms`.
+    pub fn uptime_ms(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
+    }
+}
