@@ -12,7 +12,7 @@ use std::time::Duration;
 use verdict_wire::{Act, ActRequest, Class, KeyKind, Outcome, TOLD_BYTES_MAX, Told, read_message};
 
 /// Longer than any disk that is alive takes.
-const DEADLINE: Duration = Duration::from_secs(15);
+pub const DEADLINE: Duration = Duration::from_secs(15);
 
 /// How to reach the daemon's control socket.
 #[derive(Debug, clap::Args)]
@@ -66,8 +66,18 @@ pub struct Entry {
 }
 
 impl Control {
-    /// Sends it; every entry goes to `entry`.
+    /// Sends an act on a key; every entry goes to `entry`.
     pub fn act(&self, request: &ActRequest<'_>, mut entry: impl FnMut(Entry)) -> Result<Done, Failure> {
+        self.told(request, |told| entry(entry_of(told)))
+    }
+
+    /// Sends it; every entry goes to `entry`, as it came.
+    pub fn told(&self, request: &ActRequest<'_>, entry: impl FnMut(&Told<'_>)) -> Result<Done, Failure> {
+        self.told_within(DEADLINE, request, entry)
+    }
+
+    /// The same, where an answer may take so long.
+    pub fn told_within(&self, deadline: Duration, request: &ActRequest<'_>, mut entry: impl FnMut(&Told<'_>)) -> Result<Done, Failure> {
         let shown = text::path(&self.control);
         let mut stream = UnixStream::connect(&self.control).map_err(|error| {
             let hint = match error.kind() {
@@ -78,9 +88,18 @@ impl Control {
         })?;
         let broken = |error: io::Error| match error.kind() {
             io::ErrorKind::InvalidData => Failure::Protocol(format!("{shown}: {error}")),
-            _ => Failure::Temporary(format!("{shown}: {error}; `verdictctl overlay list` tells whether it was done")),
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                Failure::Temporary(format!("{shown}: no answer within {} s; it may still be done", deadline.as_secs()))
+            }
+            _ if request.act.is_of_part() => {
+                Failure::Temporary(format!("{shown}: {error}; `verdictctl switch list` tells whether it was done"))
+            }
+            _ if !request.act.is_order() => {
+                Failure::Temporary(format!("{shown}: {error}; `verdictctl overlay list` tells whether it was done"))
+            }
+            _ => Failure::Temporary(format!("{shown}: {error}")),
         };
-        stream.set_read_timeout(Some(DEADLINE)).and_then(|()| stream.set_write_timeout(Some(DEADLINE))).map_err(broken)?;
+        stream.set_read_timeout(Some(deadline)).and_then(|()| stream.set_write_timeout(Some(DEADLINE))).map_err(broken)?;
         let mut message = Vec::new();
         request.encode(&mut message);
         stream.write_all(&message).map_err(broken)?;
@@ -91,7 +110,7 @@ impl Control {
             if told.outcome != Outcome::Entry {
                 return done(&told);
             }
-            entry(entry_of(&told));
+            entry(&told);
         }
     }
 }

@@ -200,6 +200,7 @@ fn failure(endpoint: &Endpoint, error: &ClientError) -> Failure {
         ClientError::Closed { .. } | ClientError::Io(_) | ClientError::Unsettled => Failure::Temporary(told),
         ClientError::Refused { code, .. } => match code {
             ErrorCode::Overloaded | ErrorCode::Draining | ErrorCode::StaleGeneration | ErrorCode::Internal => Failure::Temporary(told),
+            ErrorCode::NotPermitted => Failure::Refused(told),
             _ => Failure::Protocol(told),
         },
         ClientError::Encode(_) => Failure::Data(told),

@@ -10,7 +10,7 @@ Exit status:
   0   done; for `lookup`: no key is malicious or suspicious; for `ask`: every answer as expected
   1   for `lookup`: a key is malicious or suspicious; for `ask`: an answer differs; for `diff`: the snapshots do
   2   wrong usage
-  3   refused: the result would be unsafe to use (for example a snapshot of no rules); for `block` and `unblock`: by the daemon
+  3   refused: the result would be unsafe to use (for example a snapshot of no rules); by the daemon: an act, or a question that this client may not ask
   65  the data is wrong: a corrupt snapshot, a feed that cannot be read, a key that is no URL, host, address or hash
   66  an input file cannot be opened
   69  the daemon cannot be reached

@@ -85,7 +85,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failur
     } else {
         show::write(out, &reading)?
     }
-    Ok(match (&reading.unparseable, reading.matches.first().map(|winner| winner.found.class)) {
+    Ok(match (&reading.unparseable, reading.winner().map(|winner| winner.found.class)) {
         (Some(_), _) => Outcome::Unparseable,
         (None, Some(Class::Malicious | Class::Suspicious)) => Outcome::Found,
         (None, _) => Outcome::Done,

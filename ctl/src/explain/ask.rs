@@ -177,7 +177,7 @@ fn of_snapshot(snapshot: &Snapshot, question: &Question, reading: &Reading, foun
     };
     let sources = described.iter().flat_map(Description::sources).map(|source| source.name.to_owned()).collect();
     let (rule, confidence) = described.as_ref().map_or(("unknown", 0), |record| (record.rule_kind.name(), record.confidence));
-    rule_match(about, &found.verdict, rule, confidence, sources)
+    RuleMatch { off: found.off, ..rule_match(about, &found.verdict, rule, confidence, sources) }
 }
 
 fn of_daemon(question: &Question, explained: &Explained, place: usize, described: Option<&Described>) -> RuleMatch {
@@ -218,7 +218,8 @@ fn of_daemon(question: &Question, explained: &Explained, place: usize, described
     let known = described.map(|known| &known.description);
     let rule = known.map_or("unknown", |description| rule_name(description.rule_kind(), question.kind, &about));
     let sources = described.map(|known| known.sources.clone()).unwrap_or_default();
-    rule_match(about, &verdict, rule, known.map_or(0, |description| description.confidence), sources)
+    let confidence = known.map_or(0, |description| description.confidence);
+    RuleMatch { off: flags.contains(MatchFlags::OFF), ..rule_match(about, &verdict, rule, confidence, sources) }
 }
 
 /// The name that the tables have for it: the wire leaves to the question what the question says.
@@ -251,6 +252,7 @@ fn rule_match(about: About, verdict: &Verdict, rule: &'static str, confidence: u
     let (rule, sources) = if overlay { ("overlay", vec!["an operator".to_owned()]) } else { (rule, sources) };
     RuleMatch {
         wins: false,
+        off: false,
         why: String::new(),
         on: about.text(),
         rule,

@@ -115,6 +115,7 @@ fn of_votes(about: About, found: &VotesOf, standing: (bool, bool, Class)) -> Rul
     let is_v4 = matches!(about, About::Prefix { network: IpAddr::V4(_), .. });
     RuleMatch {
         wins: false,
+        off: false,
         why: String::new(),
         on: about.text(),
         rule: if is_v4 { RuleKind::Ipv4.name() } else { RuleKind::Ipv6.name() },

@@ -41,6 +41,13 @@ pub struct Reading {
     pub sha256: Option<[u8; 32]>,
 }
 
+impl Reading {
+    /// What decides.
+    pub fn winner(&self) -> Option<&RuleMatch> {
+        self.matches.first().filter(|first| !first.off)
+    }
+}
+
 /// One expression of the question.
 #[derive(Debug, Serialize)]
 pub struct Expression {
@@ -57,6 +64,9 @@ pub struct Expression {
 #[derive(Debug, Serialize)]
 pub struct RuleMatch {
     pub wins: bool,
+    /// It is switched off: it would say that, and does not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub off: bool,
     /// Why it wins, or why it loses.
     pub why: String,
     /// What of the question it is about: an expression, a network, the key.

@@ -48,8 +48,9 @@ pub fn write(out: &mut dyn Write, reading: &Reading) -> Result<(), Failure> {
 }
 
 fn write_answer(out: &mut dyn Write, reading: &Reading) -> Result<(), Failure> {
-    let Some(winner) = reading.matches.first() else {
+    let Some(winner) = reading.winner() else {
         match reading.models.is_empty() {
+            true if !reading.matches.is_empty() => writeln!(out, "answer      unknown: whatever matches is switched off")?,
             true => writeln!(out, "answer      unknown: no rule matches")?,
             false => writeln!(out, "answer      no rule matches; models were asked:")?,
         }
@@ -109,7 +110,12 @@ fn write_expressions(out: &mut dyn Write, reading: &Reading) -> Result<(), Failu
 
 fn row(one: &RuleMatch) -> [Cell; 9] {
     [
-        if one.wins { "wins" } else { "" }.into(),
+        match (one.wins, one.off) {
+            (true, _) => "wins",
+            (_, true) => "off",
+            _ => "",
+        }
+        .into(),
         one.on.clone().into(),
         one.rule.into(),
         Cell::from(one.class).coloured(class_style(one.found.class)),
@@ -123,7 +129,19 @@ fn row(one: &RuleMatch) -> [Cell; 9] {
 
 /// Why it wins or loses, and who said so.
 fn write_rule(out: &mut dyn Write, one: &RuleMatch) -> Result<(), Failure> {
-    writeln!(out, "\n{} {} {}", if one.wins { "wins " } else { "loses" }, one.rule, one.on)?;
+    writeln!(
+        out,
+        "\n{} {} {}",
+        if one.wins {
+            "wins "
+        } else if one.off {
+            "off  "
+        } else {
+            "loses"
+        },
+        one.rule,
+        one.on
+    )?;
     writeln!(out, "      because {}", one.why)?;
     if let Some(note) = &one.note {
         writeln!(out, "      note: {note}")?;

@@ -5,9 +5,12 @@ use super::reading::{Found, Reading};
 
 /// Marks the winner and says of each match why it stands where it stands.
 pub fn tell(reading: &mut Reading) {
-    let Some(winner) = reading.matches.first().map(|winner| winner.found.clone()) else { return };
-    let next = reading.matches.get(1).map(|next| next.found.clone());
-    for (place, one) in reading.matches.iter_mut().enumerate() {
+    for one in reading.matches.iter_mut().filter(|one| one.off) {
+        one.why = format!("it is switched off; it would say {}", one.found.standing());
+    }
+    let Some(winner) = reading.winner().map(|winner| winner.found.clone()) else { return };
+    let next = reading.matches.get(1).filter(|next| !next.off).map(|next| next.found.clone());
+    for (place, one) in reading.matches.iter_mut().filter(|one| !one.off).enumerate() {
         one.wins = place == 0;
         one.why = match (&next, one.wins) {
             (None, true) => "no other rule matches".to_owned(),

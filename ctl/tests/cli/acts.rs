@@ -1,4 +1,4 @@
-//! `block`, `unblock`, `overlay`: what goes to the control socket, and what comes back as text and exit status.
+//! `block`, `unblock`, `overlay`, `switch` and its like: what goes to the control socket, and what comes back as text and exit status.
 
 use crate::fake::verdictctl;
 use std::io::Write;
@@ -96,4 +96,37 @@ fn what_cannot_be_an_act_is_not_sent() {
     usage(&["block", "192.0.2.0/24", "--ttl", "1h", "--reason", "r"], 2, "address prefix");
     usage(&["unblock", "a]b", "--ttl", "1h", "--reason", "r"], 65, "no key");
     usage(&["unblock", "a.test", "--ttl", "1h", "--reason", "r"], 69, "listen.control");
+}
+
+#[test]
+fn switching_and_pinning_name_their_part() {
+    let reason = ["--reason", "ticket 8"];
+    let cases: [(&[&str], Act, &str); 9] = [
+        (&["switch", "off", "feed", "open phish"], Act::Off, "feed open phish"),
+        (&["switch", "on", "rule", "host+subdomains"], Act::On, "rule host+subdomains"),
+        (&["switch", "off", "model", "url-1"], Act::Off, "model url-1"),
+        (&["switch", "off", "enforcement"], Act::Off, "enforcement"),
+        (&["freeze"], Act::Off, "updates"),
+        (&["thaw"], Act::On, "updates"),
+        (&["pin", "--generation", "ff"], Act::Pin, "generation 00000000000000ff"),
+        (&["revert"], Act::Pin, "previous"),
+        (&["unpin"], Act::On, "pin"),
+    ];
+    for (arguments, act, part) in cases {
+        let (message, ran) = acted("switch", &[arguments, &reason].concat(), &[told(Outcome::Done, "so it is")]);
+        let sent = ActRequest::decode(&message).expect("well formed");
+        assert_eq!((sent.act, sent.key, sent.reason), (act, part.as_bytes(), "ticket 8"), "{arguments:?}");
+        assert_eq!((ran.status, ran.stdout.as_str()), (0, "so it is\nby every shard after 1.5 ms; 3 parts off\n"), "{}", ran.stderr);
+    }
+    let (_, ran) = acted("not-off", &["switch", "on", "overlay", "--reason", "r"], &[told(Outcome::NotThere, "overlay is not off")]);
+    assert_eq!((ran.status, ran.stderr.as_str()), (3, "verdictctl: overlay is not off\n"));
+    let ran = verdictctl(&["switch", "off", "rule", "hosts", "--reason", "r"]);
+    assert!(ran.status == 2 && ran.stderr.contains("host-substring"), "{}", ran.stderr);
+    let head =
+        ToldHead { act: Act::Off.raw(), uid: 1000u32.to_le_bytes(), at_ms: 1_780_315_200_000u64.to_le_bytes(), ..ToldHead::default() };
+    let entry = Told { head, outcome: Outcome::Entry, key: b"feed a\x1b[2J", text: "it lists us" };
+    let (_, ran) = acted("switches", &["switch", "list"], &[entry, told(Outcome::Done, "")]);
+    for part in ["off", "feed a\\x1b[2J", "2026-06-01T12:00:00Z", "1000", "it lists us"] {
+        assert!(ran.stdout.contains(part), "{part} is not in\n{}", ran.stdout);
+    }
 }
