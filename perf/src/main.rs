@@ -56,6 +56,9 @@ struct NullServer {
     /// How it moves the bytes.
     #[arg(long, value_enum, default_value_t = null_server::Twin::Blocking)]
     twin: null_server::Twin,
+    /// Speak HTTP/1.1 instead of frames, with responses of so many bytes.
+    #[arg(long, value_name = "BYTES")]
+    http: Option<usize>,
 }
 
 /// Where the daemon comes from.
@@ -94,5 +97,6 @@ fn main() -> ExitCode {
 
 fn serve_nothing(options: &NullServer) -> io::Result<()> {
     process::raise_descriptor_limit(65_536);
-    null_server::serve(options.twin, options.listen, |address| println!("listening on {address}"))
+    let voice = options.http.map_or(null_server::Voice::Frames, |reply_bytes| null_server::Voice::Http { reply_bytes });
+    null_server::serve(options.twin, voice, options.listen, |address| println!("listening on {address}"))
 }

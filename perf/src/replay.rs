@@ -364,7 +364,12 @@ mod tests {
     fn null_server() -> SocketAddr {
         let (send, receive) = mpsc::channel();
         std::thread::spawn(move || {
-            crate::null_server::serve(crate::null_server::Twin::Blocking, ([127, 0, 0, 1], 0).into(), |address| send.send(address).unwrap())
+            crate::null_server::serve(
+                crate::null_server::Twin::Blocking,
+                crate::null_server::Voice::Frames,
+                ([127, 0, 0, 1], 0).into(),
+                |address| send.send(address).unwrap(),
+            )
         });
         receive.recv().unwrap()
     }

@@ -53,6 +53,12 @@ pub struct Daemon {
     directory: PathBuf,
     /// Where it answers the binary protocol.
     pub address: SocketAddr,
+    /// Where it answers the binary protocol too; `SECOND` in the sections that it is given stands for this address.
+    pub second: SocketAddr,
+    /// Where it answers HTTP.
+    pub http: SocketAddr,
+    /// Where it answers HAProxy.
+    pub spop: SocketAddr,
     /// Where it tells its metrics.
     pub admin: SocketAddr,
 }
@@ -74,11 +80,12 @@ impl Daemon {
                 format!("directory = {published:?}\nkeys = [{key:?}]\nstate = {state:?}")
             }
         };
-        let (address, admin) = (free_address()?, free_address()?);
+        let [address, second, http, spop, admin] = [(); 5].map(|()| free_address());
+        let (address, second, http, spop, admin) = (address?, second?, http?, spop?, admin?);
         let config = format!(
-            "[snapshot]\n{2}\n[listen]\ntcp = [\"{address}\"]\nunix = \"{0}/sock\"\nadmin = \"{admin}\"\n[shards]\ndriver = \"{3}\"\n[limits]\n{1}\n",
+            "[snapshot]\n{2}\n[listen]\ntcp = [\"{address}\", \"{second}\"]\nhttp = [\"{http}\"]\nspop = [\"{spop}\"]\nunix = \"{0}/sock\"\nadmin = \"{admin}\"\n[shards]\ndriver = \"{3}\"\n[limits]\n{1}\n",
             directory.display(),
-            wanted.limits,
+            wanted.limits.replace("SECOND", &second.to_string()),
             served,
             wanted.driver
         );
@@ -99,7 +106,7 @@ impl Daemon {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?;
-        let mut daemon = Daemon { child, directory, address, admin };
+        let mut daemon = Daemon { child, directory, address, second, http, spop, admin };
         daemon.wait_until_ready()?;
         Ok(daemon)
     }

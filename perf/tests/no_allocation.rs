@@ -29,6 +29,9 @@ use verdict_wire::{Act, ActRequest, Class, FeatureSet, FileQuestion, FilesWriter
 use verdictd::Daemon;
 use verdictd::config::Config;
 use verdictd::driver::{self, Choice, Output};
+use verdictd::edge::guard::peer::Peer;
+use verdictd::edge::http::Ask;
+use verdictd::edge::{Edges, Speech};
 use verdictd::inline::keeper::{Keeper, Looked};
 use verdictd::limits::Limits;
 use verdictd::metrics::ShardMetrics;
@@ -256,7 +259,7 @@ fn a_daemon_in_steady_state_allocates_nothing() {
             println!("SKIPPED: {driver:?} is not to be had here: {error}");
             continue;
         }
-        a_daemon_allocates_nothing(driver, &path, &requests_of);
+        a_daemon_allocates_nothing(driver, &path, &requests_of, &authorizations(&set, &corpus, &rng));
     }
     a_pipeline_with_models_allocates_nothing(&path, &snapshot, &requests_of(false, 0));
     std::fs::remove_file(path).expect("the snapshot goes");
@@ -296,14 +299,15 @@ fn a_pipeline_with_models_allocates_nothing(path: &Path, snapshot: &Snapshot, re
     pipeline.tap(Some(Tap::new(feed.clone(), 1, 0)));
     let (limits, metrics, mut output) =
         (Limits { out_bytes_max: 8 << 20, ..Limits::default() }, ShardMetrics::default(), Output::default());
+    let edges = Edges::default();
     let mut round = |requests: &[u8]| {
-        let (mut rest, turn) = (requests, Turn { snapshot, limits: &limits, metrics: &metrics, draining: false });
+        let (mut rest, turn) =
+            (requests, Turn { snapshot, limits: &limits, metrics: &metrics, draining: false, edges: &edges, peer: Peer::ANYBODY });
         while !rest.is_empty() {
-            let taken = pipeline.take(&turn, 0, rest, &mut output, false);
+            let taken = pipeline.take(&turn, 0, &mut Speech::Binary, rest, &mut output, false);
             rest = &rest[taken.consumed..];
-            let mut fill = |_, at: usize, answers: &[u8]| output.bytes[at..at + answers.len()].copy_from_slice(answers);
-            if pipeline.answer(snapshot, &metrics, &mut fill) {
-                pipeline.score(&metrics, fill);
+            if pipeline.answer(&turn, &mut output) {
+                pipeline.score(&turn, &mut output);
             }
         }
         output.bytes.clear();
@@ -328,14 +332,86 @@ fn a_pipeline_with_models_allocates_nothing(path: &Path, snapshot: &Snapshot, re
     assert_eq!((change.allocations, change.reallocations, change.bytes_allocated), (0, 0, 0), "{change:?}");
 }
 
+/// Authorizations as balancers ask for them: listed and not, by every form, with bodies, and such that cannot be asked about. The last one is answered without a body.
+fn authorizations(set: &RuleSet, corpus: &Corpus, rng: &Rng) -> (Vec<u8>, usize) {
+    let (mut out, mut count) = (Vec::new(), 0);
+    let mut ask = |request: String| {
+        out.extend_from_slice(request.as_bytes());
+        count += 1;
+    };
+    let questions = questions::about(set, &corpus.benign, 400, rng);
+    let texts = questions.iter().filter(|(kind, bytes)| *kind == Kind::Host as u8 && bytes.is_ascii());
+    for (number, (_, host)) in texts.enumerate() {
+        let host = String::from_utf8_lossy(host);
+        let src = if number % 3 == 0 { "192.0.2.7" } else { "2001:db8::7" };
+        let body = ["\r\n", "Content-Length: 5\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"][number % 3];
+        ask(match number % 4 {
+            0 => format!("GET /auth/nginx HTTP/1.1\r\nHost: {host}\r\nX-Original-URI: /a?{number}\r\nX-Forwarded-For: {src}\r\n\r\n"),
+            1 => format!("POST /auth/envoy/a/{number} HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-For: {src}\r\n{body}"),
+            2 => format!(
+                "GET /auth/traefik HTTP/1.1\r\nHost: v\r\nX-Forwarded-Host: {host}\r\nX-Forwarded-Uri: /b\r\nX-Forwarded-For: a, {src}\r\n\r\n"
+            ),
+            _ => format!("GET /auth/traefik HTTP/1.1\r\nHost: v\r\nX-Forwarded-Host: {host}\r\nX-Forwarded-Uri: b#c\r\n\r\n"),
+        });
+    }
+    ask("GET /auth/envoy/ HTTP/1.1\r\nHost: nobody.example\r\nX-Forwarded-For: 198.51.100.7\r\n\r\n".to_owned());
+    (out, count)
+}
+
+/// All requests in one piece and all responses, whose length is that of the first round.
+fn authorization_allocates_nothing(address: SocketAddr, what: &str, (requests, count): &(Vec<u8>, usize)) {
+    let starts = |bytes: &[u8]| bytes.windows(9).filter(|nine| *nine == b"HTTP/1.1 ").count();
+    let mut clients: Vec<(TcpStream, Vec<u8>)> = Vec::new();
+    for _ in 0..8 {
+        let mut stream = TcpStream::connect(address).expect("the daemon listens");
+        stream.set_nodelay(true).expect("a TCP socket");
+        stream.write_all(requests).expect("written");
+        let (mut replies, mut buffer) = (Vec::new(), [0; 64 * 1024]);
+        while starts(&replies) < *count || !replies.ends_with(b"\r\n\r\n") {
+            match stream.read(&mut buffer) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                read => replies.extend_from_slice(&buffer[..read.expect("answered")]),
+            }
+        }
+        clients.push((stream, replies));
+    }
+    let of = |status: &str| clients[0].1.windows(12).filter(|start| *start == format!("HTTP/1.1 {status}").as_bytes()).count();
+    assert!(of("200") > 10 && of("403") > 10 && starts(&clients[0].1) == *count, "{} and {} of {count}", of("200"), of("403"));
+    let mut round = || {
+        for (stream, replies) in &mut clients {
+            stream.write_all(requests).expect("written");
+            stream.read_exact(replies).expect("answered");
+        }
+    };
+    let mut change = stats_alloc::Stats::default();
+    for _ in 0..COUNTS {
+        (0..WARM_UP).for_each(|_| round());
+        let region = Region::new(ALLOCATOR);
+        (0..ROUNDS).for_each(|_| round());
+        change = region.change();
+        if change.allocations + change.reallocations == 0 {
+            break;
+        }
+    }
+    println!("{what}: {} authorizations, {change:?}", ROUNDS * 8 * count);
+    assert_eq!((change.allocations, change.reallocations, change.bytes_allocated), (0, 0, 0), "{what}: {change:?}");
+}
+
 /// Of the streams nothing is promised: the executor allocates for each of its polls.
-fn a_daemon_allocates_nothing(driver: Choice, snapshot: &Path, requests_of: &dyn Fn(bool, usize) -> Vec<u8>) {
+fn a_daemon_allocates_nothing(
+    driver: Choice,
+    snapshot: &Path,
+    requests_of: &dyn Fn(bool, usize) -> Vec<u8>,
+    authorizations: &(Vec<u8>, usize),
+) {
     let mut config = Config::serving(snapshot);
     config.shards.driver = driver;
     // One, so that none is left without connections: it would park, and the executor's timers allocate.
     config.shards.count = 1;
     config.listen.tcp = vec![([127, 0, 0, 1], 0).into()];
     config.listen.admin = ([127, 0, 0, 1], 0).into();
+    config.listen.http = vec![([127, 0, 0, 1], 0).into()];
+    config.http.ask = vec![Ask::Url, Ask::Src];
     let directory: PathBuf = snapshot.with_extension("overlay");
     config.listen.control = directory.with_extension("sock");
     config.overlay.directory.clone_from(&directory);
@@ -344,6 +420,7 @@ fn a_daemon_allocates_nothing(driver: Choice, snapshot: &Path, requests_of: &dyn
     let mut plain = clients(false);
     nothing_is_allocated(&mut plain, &format!("{driver:?}"));
     assert!(plain.iter().all(|client| client.decided() == 0), "nobody has acted");
+    authorization_allocates_nothing(daemon.http[0], &format!("{driver:?}, HTTP"), authorizations);
     act_on_all(&config.listen.control);
     nothing_is_allocated(&mut plain, &format!("{driver:?}, with acts in force"));
     let decided = ACTED.len() + HELD.len() + HASHED.len();

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::unexpected;
-use crate::fleet::{self, Dialect, Outcome, Pace, Plan, Pool};
+use crate::fleet::{self, Dialect, Outcome, Pace, Plan, Pool, Trust};
 
 /// Runs that may be done again, of one server in one round.
 const RETRIES: usize = 4;
@@ -79,13 +79,19 @@ pub struct Side<'a> {
     pid: u32,
     run: Run<'a>,
     requests: usize,
+    trust: Option<&'static Trust>,
 }
 
 impl<'a> Side<'a> {
     /// A server that speaks this dialect.
     pub fn new<D: Dialect + 'a>(name: &'a str, address: SocketAddr, pid: u32, pool: Pool, dialect: D) -> Self {
         let requests = pool.len();
-        Side { name, address, pid, run: Box::new(move |plan| fleet::run(plan, &pool, &dialect)), requests }
+        Side { name, address, pid, run: Box::new(move |plan| fleet::run(plan, &pool, &dialect)), requests, trust: None }
+    }
+
+    /// The same over encrypted connections.
+    pub fn over(self, trust: &'static Trust) -> Self {
+        Side { trust: Some(trust), ..self }
     }
 }
 
@@ -121,6 +127,7 @@ fn measured(side: &Side<'_>, demand: Demand, times: Times, round: usize, discard
         server_pid: Some(side.pid),
         // Not the same keys in every round: those at the front would stay in caches.
         first: side.requests / 10 * round,
+        trust: side.trust,
         ..Plan::new(side.address, demand.connections, Pace::Closed { in_flight: demand.in_flight })
     };
     for _ in 0..=RETRIES {

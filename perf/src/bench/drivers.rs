@@ -133,6 +133,8 @@ fn measure(size: &Size, case: &Case, daemon: &Daemon, pool: &Pool) -> io::Result
         duration: Duration::from_secs_f64(size.seconds),
         server_pid: Some(daemon.pid()),
         first: 0,
+        trust: None,
+        gives_up: false,
         spins: false,
     };
     // On a busy machine a short run may end before the server's clock ticks: a longer one then.

@@ -139,6 +139,23 @@ impl Urls {
         pool
     }
 
+    /// A request for each URL that can stand in one: its host and what is behind it, as a balancer sees them.
+    pub fn requests(&self, encode: impl Fn(&mut Vec<u8>, &str, &str)) -> Pool {
+        let mut pool = Pool::default();
+        for (url, expected) in self.asked.iter().zip(&self.expected) {
+            let text = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+            let (host, path) = text.split_at(text.find(['/', '?', '#']).unwrap_or(text.len()));
+            let path = path.split('#').next().unwrap_or_default();
+            let fits = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && !br#"\"<>^`{|}"#.contains(&byte));
+            // What no client would send: user names, and characters that HTTP has no place for. A host that cannot be read is another question.
+            if *expected & 15 == 0 && !host.is_empty() && fits(host) && fits(path) && !host.contains('@') && !path.starts_with('?') {
+                let path = if path.is_empty() { "/" } else { path };
+                pool.push_expecting(&[*expected], |out| encode(out, host, path));
+            }
+        }
+        pool
+    }
+
     /// A peer's requests of `batch` URLs.
     pub fn peer_requests(&self, batch: usize, encode: impl Fn(&mut Vec<u8>, &[&[u8]])) -> Pool {
         let asked: Vec<&[u8]> = self.asked.iter().map(String::as_bytes).collect();

@@ -10,6 +10,7 @@
 pub mod cost;
 pub mod drivers;
 pub mod echo;
+pub mod edges;
 pub mod hash;
 pub mod instructions;
 pub mod intel;
@@ -55,6 +56,8 @@ pub enum Suite {
     Keys,
     /// What models cost.
     Models,
+    /// Other protocols, and who shares the daemon with whom.
+    Edges,
     /// All feeds at hand in one snapshot.
     Feeds,
     /// Thirty updates in a row.
@@ -157,6 +160,7 @@ pub fn run(suite: Suite, setting: &Setting) -> io::Result<Findings> {
         Suite::Drivers => drivers::run(setting).map(Findings::from),
         Suite::Tables => tables::run(setting).map(Findings::from),
         Suite::Models => models::run(setting),
+        Suite::Edges => edges::run(setting),
         Suite::Feeds => intel::whole::run(setting),
         Suite::Refresh => intel::refresh::run(setting),
         Suite::Keys => Ok(keys::run(setting)?.with(lpm::run(setting)?).into()),

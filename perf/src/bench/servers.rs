@@ -20,8 +20,18 @@ pub struct Peer {
 impl Peer {
     /// One of the null servers of this crate.
     pub fn null_server(verdict_perf: &Path, twin: Twin, cpu: Option<usize>) -> io::Result<Self> {
+        Self::null_server_of(verdict_perf, twin, &[], cpu)
+    }
+
+    /// The same, speaking HTTP with responses of so many bytes.
+    pub fn null_http_server(verdict_perf: &Path, twin: Twin, reply_bytes: usize, cpu: Option<usize>) -> io::Result<Self> {
+        Self::null_server_of(verdict_perf, twin, &["--http", &reply_bytes.to_string()], cpu)
+    }
+
+    fn null_server_of(verdict_perf: &Path, twin: Twin, more: &[&str], cpu: Option<usize>) -> io::Result<Self> {
         let mut child = on_cpu(verdict_perf, cpu)
             .args(["null-server", "--listen", "127.0.0.1:0", "--twin", twin.name()])
+            .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

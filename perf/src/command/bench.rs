@@ -45,6 +45,8 @@ enum Name {
     Keys,
     /// What models cost, alone and in a daemon all of whose questions are unknown
     Models,
+    /// What other protocols cost, and what one client does to the others
+    Edges,
     /// All feeds at hand in one snapshot, by the verdictctl beside verdictd. Not part of `all`: it needs the data files
     Feeds,
     /// Thirty consecutive lists of one feed, compiled, published and adopted. Not part of `all` either
@@ -82,6 +84,7 @@ pub fn run(options: &Options, seed: u64, rng: &Rng) -> io::Result<()> {
         (Name::Latency, Suite::Latency),
         (Name::Peers, Suite::Peers),
         (Name::Models, Suite::Models),
+        (Name::Edges, Suite::Edges),
         (Name::Feeds, Suite::Feeds),
         (Name::Refresh, Suite::Refresh),
     ] {

@@ -104,6 +104,8 @@ fn server(perf: Perf, what: &str, verdictd: &Path, small: bool, time: Duration, 
         duration: time + Duration::from_millis(500),
         server_pid: Some(daemon.pid()),
         first: 0,
+        trust: None,
+        gives_up: false,
         spins: false,
     };
     let pid = daemon.pid();

@@ -31,7 +31,7 @@ pub(super) struct Engine<'a, D: Dialect> {
 
 impl<'a, D: Dialect> Engine<'a, D> {
     pub fn new(plan: Plan, pool: &'a Pool, dialect: &'a D) -> io::Result<Self> {
-        let connections = (0..plan.connections).map(|_| Connection::open(plan.address)).collect::<io::Result<Vec<_>>>()?;
+        let connections = (0..plan.connections).map(|_| Connection::open(plan.address, plan.trust)).collect::<io::Result<Vec<_>>>()?;
         let ready = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         for (at, connection) in connections.iter().enumerate() {
             epoll::add(&ready, &connection.stream, epoll::EventData::new_u64(at as u64), epoll::EventFlags::IN)?;
@@ -94,6 +94,9 @@ impl<'a, D: Dialect> Engine<'a, D> {
                 let at = (number % self.plan.connections as u64) as usize;
                 self.schedule(at, due_ns(number));
                 number += 1;
+            }
+            if due_ns(number) >= ends_ns && self.plan.gives_up {
+                self.connections.iter_mut().for_each(|connection| connection.held.clear());
             }
             if due_ns(number) >= ends_ns && self.is_idle() {
                 break;
@@ -206,9 +209,9 @@ impl<'a, D: Dialect> Engine<'a, D> {
 
     /// What the kernel does not take now is watched for until it does.
     fn send_all(&mut self) -> io::Result<()> {
-        for (at, connection) in self.connections.iter_mut().enumerate().filter(|(_, connection)| !connection.outbox.is_empty()) {
+        for (at, connection) in self.connections.iter_mut().enumerate().filter(|(_, connection)| connection.has_to_send()) {
             connection.send()?;
-            let watch = !connection.outbox.is_empty();
+            let watch = connection.has_to_send();
             if watch != connection.watches_room {
                 let room = if watch { epoll::EventFlags::OUT } else { epoll::EventFlags::empty() };
                 epoll::modify(&self.ready, &connection.stream, epoll::EventData::new_u64(at as u64), epoll::EventFlags::IN | room)?;

@@ -15,12 +15,16 @@
 mod binary;
 mod connection;
 mod engine;
+mod http;
 mod pool;
 #[cfg(test)]
 mod tests;
+mod trust;
 
 pub use binary::{Binary, Nothing};
+pub use http::Http;
 pub use pool::Pool;
+pub use trust::Trust;
 
 use std::io;
 use std::net::SocketAddr;
@@ -115,6 +119,10 @@ pub struct Plan {
     pub server_pid: Option<u32>,
     /// The request of the pool that comes first.
     pub first: usize,
+    /// Connections are encrypted, and the server must be of this authority.
+    pub trust: Option<&'static Trust>,
+    /// Scheduled requests that could not start until the schedule's end are given up, as a caller gives up who has waited too long.
+    pub gives_up: bool,
     /// The generator never sleeps, where it has a CPU to itself: its own wake-up is then no part of a latency.
     pub spins: bool,
 }
@@ -131,6 +139,8 @@ impl Plan {
             duration: Duration::from_secs(1),
             server_pid: None,
             first: 0,
+            trust: None,
+            gives_up: false,
             spins: false,
         }
     }

@@ -8,7 +8,12 @@ use crate::frame;
 fn null_server() -> SocketAddr {
     let (send, receive) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        crate::null_server::serve(crate::null_server::Twin::Epoll, ([127, 0, 0, 1], 0).into(), |address| send.send(address).unwrap())
+        crate::null_server::serve(
+            crate::null_server::Twin::Epoll,
+            crate::null_server::Voice::Frames,
+            ([127, 0, 0, 1], 0).into(),
+            |address| send.send(address).unwrap(),
+        )
     });
     receive.recv().unwrap()
 }

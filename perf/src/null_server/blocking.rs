@@ -3,22 +3,22 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
-use super::{Inbox, outbox};
+use super::{Inbox, Voice, outbox};
 
-pub(super) fn serve(address: SocketAddr, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
+pub(super) fn serve(voice: Voice, address: SocketAddr, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
     let listener = TcpListener::bind(address)?;
     ready(listener.local_addr()?);
     for stream in listener.incoming() {
         let stream = stream?;
         // A connection that breaks is its peer's affair.
-        std::thread::spawn(move || converse(stream).ok());
+        std::thread::spawn(move || converse(stream, voice).ok());
     }
     Ok(())
 }
 
-fn converse(mut stream: TcpStream) -> io::Result<()> {
+fn converse(mut stream: TcpStream, voice: Voice) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let (mut inbox, mut out) = (Inbox::new(), outbox());
+    let (mut inbox, mut out) = (Inbox::new(voice), outbox());
     loop {
         let read = stream.read(inbox.room())?;
         if read == 0 {

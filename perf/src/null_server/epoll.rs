@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::event::epoll;
 
-use super::{Inbox, outbox};
+use super::{Inbox, Voice, outbox};
 
 /// The listener's event data; connections have their index.
 const LISTENER: u64 = u64::MAX;
@@ -22,7 +22,7 @@ struct Connection {
     is_full: bool,
 }
 
-pub(super) fn serve(address: SocketAddr, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
+pub(super) fn serve(voice: Voice, address: SocketAddr, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
     let listener = TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
     let set = epoll::create(epoll::CreateFlags::CLOEXEC)?;
@@ -39,7 +39,7 @@ pub(super) fn serve(address: SocketAddr, ready: impl FnOnce(SocketAddr)) -> io::
         for event in &events {
             let data = event.data.u64();
             if data == LISTENER {
-                accept(&listener, &set, &mut connections)?;
+                accept(&listener, voice, &set, &mut connections)?;
                 continue;
             }
             let slot = &mut connections[data as usize];
@@ -51,13 +51,13 @@ pub(super) fn serve(address: SocketAddr, ready: impl FnOnce(SocketAddr)) -> io::
     }
 }
 
-fn accept(listener: &TcpListener, set: &OwnedFd, connections: &mut Vec<Option<Connection>>) -> io::Result<()> {
+fn accept(listener: &TcpListener, voice: Voice, set: &OwnedFd, connections: &mut Vec<Option<Connection>>) -> io::Result<()> {
     while let Ok((stream, _)) = listener.accept() {
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         let at = connections.iter().position(Option::is_none).unwrap_or(connections.len());
         epoll::add(set, &stream, epoll::EventData::new_u64(at as u64), epoll::EventFlags::IN)?;
-        let connection = Some(Connection { stream, inbox: Inbox::new(), out: outbox(), written: 0, is_full: false });
+        let connection = Some(Connection { stream, inbox: Inbox::new(voice), out: outbox(), written: 0, is_full: false });
         match connections.get_mut(at) {
             Some(slot) => *slot = connection,
             None => connections.push(connection),

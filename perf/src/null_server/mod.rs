@@ -48,12 +48,27 @@ impl Twin {
     }
 }
 
+/// What is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Voice {
+    /// The daemon's frames: as many *unknown* as were asked.
+    Frames,
+    /// HTTP/1.1: a request ends at its first blank line and has no body; every one gets the same response of so many bytes.
+    Http {
+        /// Of a whole response, at least `HTTP_BYTES_MIN`.
+        reply_bytes: usize,
+    },
+}
+
+/// The shortest response that can be padded to any length.
+pub const HTTP_BYTES_MIN: usize = 64;
+
 /// Listens and serves until the process ends; `ready` is told the address.
-pub fn serve(twin: Twin, address: SocketAddr, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
+pub fn serve(twin: Twin, voice: Voice, address: SocketAddr, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
     match twin {
-        Twin::Blocking => blocking::serve(address, ready),
-        Twin::Epoll => epoll::serve(address, ready),
-        Twin::IoUring => ring::serve(address, ready),
+        Twin::Blocking => blocking::serve(voice, address, ready),
+        Twin::Epoll => epoll::serve(voice, address, ready),
+        Twin::IoUring => ring::serve(voice, address, ready),
     }
 }
 
@@ -61,11 +76,17 @@ pub fn serve(twin: Twin, address: SocketAddr, ready: impl FnOnce(SocketAddr)) ->
 struct Inbox {
     bytes: Vec<u8>,
     filled: usize,
+    /// The response of HTTP; empty where frames are spoken.
+    response: Vec<u8>,
 }
 
 impl Inbox {
-    fn new() -> Self {
-        Inbox { bytes: vec![0u8; frame::FRAME_BYTES_MAX + 64 * 1024], filled: 0 }
+    fn new(voice: Voice) -> Self {
+        let response = match voice {
+            Voice::Frames => Vec::new(),
+            Voice::Http { reply_bytes } => response(reply_bytes),
+        };
+        Inbox { bytes: vec![0u8; frame::FRAME_BYTES_MAX + 64 * 1024], filled: 0, response }
     }
 
     /// Where the next bytes go.
@@ -73,10 +94,19 @@ impl Inbox {
         &mut self.bytes[self.filled..]
     }
 
-    /// Answers every complete frame, `read` more bytes being there.
+    /// Answers every complete request, `read` more bytes being there.
     fn answer_all(&mut self, read: usize, out: &mut Vec<u8>) -> io::Result<()> {
         self.filled += read;
         let mut taken = 0;
+        if !self.response.is_empty() {
+            while let Some(end) = memchr::memmem::find(&self.bytes[taken..self.filled], b"\r\n\r\n") {
+                out.extend_from_slice(&self.response);
+                taken += end + 4;
+            }
+            self.bytes.copy_within(taken..self.filled, 0);
+            self.filled -= taken;
+            return Ok(());
+        }
         while let Some(received) = Received::first(&self.bytes[taken..self.filled]).map_err(io::Error::other)? {
             answer(&received, out);
             taken += received.bytes();
@@ -85,6 +115,13 @@ impl Inbox {
         self.filled -= taken;
         Ok(())
     }
+}
+
+/// One response of exactly so many bytes.
+fn response(bytes: usize) -> Vec<u8> {
+    let (head, tail) = ("HTTP/1.1 200 OK\r\nX-Null: ", "\r\nContent-Length: 0\r\n\r\n");
+    let padding = bytes.max(HTTP_BYTES_MIN) - head.len() - tail.len();
+    [head, &"-".repeat(padding), tail].concat().into_bytes()
 }
 
 /// Room for the largest answer.
@@ -114,7 +151,7 @@ mod tests {
 
     fn answers_in_order(twin: Twin) {
         let (send, receive) = std::sync::mpsc::channel();
-        std::thread::spawn(move || serve(twin, ([127, 0, 0, 1], 0).into(), |address| send.send(address).unwrap()));
+        std::thread::spawn(move || serve(twin, Voice::Frames, ([127, 0, 0, 1], 0).into(), |address| send.send(address).unwrap()));
         let address = receive.recv().unwrap();
         let mut stream = TcpStream::connect(address).unwrap();
         let mut request = Vec::new();
@@ -138,10 +175,27 @@ mod tests {
     }
 
     #[test]
+    fn every_head_gets_the_same_response() {
+        for twin in Twin::ALL {
+            let (send, receive) = std::sync::mpsc::channel();
+            let voice = Voice::Http { reply_bytes: 200 };
+            std::thread::spawn(move || serve(twin, voice, ([127, 0, 0, 1], 0).into(), |address| send.send(address).unwrap()));
+            let mut stream = TcpStream::connect(receive.recv().unwrap()).unwrap();
+            let requests = "GET /a HTTP/1.1\r\nHost: a.example\r\n\r\n".repeat(3);
+            stream.write_all(&requests.as_bytes()[..60]).unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            stream.write_all(&requests.as_bytes()[60..]).unwrap();
+            let mut reply = vec![0; 600];
+            stream.read_exact(&mut reply).unwrap();
+            assert!(reply.chunks(200).all(|one| one == response(200)), "{twin:?}");
+        }
+    }
+
+    #[test]
     fn a_peer_that_does_not_read_gets_everything_in_the_end() {
         for twin in Twin::ALL {
             let (send, receive) = std::sync::mpsc::channel();
-            std::thread::spawn(move || serve(twin, ([127, 0, 0, 1], 0).into(), |address| send.send(address).unwrap()));
+            std::thread::spawn(move || serve(twin, Voice::Frames, ([127, 0, 0, 1], 0).into(), |address| send.send(address).unwrap()));
             let mut stream = TcpStream::connect(receive.recv().unwrap()).unwrap();
             let mut request = Vec::new();
             frame::lookup(&mut request, 1, (0..4_000).map(|_| (2u8, &b"a"[..])));

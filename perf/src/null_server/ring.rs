@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use verdictd::driver::sys::{Completion, Ring, Sizes};
 
-use super::{Inbox, outbox};
+use super::{Inbox, Voice, outbox};
 
 /// The listener's slot; connections have the others.
 const LISTENER: u32 = 0;
@@ -22,7 +22,7 @@ struct Connection {
     ended: bool,
 }
 
-pub(super) fn serve(address: SocketAddr, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
+pub(super) fn serve(voice: Voice, address: SocketAddr, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
     let listener = TcpListener::bind(address)?;
     let mut ring = Ring::new(SIZES)?;
     ring.accept(listener.as_raw_fd(), LISTENER)?;
@@ -34,7 +34,7 @@ pub(super) fn serve(address: SocketAddr, ready: impl FnOnce(SocketAddr)) -> io::
             match completion {
                 Completion::Accepted(_, accepted, more) => {
                     if let Ok(socket) = accepted {
-                        adopt(&mut ring, &mut connections, socket)?;
+                        adopt(&mut ring, voice, &mut connections, socket)?;
                     }
                     if !more {
                         ring.accept(listener.as_raw_fd(), LISTENER)?;
@@ -62,12 +62,12 @@ pub(super) fn serve(address: SocketAddr, ready: impl FnOnce(SocketAddr)) -> io::
     }
 }
 
-fn adopt(ring: &mut Ring, connections: &mut Vec<Option<Connection>>, socket: OwnedFd) -> io::Result<()> {
+fn adopt(ring: &mut Ring, voice: Voice, connections: &mut Vec<Option<Connection>>, socket: OwnedFd) -> io::Result<()> {
     rustix::net::sockopt::set_tcp_nodelay(&socket, true)?;
     // Slots are never used again: a late completion of one that ended must not be taken for another's. A bench has a few hundred.
     let slot = connections.len() as u32;
     ring.receive(socket.as_raw_fd(), slot)?;
-    connections.push(Some(Connection { socket, inbox: Inbox::new(), out: outbox(), sends: false, ended: false }));
+    connections.push(Some(Connection { socket, inbox: Inbox::new(voice), out: outbox(), sends: false, ended: false }));
     Ok(())
 }
 
