@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! steps   clippy  tests-x86-64 ░compile░░ ▒run▒  tests-aarch64 ...  demo ...
-//! ahead           ········ARM tests······ARM programs····release programs····       nice 19; a step whose build is under way waits for cargo's lock
+//! ahead           ········ARM tests······ARM programs····release programs···cargo-deb···       nice 19; a step whose build is under way waits for cargo's lock
 //! ```
 //! Nothing depends on it: a step finds its build made, half made or not begun, and makes what is missing.
 
 use crate::child::Log;
+use crate::package;
 use crate::release;
 use crate::steps::{arm_system, suites};
 use crate::workspace::Workspace;
@@ -23,7 +24,8 @@ pub fn begin(workspace: &Workspace, logs: &Path) -> Result<(), String> {
         tests.arg("--no-run");
         tests
     });
-    let builds: Vec<Command> = [tests, arm_system::programs(workspace), Ok(build)].into_iter().flatten().collect();
+    let builds: Vec<Command> =
+        [tests, arm_system::programs(workspace), Ok(build)].into_iter().flatten().chain([package::tool(workspace)]).collect();
     thread::spawn(move || {
         for build in builds {
             let _ = log.run(&mut idly(&build), release::BUILD_LIMIT);

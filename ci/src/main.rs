@@ -6,6 +6,7 @@
 //!  arm/          the ARM side: toolchain, kernel, initramfs, the emulated machine (bin/arm-init.rs is its PID 1)
 //!  bench.rs      hands over to verdict-perf, as flamegraph.rs does; compare.rs holds two commits against each other
 //!  kernels/      the kernels' machine code: disassembled, counted, traced and modelled, without a clock; arm_model.rs prints the table
+//!  package.rs    the Debian package, by cargo-deb
 //!  train.rs      the models' trainer, Python, in an environment of its own
 //! ```
 //! `workspace.rs` knows where things are, `child.rs` runs programs with a log and a deadline, `counts.rs` reads how many tests ran.
@@ -23,6 +24,7 @@ mod demo;
 mod died;
 mod flamegraph;
 mod kernels;
+mod package;
 mod release;
 mod steps;
 mod test;
@@ -49,6 +51,7 @@ enum Command {
     Instructions(steps::instructions::Arguments),
     ArmModel(arm_model::Arguments),
     Flamegraph(flamegraph::Arguments),
+    Package(package::Arguments),
     Tidy(steps::tidy::Arguments),
     Train(train::Arguments),
 }
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Instructions(arguments) => steps::instructions::command(&workspace, arguments).map(|()| ExitCode::SUCCESS),
         Command::ArmModel(arguments) => arm_model::run(&workspace, arguments).map(|()| ExitCode::SUCCESS),
         Command::Flamegraph(arguments) => flamegraph::run(&workspace, arguments).map(|()| ExitCode::SUCCESS),
+        Command::Package(arguments) => package::command(&workspace, arguments).map(|()| ExitCode::SUCCESS),
         Command::Tidy(arguments) => steps::tidy::command(&workspace, arguments).map(|()| ExitCode::SUCCESS),
         Command::Train(arguments) => train::run(&workspace, arguments).map(|()| ExitCode::SUCCESS),
     });

@@ -1,8 +1,10 @@
 //! The steps of `cargo xtask test`, one file each.
 
+pub mod api;
 pub mod architecture;
 pub mod arm_system;
 pub mod asm;
+pub mod container;
 pub mod demo;
 pub mod deny;
 pub mod docs;
@@ -10,11 +12,14 @@ pub mod fuzz;
 pub mod instructions;
 pub mod lint;
 pub mod oracle;
+pub mod package;
 pub mod perf;
 pub mod prerequisites;
 pub mod suites;
+pub mod systemd_system;
 pub mod taxii;
 pub mod tidy;
+pub mod units;
 
 use crate::child::Log;
 

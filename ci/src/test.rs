@@ -37,7 +37,7 @@ struct Step {
 }
 
 /// Steps that run only when they are named: what they find beyond the others is not worth their minutes in every run.
-const ON_REQUEST: &[&str] = &["fuzz", "mutations", "taxii", "oracle"];
+const ON_REQUEST: &[&str] = &["container", "package", "fuzz", "mutations", "taxii", "api", "oracle"];
 
 /// The first step whose programs wait more than they compute: what later steps need is built beside it.
 const AHEAD_OF: &str = "tests-x86-64";
@@ -51,6 +51,7 @@ const STEPS: &[Step] = &[
     Step { name: "tidy",             what: "names, headers, leftovers, and ratchets",                                        run: steps::tidy::run },
     Step { name: "docs",             what: "the two commands are in the README, links lead somewhere",                       run: steps::docs::run },
     Step { name: "deny",             what: "licences and banned crates, as in ci/deny.toml",                                 run: steps::deny::run },
+    Step { name: "units",            what: "systemd-analyze: the units are sound, and exposed to 1.5 of 10 at most",         run: steps::units::run },
     Step { name: "clippy-x86-64",    what: "every target linted, warnings are errors",                                       run: steps::lint::clippy_native },
     Step { name: "clippy-aarch64",   what: "the same for ARM, of what has code of one architecture",                                run: steps::lint::clippy_arm },
     Step { name: "tests-x86-64",     what: "cargo test --workspace; every expected backend must run",                        run: steps::suites::native },
@@ -59,14 +60,18 @@ const STEPS: &[Step] = &[
     Step { name: "asm",              what: "machine code of each kernel on both architectures, as in simd/asm.toml",          run: steps::asm::run },
     Step { name: "instructions",     what: "instructions an operation of each kernel, as in perf/instructions.toml",         run: steps::instructions::run },
     Step { name: "demo",             what: "cargo xtask demo's flow on this machine, twice",                         run: steps::demo::run },
+    Step { name: "container",        what: "manifests by Kubernetes' schemas, the build file linted, the daemon in the image's tree", run: steps::container::run },
     Step { name: "build-aarch64",    what: "static build for ARM, neoverse-n1",                                     run: steps::arm_system::build },
     Step { name: "demo-aarch64",     what: "the same flow on a Debian ARM kernel, emulated Neoverse N1",                     run: steps::arm_system::run },
+    Step { name: "package",          what: "Debian packages of both architectures, by cargo-deb; lintian is content",        run: steps::package::run },
+    Step { name: "systemd-aarch64",  what: "the package installed, started, reloaded, killed, stopped: systemd on Debian ARM", run: steps::systemd_system::run },
     Step { name: "differential",     what: "a million mutated URLs against ada-url and url: no unexplained difference",      run: steps::perf::differential },
     Step { name: "replay",           what: "a million questions to the daemon, against a naive oracle",                      run: steps::perf::replay },
     Step { name: "addresses",        what: "ten million addresses over full prefix tables, against another implementation",  run: steps::perf::addresses },
     Step { name: "soak",             what: "swaps under load, mutated frames, peers that stall or never read",               run: steps::perf::soak },
     Step { name: "bench",            what: "every bench at its small size; the JSON has the agreed shape",                   run: steps::perf::bench },
     Step { name: "taxii",            what: "the TAXII client against the reference server, from PyPI",                        run: steps::taxii::run },
+    Step { name: "api",              what: "the JSON API against its description, by schemathesis, from PyPI",                 run: steps::api::run },
     Step { name: "mutations",        what: "ten thousand mutated models, registries and directories of both",                 run: steps::suites::mutations },
     Step { name: "oracle",           what: "models natively and by ONNX Runtime, from PyPI: equal to the bit",               run: steps::oracle::run },
     Step { name: "fuzz",             what: "each fuzz target for a few seconds",                                             run: steps::fuzz::run },

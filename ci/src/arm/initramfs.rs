@@ -6,6 +6,8 @@
 //! ```
 //! Format: the kernel's Documentation/driver-api/early-userspace/buffer-format.rst. Times are zero, so the same files give the same bytes.
 
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// An archive under construction.
@@ -17,6 +19,8 @@ pub struct Initramfs {
 
 const DIRECTORY: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
+const FILE: u32 = 0o100_000;
+const LINK: u32 = 0o120_777;
 
 impl Initramfs {
     /// Adds a directory; its parents must be there already.
@@ -43,6 +47,32 @@ impl Initramfs {
         for path in entries.iter().map(std::fs::DirEntry::path) {
             let below = format!("{name}/{}", path.file_name().unwrap_or_default().display());
             if path.is_dir() { self.copy_directory(&below, &path)? } else { self.copy(&below, &path)? }
+        }
+        Ok(())
+    }
+
+    /// Adds all that is in a directory of this machine at the root, in the order of names, with its permissions and links; everything belongs to root.
+    pub fn tree(&mut self, from: &Path) -> Result<(), String> {
+        self.tree_below("", from)
+    }
+
+    fn tree_below(&mut self, above: &str, from: &Path) -> Result<(), String> {
+        let failed = |error: std::io::Error| format!("{}: {error}", from.display());
+        let mut entries = std::fs::read_dir(from).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        entries.sort_by_key(std::fs::DirEntry::file_name);
+        for entry in entries {
+            let (path, kind) = (entry.path(), entry.file_type().map_err(failed)?);
+            let name = format!("{above}{}", entry.file_name().to_string_lossy());
+            let mode = entry.metadata().map_err(failed)?.permissions().mode() & 0o7777;
+            if kind.is_symlink() {
+                let target = std::fs::read_link(&path).map_err(failed)?;
+                self.entry(&name, LINK, target.as_os_str().as_bytes())?;
+            } else if kind.is_dir() {
+                self.entry(&name, DIRECTORY & !0o777 | mode, &[])?;
+                self.tree_below(&format!("{name}/"), &path)?;
+            } else if kind.is_file() {
+                self.entry(&name, FILE | mode, &std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?)?;
+            }
         }
         Ok(())
     }
@@ -77,6 +107,22 @@ impl Initramfs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tree_keeps_its_permissions_and_links() {
+        let root = std::env::temp_dir().join(format!("xtask-tree-{}", std::process::id()));
+        std::fs::create_dir_all(root.join("d")).unwrap();
+        std::fs::write(root.join("d/f"), b"x").unwrap();
+        std::fs::set_permissions(root.join("d/f"), std::fs::Permissions::from_mode(0o640)).unwrap();
+        let _ = std::fs::remove_file(root.join("l"));
+        std::os::unix::fs::symlink("d/f", root.join("l")).unwrap();
+        let mut archive = Initramfs::default();
+        archive.tree(&root).unwrap();
+        let text = String::from_utf8_lossy(&archive.finish().unwrap()).into_owned();
+        std::fs::remove_dir_all(&root).unwrap();
+        let entry = |name: &str| text[..text.find(name).unwrap()].rfind("070701").map(|at| text[at + 14..at + 22].to_owned()).unwrap();
+        assert_eq!((entry("d/f\0"), entry("l\0")), (format!("{:08x}", FILE | 0o640), format!("{LINK:08x}")));
+    }
 
     #[test]
     fn a_file_lies_where_the_format_says() {

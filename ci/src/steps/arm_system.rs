@@ -15,7 +15,7 @@ use std::process::Command;
 use std::time::Duration;
 
 /// What goes into the machine; each is one file.
-const PROGRAMS: [&str; 3] = ["verdictd", "verdictctl", "arm-init"];
+const PROGRAMS: [&str; 4] = ["verdictd", "verdictctl", "arm-init", "arm-operator"];
 
 /// The build for ARM: optimised where it computes, without LTO, and static, so that the machine needs no libc of its own.
 pub fn build(workspace: &Workspace, log: &Log) -> Result<Done, String> {
@@ -52,12 +52,13 @@ pub fn run(workspace: &Workspace, log: &Log) -> Result<Done, String> {
     let path = work.join("initramfs.cpio");
     fs::write(&path, archive.finish()?).map_err(|error| format!("{}: {error}", path.display()))?;
 
-    machine::boot(log, &kernel, &path)?;
+    machine::boot(log, &kernel, &path, 1024)?;
     let version = kernel.file_name().unwrap_or_default().display().to_string().replace("vmlinuz-", "");
     Ok(Done::Passed(format!("run under emulation on Linux {version}, snapshot bytes identical")))
 }
 
-fn cross_build(workspace: &Workspace, log: &Log) -> Result<PathBuf, String> {
+/// Where the programs are, built.
+pub fn cross_build(workspace: &Workspace, log: &Log) -> Result<PathBuf, String> {
     log.run(&mut programs(workspace)?, BUILD_LIMIT)?;
     Ok(toolchain::programs_directory(workspace))
 }

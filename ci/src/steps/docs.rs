@@ -1,9 +1,13 @@
-//! Documents that can be checked: the README's two commands, and every relative link of every Markdown file.
+//! Documents that can be checked: the README's two commands, every relative link of every Markdown file, and the book's table of contents.
+//! `mdbook` builds the book where it is installed; Debian 12 does not have it.
 
 use crate::child::Log;
+use crate::steps::prerequisites::answers;
 use crate::steps::{Complaints, Done, suite, tidy};
 use crate::workspace::Workspace;
 use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 /// What a newcomer must find in the README.
 const COMMANDS: [&str; 2] = ["cargo xtask demo", "cargo xtask test"];
@@ -28,8 +32,28 @@ pub fn run(workspace: &Workspace, log: &Log) -> Result<Done, String> {
             ("the_documents_are_there", &|| Ok(absent(&workspace.root))),
             ("the_readme_shows_both_commands", &|| Ok(commands(&documents))),
             ("links_lead_somewhere", &|| Ok(documents.iter().flat_map(|(path, text)| links(&workspace.root, path, text)).collect())),
+            ("every_page_is_in_the_book", &|| Ok(unlisted(&documents))),
+            ("the_book_can_be_built", &|| book(workspace, log)),
         ],
     )
+}
+
+/// Pages below `docs/` that SUMMARY.md does not name.
+fn unlisted(documents: &[(String, String)]) -> Complaints {
+    let summary = documents.iter().find(|(path, _)| path == "docs/SUMMARY.md").map_or("", |(_, text)| text);
+    let listed: Vec<&str> = summary.lines().flat_map(targets).collect();
+    let pages = documents.iter().filter_map(|(path, _)| path.strip_prefix("docs/")).filter(|page| *page != "SUMMARY.md");
+    pages.filter(|page| !listed.contains(page)).map(|page| format!("docs/SUMMARY.md: list {page}")).collect()
+}
+
+fn book(workspace: &Workspace, log: &Log) -> Result<Complaints, String> {
+    if !answers(Command::new("mdbook").arg("--version")) {
+        log.line("SKIPPED: mdbook is not installed")?;
+        return Ok(Complaints::new());
+    }
+    let mut build = Command::new("mdbook");
+    build.arg("build").arg(workspace.root.join("docs")).arg("--dest-dir").arg(workspace.target.join("book"));
+    log.run(&mut build, Duration::from_secs(60)).map(|()| Complaints::new())
 }
 
 fn absent(root: &Path) -> Complaints {
@@ -67,6 +91,14 @@ fn targets(line: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_that_the_book_lacks_is_named() {
+        let document = |path: &str, text: &str| (path.to_owned(), text.to_owned());
+        let documents =
+            [document("docs/SUMMARY.md", "- [A](a.md)"), document("docs/a.md", ""), document("docs/b/c.md", ""), document("d.md", "")];
+        assert_eq!(unlisted(&documents), ["docs/SUMMARY.md: list b/c.md"]);
+    }
 
     #[test]
     fn a_link_that_leads_nowhere_is_named_with_its_line() {

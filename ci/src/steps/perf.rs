@@ -16,7 +16,7 @@ const OTHER_SCHEMES: [&str; 3] = ["gsb-v4", "gsb-v5", "exact"];
 const FIELDS: [&str; 8] = ["name", "median", "min", "max", "runs", "unit", "how", "peer"];
 
 /// Figures that there are on any machine, one at least of each suite.
-const FIGURES: [&str; 11] = [
+const FIGURES: [&str; 14] = [
     "p999_vs_echo",
     "swap_p99_ratio",
     "echo_cpu_ratio_b16",
@@ -28,6 +28,9 @@ const FIGURES: [&str; 11] = [
     "keys_vs_url",
     "hash_vs_best",
     "fast_path_share",
+    "goodput_2x_ratio",
+    "greedy_p99_ratio",
+    "scrape_series",
 ];
 /// Figures beside each peer that is installed.
 const BESIDE: [&str; 3] = ["url_b100", "hash_b256", "hash_b1_c64"];

@@ -22,7 +22,15 @@ const PACKAGES: &[(&str, &str)] = &[
     ("g++",                       "compiles ada-url, the browser's parser that `differential` and the benches compare with"),
     ("memcached",                 "a peer of the benches"),
     ("redis-server",              "the other one"),
+    ("haproxy",                   "asks the SPOE agent, and stands before two daemons"),
+    ("nginx",                     "asks for authorization, by the example configurations"),
+    ("caddy",                     "likewise"),
     ("valgrind",                  "callgrind counts the instructions of the kernels"),
+    ("openssl",                   "makes certificates for the tests of TLS, and speaks it"),
+    ("systemd",                   "systemd-analyze reads the units"),
+    ("lintian",                   "holds the packages against Debian's policy"),
+    ("dpkg-dev",                  "finds what the package depends on"),
+    ("xz-utils",                  "compresses it"),
     ("strace",                    "ends and fails publisher and daemon at each of their system calls"),
 ];
 
