@@ -143,9 +143,7 @@ impl Urls {
     pub fn requests(&self, encode: impl Fn(&mut Vec<u8>, &str, &str)) -> Pool {
         let mut pool = Pool::default();
         for (url, expected) in self.asked.iter().zip(&self.expected) {
-            let text = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
-            let (host, path) = text.split_at(text.find(['/', '?', '#']).unwrap_or(text.len()));
-            let path = path.split('#').next().unwrap_or_default();
+            let (host, path) = cut(url);
             let fits = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && !br#"\"<>^`{|}"#.contains(&byte));
             // What no client would send: user names, and characters that HTTP has no place for. A host that cannot be read is another question.
             if *expected & 15 == 0 && !host.is_empty() && fits(host) && fits(path) && !host.contains('@') && !path.starts_with('?') {
@@ -206,6 +204,14 @@ impl Hashed {
     }
 }
 
+/// Host, and path with query, of a URL that may begin with a scheme; `://` may stand in its path as well.
+fn cut(url: &str) -> (&str, &str) {
+    let is_scheme = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    let text = url.split_once("://").filter(|(scheme, _)| is_scheme(scheme)).map_or(url, |(_, rest)| rest);
+    let (host, path) = text.split_at(text.find(['/', '?', '#']).unwrap_or(text.len()));
+    (host, path.split('#').next().unwrap_or_default())
+}
+
 fn peer_pool(asked: &[&[u8]], given: &[u8], batch: usize, encode: impl Fn(&mut Vec<u8>, &[&[u8]])) -> Pool {
     let mut pool = Pool::default();
     for (asked, given) in asked.chunks_exact(batch).zip(given.chunks_exact(batch)) {
@@ -249,6 +255,19 @@ mod tests {
         let texts: std::collections::HashSet<[u8; 16]> = (0..10_000).map(text).collect();
         assert_eq!(texts.len(), 10_000);
         assert!(texts.iter().all(|text| text.iter().all(u8::is_ascii_hexdigit)));
+    }
+
+    #[test]
+    fn a_url_is_cut_where_its_host_ends() {
+        for (url, host, path) in [
+            ("https://shop.example:8443/a?b#c", "shop.example:8443", "/a?b"),
+            ("shop.example/cgi-bin/https://Documents/x/", "shop.example", "/cgi-bin/https://Documents/x/"),
+            ("http://shop.example/?to=http://other.example", "shop.example", "/?to=http://other.example"),
+            ("shop.example?a", "shop.example", "?a"),
+            ("ftp://shop.example", "shop.example", ""),
+        ] {
+            assert_eq!(cut(url), (host, path), "{url}");
+        }
     }
 
     #[test]

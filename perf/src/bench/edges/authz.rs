@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::Bench;
 use crate::bench::cost::{self, Demand, Side};
 use crate::bench::servers::Peer;
-use crate::fleet::{self, Dialect, Http, Pace, Plan};
+use crate::fleet::{Dialect, Http};
 use crate::null_server::Twin;
 use crate::report::{Figure, How};
 
@@ -25,17 +25,11 @@ pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
     let pool = bench.urls.requests(encode);
     bench.notes.push(format!("authorization: {} different requests of {:.0} bytes", pool.len(), pool.bytes_per_request()));
     let daemon = bench.daemon("")?;
-    let plan = Plan { warm_up: Duration::ZERO, ..Plan::new(daemon.http, 16, Pace::Closed { in_flight: 8 }) };
-    let told = fleet::run(&plan, &pool, &Http { judges: true })?;
-    bench.notes.push(format!(
-        "authorization: {} of {} responses were not what the oracle foretells of the whole URL",
-        told.tally.wrong, told.answered
-    ));
     let reply_bytes = reply_bytes(daemon.http, pool.request(0).0)?;
     let nulls =
         Twin::ALL.map(|twin| Peer::null_http_server(&bench.setting.verdict_perf, twin, reply_bytes, bench.cpu).map(|peer| (twin, peer)));
     let nulls = nulls.into_iter().collect::<io::Result<Vec<_>>>()?;
-    let mut sides = vec![Side::new("verdictd", daemon.http, daemon.pid(), pool.clone(), Http { judges: false })];
+    let mut sides = vec![Side::new("verdictd", daemon.http, daemon.pid(), pool.clone(), Http { judges: true })];
     sides.extend(nulls.iter().map(|(twin, peer)| Side::new(twin.name(), peer.address, peer.pid(), pool.clone(), Http { judges: false })));
     for (name, demand) in CASES {
         let (costs, discarded) = cost::rounds(&sides, demand, bench.size.times, bench.runs())?;

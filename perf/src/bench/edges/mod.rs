@@ -22,8 +22,14 @@ use super::cost::{Discarded, Times};
 use super::material::{Shares, Urls};
 use super::servers::part_cpus;
 use super::{Definition, Findings, Results, Setting, definition};
+use crate::fleet::{self, Dialect, Outcome, Plan, Pool};
 use crate::report::Figure;
 use crate::spawn::{AUTO, Daemon, Served, Wanted};
+
+/// Runs that are done again because the generator was late.
+const RETRIES: usize = 4;
+/// p99.9 of its own lateness: a third of what a figure may be.
+const LAG_NS_MAX: u64 = 300_000;
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -69,6 +75,25 @@ pub fn run(setting: &Setting) -> io::Result<Findings> {
 impl Bench<'_> {
     fn runs(&self) -> usize {
         self.setting.runs.unwrap_or(self.size.runs)
+    }
+
+    /// A run that the generator's own lateness has not spoilt, or the one of a few that it has spoilt least.
+    fn punctual<D: Dialect>(&mut self, plan: &Plan, pool: &Pool, dialect: &D) -> io::Result<Outcome> {
+        let late = |outcome: &Outcome| outcome.lag.value_at_quantile(0.999);
+        let mut best: Option<Outcome> = None;
+        for _ in 0..=RETRIES {
+            let outcome = fleet::run(plan, pool, dialect)?;
+            if late(&outcome) <= LAG_NS_MAX {
+                return Ok(outcome);
+            }
+            self.discarded.generator_lagged += 1;
+            if best.as_ref().is_none_or(|best| late(&outcome) < late(best)) {
+                best = Some(outcome);
+            }
+        }
+        let best = best.expect("at least one run");
+        self.notes.push(format!("UNSOUND: the generator was late in {} runs in a row; the best was {} us", RETRIES + 1, late(&best) / 1_000));
+        Ok(best)
     }
 
     /// A daemon of one shard that knows the URLs; `sections` begin within `[limits]`.

@@ -14,6 +14,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::Bench;
+use crate::bench::unexpected;
 use crate::fleet::{self, Http, Outcome, Pace, Plan, Pool};
 use crate::report::{Figure, How};
 use crate::spawn::{Daemon, free_address};
@@ -45,21 +46,21 @@ fn beside(
     let proxy = Proxy::start(bench.cpu, [plain, asking], |directory| configure(directory, daemon, [plain, asking]))?;
     let pool = bench.urls.requests(encode);
     let closed = |address, judges| fleet::run(&plan(bench, address, Pace::Closed { in_flight: 1 }), &pool, &Http { judges });
-    let per_second = |outcome: &Outcome| outcome.answered as f64 / outcome.elapsed.as_secs_f64();
-    let saturations = [per_second(&closed(plain, false)?), per_second(&closed(asking, true)?)];
+    let (alone, with) = (closed(plain, false)?, closed(asking, true)?);
+    as_foretold(name, &with)?;
+    let saturations = [alone, with].map(|outcome| outcome.answered as f64 / outcome.elapsed.as_secs_f64());
     let pace = saturations[1] / 2.0;
     bench.notes.push(format!(
         "{name}: {:.0} requests/s plain, {:.0} asking, in a closed loop of {CONNECTIONS} connections; pace {pace:.0}",
         saturations[0], saturations[1]
     ));
-    let mut unforetold = 0;
     let (mut added, mut medians, mut samples) = (Vec::new(), Vec::new(), [Vec::new(), Vec::new()]);
     for round in 0..bench.runs() {
         let mut us = [[0.0; 2]; 2];
         for turn in 0..2 {
             let at = (round + turn) % 2;
             let outcome = open(bench, [plain, asking][at], at == 1, pace, &pool)?;
-            unforetold += outcome.tally.wrong;
+            as_foretold(name, &outcome)?;
             us[at] = [0.5, 0.99].map(|quantile| outcome.latency.value_at_quantile(quantile) as f64 / 1e3);
         }
         medians.push(us[1][0] - us[0][0]);
@@ -67,7 +68,6 @@ fn beside(
         samples.iter_mut().zip(us).for_each(|(samples, us)| samples.push(us[1]));
     }
     drop(proxy);
-    bench.notes.push(format!("{name}: {unforetold} responses were not what the oracle foretells of the whole URL"));
     let figure = |what: &str, samples| Figure::new(format!("{name}_{what}_us"), "us", How::Measured, "the same proxy, plain", samples);
     let [plain, asking] = samples;
     bench.figures.extend([
@@ -87,10 +87,18 @@ fn plan(bench: &Bench<'_>, address: SocketAddr, pace: Pace) -> Plan {
     }
 }
 
-fn open(bench: &Bench<'_>, address: SocketAddr, judges: bool, per_second: f64, pool: &Pool) -> io::Result<Outcome> {
+fn open(bench: &mut Bench<'_>, address: SocketAddr, judges: bool, per_second: f64, pool: &Pool) -> io::Result<Outcome> {
     // A proxy has one request of a client under way on a connection; others wait for it, and their wait is latency.
     let plan = Plan { in_flight_max: 1, spins: bench.cpu.is_some(), ..plan(bench, address, Pace::Open { per_second }) };
-    fleet::run(&plan, pool, &Http { judges })
+    bench.punctual(&plan, pool, &Http { judges })
+}
+
+/// A response that the oracle does not foretell ends the bench.
+fn as_foretold(name: &str, outcome: &Outcome) -> io::Result<()> {
+    match outcome.tally.wrong {
+        0 => Ok(()),
+        wrong => Err(unexpected(&format!("{name}: of {} responses, the wrong ones", outcome.answered), wrong as f64)),
+    }
 }
 
 fn encode(out: &mut Vec<u8>, host: &str, path: &str) {

@@ -12,8 +12,10 @@ use crate::fleet::{self, Binary, Nothing, Outcome, Pace, Plan, Pool};
 use crate::frame;
 use crate::report::{Figure, How};
 
-/// Ten times as often as anybody would: 10 Hz, one of 100 ms at once.
-const EVERY: Duration = Duration::from_millis(100);
+/// Fifteen times as often as Prometheus does by itself.
+const EVERY: Duration = Duration::from_secs(1);
+/// A run lasts as long as several of the suite's, so that it has more than one scrape in it.
+const LONGER: f64 = 5.0;
 const CONNECTIONS: usize = 8;
 const BATCH: usize = 100;
 
@@ -23,7 +25,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
     let pool = bench.urls.frames(BATCH);
     let plan = |pace| Plan {
         warm_up: Duration::from_secs_f64(bench.size.times.warm_up),
-        duration: Duration::from_secs_f64(bench.size.times.seconds),
+        duration: Duration::from_secs_f64(LONGER * bench.size.times.seconds),
         ..Plan::new(daemon.address, CONNECTIONS, pace)
     };
     let saturated = fleet::run(&plan(Pace::Closed { in_flight: 4 }), &pool, &Binary)?;
@@ -32,11 +34,12 @@ pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
     let p99 = |outcome: &Outcome| outcome.latency.value_at_quantile(0.99) as f64 / 1e3;
     let (mut ratios, mut times, mut series) = (Vec::new(), Vec::new(), 0);
     for _ in 0..bench.runs() {
-        let alone = p99(&fleet::run(&plan, &pool, &Binary)?);
+        let alone = p99(&bench.punctual(&plan, &pool, &Binary)?);
         let over = AtomicBool::new(false);
         let beside = std::thread::scope(|scope| {
-            let scraping = scope.spawn(|| scrapes(daemon.admin, bench.cpu, &over));
-            let beside = fleet::run(&plan, &pool, &Binary);
+            let (cpu, admin, over) = (bench.cpu, daemon.admin, &over);
+            let scraping = scope.spawn(move || scrapes(admin, cpu, over));
+            let beside = bench.punctual(&plan, &pool, &Binary);
             over.store(true, Ordering::Relaxed);
             let (ms, last) = scraping.join().map_err(|_| io::Error::other("the scraping thread panicked"))??;
             times.push(ms.iter().sum::<f64>() / ms.len().max(1) as f64);
