@@ -157,6 +157,8 @@ impl Level {
     #[inline(always)]
     fn admits_by<const STRIDE: usize>(&self, sieve: &Sieve, padded: &[u8]) -> bool {
         let map = self.map.as_slice();
+        // It has a power of two words; that there is a last one, and the mask, show the compiler that each is there.
+        let Some(last) = map.len().checked_sub(1) else { return false };
         let end = padded.len() - PAD;
         for from in (0..end).step_by(GRAMS * STRIDE) {
             // PAD is as long as a block and a word: the last block of a text ends inside it.
@@ -164,8 +166,7 @@ impl Level {
             let mut set = 0u64;
             for step in 0..GRAMS {
                 let (at, bits) = self.bits(word(&block[step * STRIDE..]) & self.mask);
-                // The map has a power of two words; the mask is what shows it to the compiler.
-                set |= u64::from(!map[at & (map.len() - 1)] & bits == 0) << step;
+                set |= u64::from(!map[at & last] & bits == 0) << step;
             }
             if set != 0 && self.holds_one(sieve, padded, from, set) {
                 return true;
