@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: builds release programs and hands over to `verdict-perf bench`, which owns the definitions and the records.
 
 use crate::arm::toolchain;
-use crate::release;
+use crate::release::{self, Profile};
 use crate::workspace::Workspace;
 
 /// Measure; arguments go to `verdict-perf bench`, but for `compare A B`: two commits, or two files of figures
@@ -20,8 +20,8 @@ pub fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), String> {
     if arguments.arguments.first().is_some_and(|first| first == "compare") {
         return crate::compare::run(workspace, &arguments.arguments[1..]);
     }
-    release::build_openly(workspace)?;
-    let (mut build, program) = release::perf(workspace);
+    release::build_openly(workspace, Profile::Release)?;
+    let (mut build, program) = release::perf(workspace, Profile::Release);
     release::openly(&mut build)?;
     let mut bench = std::process::Command::new(program);
     bench.arg("bench").args(&arguments.arguments);

@@ -1,12 +1,12 @@
 //! `cargo xtask demo`: real intelligence compiled, served and asked for, in one command.
 //!
 //! ```text
-//!  build release ─► verdictctl compile ─► verdictd (TCP loopback, Unix socket) ─► verdictctl ask, over both ─► explain ─► SIGTERM, exit status 0
+//!  build ─► verdictctl compile ─► verdictd (TCP loopback, Unix socket) ─► verdictctl ask, over both ─► explain ─► SIGTERM, exit status 0
 //! ```
 //! All files lie in `target/demo/`. The questions are those of `intel/sample/questions.tsv`; with feeds of your own added the same answers
 //! must hold, since the sample uses reserved names that no real feed lists.
 
-use crate::release::{self, Programs};
+use crate::release::{self, Profile, Programs};
 use crate::workspace::{Workspace, create};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,6 +23,9 @@ pub struct Arguments {
     /// Shards; 0 is one per CPU
     #[arg(long, default_value_t = 0, value_name = "N")]
     shards: usize,
+    /// How the programs are built
+    #[arg(long, value_enum, default_value_t = Profile::Release)]
+    profile: Profile,
 }
 
 /// The sample's list of feeds.
@@ -32,8 +35,8 @@ pub const QUESTIONS: &str = "intel/sample/questions.tsv";
 
 /// The command.
 pub fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), String> {
-    say("building verdictd and verdictctl (release)");
-    let programs = release::build_openly(workspace)?;
+    say("building verdictd and verdictctl");
+    let programs = release::build_openly(workspace, arguments.profile)?;
     let directory = directory(workspace)?;
     let snapshot = directory.join("demo.snap");
 

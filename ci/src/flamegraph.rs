@@ -1,6 +1,6 @@
 //! `cargo xtask flamegraph`: builds release programs with symbols and hands over to `verdict-perf flamegraph`, which samples and draws.
 
-use crate::release;
+use crate::release::{self, Profile};
 use crate::workspace::{Workspace, create};
 use std::process::Command;
 
@@ -19,8 +19,8 @@ pub struct Arguments {
 
 /// The command.
 pub fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), String> {
-    release::build_openly(workspace)?;
-    let (mut build, program) = release::perf(workspace);
+    release::build_openly(workspace, Profile::Release)?;
+    let (mut build, program) = release::perf(workspace, Profile::Release);
     release::openly(&mut build)?;
     release::openly(workspace.cargo().args(["build", "--release", "--package=verdict-kernels"]))?;
     let svg = create(workspace.target.join("flamegraph"))?.join(format!("{}.svg", arguments.what));

@@ -9,7 +9,7 @@
 
 use crate::arm::toolchain;
 use crate::child::Log;
-use crate::release::{self, BUILD_LIMIT, Programs};
+use crate::release::{self, BUILD_LIMIT, Profile, Programs};
 use crate::workspace::{Workspace, create};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ pub struct Arguments {}
 
 /// The command: as it is released, so with the slow and good compression.
 pub fn command(workspace: &Workspace, _arguments: &Arguments) -> Result<(), String> {
-    let here = release::build_openly(workspace)?;
+    let here = release::build_openly(workspace, Profile::Release)?;
     let log = Log::create(create(workspace.target.join("xtask"))?.join("package.log"))?;
     log.run(&mut tool(workspace), BUILD_LIMIT)?;
     let package = make(workspace, &log, &here, None, &["-Zxz"])?;

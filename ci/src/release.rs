@@ -1,4 +1,4 @@
-//! The release programs, built once and used by every command and step.
+//! The programs, built once as they are released for every command, and once more quickly for every step.
 //!
 //! The same packages are always named together, so that cargo never finds a reason to build a dependency twice with other features.
 
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-/// The longest a release build may take, on two cores from nothing.
+/// The longest a build may take, on two cores from nothing.
 pub const BUILD_LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// Two programs of one build.
@@ -21,40 +21,71 @@ pub struct Programs {
     pub verdictctl: PathBuf,
 }
 
+/// How they are built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Profile {
+    /// As they are released, optimised across crates.
+    Release,
+    /// As `cargo xtask test` runs them, in half the time.
+    Checks,
+}
+
+impl Profile {
+    fn name(self) -> &'static str {
+        match self {
+            Profile::Release => "release",
+            Profile::Checks => "checks",
+        }
+    }
+
+    fn directory(self, workspace: &Workspace) -> PathBuf {
+        workspace.target.join(self.name())
+    }
+}
+
 impl Programs {
-    fn of(workspace: &Workspace) -> Self {
-        let directory = workspace.target.join("release");
+    fn of(workspace: &Workspace, profile: Profile) -> Self {
+        let directory = profile.directory(workspace);
         Programs { verdictd: directory.join("verdictd"), verdictctl: directory.join("verdictctl") }
     }
 }
 
-fn build(workspace: &Workspace) -> Command {
+fn build(workspace: &Workspace, profile: Profile) -> Command {
     let mut command = workspace.cargo();
-    command.args(["build", "--release", "--package=verdictd", "--package=verdictctl"]);
+    command.args(["build", "--profile", profile.name(), "--package=verdictd", "--package=verdictctl"]);
     command
 }
 
 /// Builds with cargo's own progress on the terminal.
-pub fn build_openly(workspace: &Workspace) -> Result<Programs, String> {
-    openly(&mut build(workspace))?;
-    Ok(Programs::of(workspace))
+pub fn build_openly(workspace: &Workspace, profile: Profile) -> Result<Programs, String> {
+    openly(&mut build(workspace, profile))?;
+    Ok(Programs::of(workspace, profile))
 }
 
-/// Builds into a step's log.
+/// Builds for a check, into the step's log.
 pub fn build_logged(workspace: &Workspace, log: &Log) -> Result<Programs, String> {
-    log.run(&mut build(workspace), BUILD_LIMIT)?;
-    Ok(Programs::of(workspace))
+    log_build(workspace, log, Profile::Checks)
+}
+
+/// Builds what is released, into a step's log.
+pub fn release_logged(workspace: &Workspace, log: &Log) -> Result<Programs, String> {
+    log_build(workspace, log, Profile::Release)
+}
+
+fn log_build(workspace: &Workspace, log: &Log, profile: Profile) -> Result<Programs, String> {
+    log.run(&mut build(workspace, profile), BUILD_LIMIT)?;
+    Ok(Programs::of(workspace, profile))
 }
 
 /// verdict-perf, which `bench` and the sealed checks run; with ada-url where a C++ compiler is, always the same way, so that it is built once. The
 /// programs are named with it: alone it would have what they share built again, with fewer features.
-pub fn perf(workspace: &Workspace) -> (Command, PathBuf) {
-    let mut command = build(workspace);
+pub fn perf(workspace: &Workspace, profile: Profile) -> (Command, PathBuf) {
+    let mut command = build(workspace, profile);
     command.arg("--package=verdict-perf");
     if has_cxx() {
         command.arg("--features=verdict-perf/ada");
     }
-    (command, workspace.target.join("release/verdict-perf"))
+    (command, profile.directory(workspace).join("verdict-perf"))
 }
 
 /// Whether there is a C++ compiler, as the `cc` crate looks for one.

@@ -16,7 +16,7 @@ const QUICKLY: [&str; 3] = ["-Zgz", "--fast", "--compress-system"];
 
 /// The step.
 pub fn run(workspace: &Workspace, log: &Log) -> Result<Done, String> {
-    let here = release::build_logged(workspace, log)?;
+    let here = release::release_logged(workspace, log)?;
     log.run(&mut package::tool(workspace), BUILD_LIMIT)?;
     let amd64 = package::make(workspace, log, &here, None, &QUICKLY)?;
     let arm64 = arm64(workspace, log)?;

@@ -92,7 +92,11 @@ impl Bench<'_> {
             }
         }
         let best = best.expect("at least one run");
-        self.notes.push(format!("UNSOUND: the generator was late in {} runs in a row; the best was {} us", RETRIES + 1, late(&best) / 1_000));
+        self.notes.push(format!(
+            "UNSOUND: the generator was late in {} runs in a row; the best was {} us",
+            RETRIES + 1,
+            late(&best) / 1_000
+        ));
         Ok(best)
     }
 
