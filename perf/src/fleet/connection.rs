@@ -12,6 +12,7 @@ pub(super) struct Connection {
     pub stream: TcpStream,
     secure: Option<Box<ClientConnection>>,
     pub outbox: Vec<u8>,
+    /// Bytes of `outbox` that the kernel has taken already.
     sent_to: usize,
     pub inbox: Vec<u8>,
     pub filled: usize,
@@ -21,6 +22,8 @@ pub(super) struct Connection {
     pub next_id: u32,
     /// The kernel tells when it takes bytes again.
     pub watches_room: bool,
+    /// It may take bytes now.
+    pub has_room: bool,
 }
 
 /// Room for replies; larger than any single reply of a run.
@@ -43,6 +46,7 @@ impl Connection {
             held: VecDeque::new(),
             next_id: 1,
             watches_room: false,
+            has_room: true,
         })
     }
 
@@ -69,14 +73,24 @@ impl Connection {
             match self.stream.write(&self.outbox[self.sent_to..]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => self.sent_to += written,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.has_room = false;
+                    break;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
                 Err(error) => return Err(error),
             }
         }
-        self.outbox.drain(..self.sent_to);
-        self.sent_to = 0;
+        self.forget_sent();
         Ok(())
+    }
+
+    /// Moves what is left to the front, when that is not more than what is gone: under overload megabytes wait, and leave by the packet.
+    fn forget_sent(&mut self) {
+        if self.sent_to >= self.outbox.len() - self.sent_to {
+            self.outbox.drain(..self.sent_to);
+            self.sent_to = 0;
+        }
     }
 
     /// One receive: is there anything new?

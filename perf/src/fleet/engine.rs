@@ -209,7 +209,8 @@ impl<'a, D: Dialect> Engine<'a, D> {
 
     /// What the kernel does not take now is watched for until it does.
     fn send_all(&mut self) -> io::Result<()> {
-        for (at, connection) in self.connections.iter_mut().enumerate().filter(|(_, connection)| connection.has_to_send()) {
+        let ready = |connection: &Connection| connection.has_to_send() && connection.has_room;
+        for (at, connection) in self.connections.iter_mut().enumerate().filter(|(_, connection)| ready(connection)) {
             connection.send()?;
             let watch = connection.has_to_send();
             if watch != connection.watches_room {
@@ -235,8 +236,9 @@ impl<'a, D: Dialect> Engine<'a, D> {
     /// Takes what has come; for as many requests as `refill` makes of those answered on a connection, others start there.
     fn receive_all(&mut self, witness: Witness<'_>, refill: impl Fn(usize) -> usize) -> io::Result<()> {
         for event in 0..self.events.len() {
-            let at = self.events[event].data.u64() as usize;
-            if !self.connections[at].receive()? {
+            let (at, flags) = (self.events[event].data.u64() as usize, self.events[event].flags);
+            self.connections[at].has_room |= flags.contains(epoll::EventFlags::OUT);
+            if !flags.intersects(!epoll::EventFlags::OUT) || !self.connections[at].receive()? {
                 continue;
             }
             let now = self.now();
