@@ -26,7 +26,7 @@ pub fn document() -> String {
         "# Metrics\n\n<!-- Written from the code: VERDICT_BLESS=1 cargo test -p verdictd --lib metrics. -->\n\n\
         `GET /metrics` on the admin listener, in OpenMetrics 1.0 where the scraper asks for it, else in Prometheus' text format 0.0.4; the series are the same.\n\
         Numbers of all shards are summed, but for those with a label `shard`. `verdictd --list-metrics` prints this list. Alert rules, their tests and a dashboard\n\
-        are in [observe/](../observe/README.md).\n\n\
+        are in `observe/`.\n\n\
         | metric | kind | labels | what |\n|---|---|---|---|\n",
     );
     for Told { name, kind, help, labels } in told() {
