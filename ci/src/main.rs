@@ -26,6 +26,7 @@ mod flamegraph;
 mod kernels;
 mod package;
 mod release;
+mod sample;
 mod steps;
 mod test;
 mod train;

@@ -25,6 +25,15 @@ const CONNECTIONS_MAX: usize = 256;
 /// How often we look whether something has happened.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// What not every daemon of ours has.
+#[derive(Debug, Default)]
+pub struct More {
+    /// Serve HTTP too.
+    pub http: bool,
+    /// A file with the token that opens the pages of the admin listener.
+    pub token: Option<PathBuf>,
+}
+
 /// A running daemon.
 pub struct Server {
     child: Option<Child>,
@@ -35,6 +44,8 @@ pub struct Server {
     pub unix: PathBuf,
     /// Metrics and health.
     pub admin: SocketAddr,
+    /// Authorization and the JSON API, where it was told to serve them.
+    pub http: SocketAddr,
     /// The configuration it was given.
     pub config: PathBuf,
 }
@@ -45,16 +56,33 @@ impl Server {
     /// # Errors
     /// A sentence with the reason, and the daemon's own last words if it ended.
     pub fn start(verdictd: &Path, directory: &Path, snapshot: &Path, shards: usize, driver: &str) -> Result<Self, String> {
-        let (tcp, admin) = two_free_ports().map_err(|error| format!("no free port on loopback: {error}"))?;
+        Self::start_with(verdictd, directory, snapshot, shards, driver, &More::default())
+    }
+
+    /// The same, with more than is always there.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn start_with(
+        verdictd: &Path,
+        directory: &Path,
+        snapshot: &Path,
+        shards: usize,
+        driver: &str,
+        more: &More,
+    ) -> Result<Self, String> {
+        let [tcp, admin, http] = free_ports().map_err(|error| format!("no free port on loopback: {error}"))?;
         let unix = directory.join("verdictd.sock");
         let config = directory.join("verdictd.toml");
         let log = directory.join("verdictd.log");
         let text = format!(
             "# Written by cargo xtask; every key: verdictd --print-config\n\
-             [snapshot]\npath = '{}'\n\n[listen]\ntcp = [\"{tcp}\"]\nunix = '{}'\nadmin = \"{admin}\"\n\n[shards]\ncount = {shards}\ndriver = \"{driver}\"\n\n\
-             [limits]\nconnections_max = {CONNECTIONS_MAX} # fits the descriptor limit of any shell\n",
+             [snapshot]\npath = '{}'\n\n[listen]\ntcp = [\"{tcp}\"]\n{}unix = '{}'\nadmin = \"{admin}\"\n\n[shards]\ncount = {shards}\ndriver = \"{driver}\"\n\n\
+             [limits]\nconnections_max = {CONNECTIONS_MAX} # fits the descriptor limit of any shell\n{}",
             snapshot.display(),
-            unix.display()
+            if more.http { format!("http = [\"{http}\"]\n") } else { String::new() },
+            unix.display(),
+            more.token.as_ref().map_or_else(String::new, |file| format!("\n[admin]\ntoken = '{}'\n", file.display()))
         );
         fs::write(&config, text).map_err(|error| format!("{}: {error}", config.display()))?;
         let out = File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
@@ -68,7 +96,7 @@ impl Server {
             .process_group(0) // Ctrl-C is for us; we then stop the daemon ourselves, or keep it
             .spawn()
             .map_err(|error| format!("{}: {error}", verdictd.display()))?;
-        let mut server = Server { child: Some(child), log, tcp, unix, admin, config };
+        let mut server = Server { child: Some(child), log, tcp, unix, admin, http, config };
         server.wait_until_ready()?;
         Ok(server)
     }
@@ -158,10 +186,11 @@ pub fn tail(text: &str, count: usize) -> String {
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
-/// Both are held until both are known, so that they differ.
-fn two_free_ports() -> io::Result<(SocketAddr, SocketAddr)> {
-    let (first, second) = (TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?, TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?);
-    Ok((first.local_addr()?, second.local_addr()?))
+/// All are held until all are known, so that they differ.
+fn free_ports() -> io::Result<[SocketAddr; 3]> {
+    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let (first, second, third) = (bind()?, bind()?, bind()?);
+    Ok([first.local_addr()?, second.local_addr()?, third.local_addr()?])
 }
 
 /// Status and body of one GET. The peer is our own daemon, so a reply longer than 4 MiB is an error, not a case.
@@ -169,9 +198,17 @@ fn two_free_ports() -> io::Result<(SocketAddr, SocketAddr)> {
 /// # Errors
 /// Of the connection; also when the reply is not HTTP.
 pub fn http_get(address: SocketAddr, path: &str) -> io::Result<(u16, String)> {
+    http_get_as(address, path, "*/*")
+}
+
+/// The same, where the reply may come in several formats.
+///
+/// # Errors
+/// As `http_get`.
+pub fn http_get_as(address: SocketAddr, path: &str, accept: &str) -> io::Result<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n")?;
     let mut reply = String::new();
     stream.take(4 << 20).read_to_string(&mut reply)?;
     let (head, body) = reply.split_once("\r\n\r\n").ok_or_else(|| io::Error::other("the reply has no end of head"))?;

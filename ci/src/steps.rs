@@ -1,9 +1,12 @@
 //! The steps of `cargo xtask test`, one file each.
 
+pub mod alerts;
 pub mod api;
 pub mod architecture;
 pub mod arm_system;
 pub mod asm;
+pub mod book;
+pub mod browser;
 pub mod container;
 pub mod demo;
 pub mod deny;

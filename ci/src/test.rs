@@ -37,7 +37,7 @@ struct Step {
 }
 
 /// Steps that run only when they are named: what they find beyond the others is not worth their minutes in every run.
-const ON_REQUEST: &[&str] = &["container", "package", "fuzz", "mutations", "taxii", "api", "oracle"];
+const ON_REQUEST: &[&str] = &["container", "package", "fuzz", "mutations", "taxii", "api", "oracle", "book"];
 
 /// The first step whose programs wait more than they compute: what later steps need is built beside it.
 const AHEAD_OF: &str = "tests-x86-64";
@@ -60,6 +60,8 @@ const STEPS: &[Step] = &[
     Step { name: "asm",              what: "machine code of each kernel on both architectures, as in simd/asm.toml",          run: steps::asm::run },
     Step { name: "instructions",     what: "instructions an operation of each kernel, as in perf/instructions.toml",         run: steps::instructions::run },
     Step { name: "demo",             what: "cargo xtask demo's flow on this machine, twice",                         run: steps::demo::run },
+    Step { name: "alerts",           what: "rules, their tests and the dashboard, by promtool and against a daemon that runs",  run: steps::alerts::run },
+    Step { name: "browser",          what: "the live page in headless Chromium, at work, asked, and on a phone's width",      run: steps::browser::run },
     Step { name: "container",        what: "manifests by Kubernetes' schemas, the build file linted, the daemon in the image's tree", run: steps::container::run },
     Step { name: "build-aarch64",    what: "static build for ARM, neoverse-n1",                                     run: steps::arm_system::build },
     Step { name: "demo-aarch64",     what: "the same flow on a Debian ARM kernel, emulated Neoverse N1",                     run: steps::arm_system::run },
@@ -74,6 +76,7 @@ const STEPS: &[Step] = &[
     Step { name: "api",              what: "the JSON API against its description, by schemathesis, from PyPI",                 run: steps::api::run },
     Step { name: "mutations",        what: "ten thousand mutated models, registries and directories of both",                 run: steps::suites::mutations },
     Step { name: "oracle",           what: "models natively and by ONNX Runtime, from PyPI: equal to the bit",               run: steps::oracle::run },
+    Step { name: "book",             what: "docs/ as a book, by mdBook: no warning, every link leads somewhere",              run: steps::book::run },
     Step { name: "fuzz",             what: "each fuzz target for a few seconds",                                             run: steps::fuzz::run },
 ];
 

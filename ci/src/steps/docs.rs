@@ -1,13 +1,10 @@
 //! Documents that can be checked: the README's two commands, every relative link of every Markdown file, and the book's table of contents.
-//! `mdbook` builds the book where it is installed; Debian 12 does not have it.
+//! Step `book` builds the book.
 
 use crate::child::Log;
-use crate::steps::prerequisites::answers;
 use crate::steps::{Complaints, Done, suite, tidy};
 use crate::workspace::Workspace;
 use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
 
 /// What a newcomer must find in the README.
 const COMMANDS: [&str; 2] = ["cargo xtask demo", "cargo xtask test"];
@@ -33,7 +30,7 @@ pub fn run(workspace: &Workspace, log: &Log) -> Result<Done, String> {
             ("the_readme_shows_both_commands", &|| Ok(commands(&documents))),
             ("links_lead_somewhere", &|| Ok(documents.iter().flat_map(|(path, text)| links(&workspace.root, path, text)).collect())),
             ("every_page_is_in_the_book", &|| Ok(unlisted(&documents))),
-            ("the_book_can_be_built", &|| book(workspace, log)),
+            ("no_link_leads_out_of_the_book", &|| Ok(documents.iter().flat_map(|(path, text)| outside(path, text)).collect())),
         ],
     )
 }
@@ -46,14 +43,19 @@ fn unlisted(documents: &[(String, String)]) -> Complaints {
     pages.filter(|page| !listed.contains(page)).map(|page| format!("docs/SUMMARY.md: list {page}")).collect()
 }
 
-fn book(workspace: &Workspace, log: &Log) -> Result<Complaints, String> {
-    if !answers(Command::new("mdbook").arg("--version")) {
-        log.line("SKIPPED: mdbook is not installed")?;
-        return Ok(Complaints::new());
-    }
-    let mut build = Command::new("mdbook");
-    build.arg("build").arg(workspace.root.join("docs")).arg("--dest-dir").arg(workspace.target.join("book"));
-    log.run(&mut build, Duration::from_secs(60)).map(|()| Complaints::new())
+/// Links of pages to what the book does not have: above `docs/`, where they work in a checkout alone.
+fn outside(path: &str, text: &str) -> Complaints {
+    let Some(page) = path.strip_prefix("docs/") else { return Complaints::new() };
+    let depth = page.matches('/').count();
+    let leads_out = |target: &&str| target.split('/').take_while(|part| *part == "..").count() > depth;
+    let lines = text.lines().enumerate();
+    lines
+        .flat_map(|(index, line)| {
+            let out = targets(line).filter(leads_out);
+            out.map(move |target| format!("{path}:{}: the book has no {target}: name the file, without a link", index + 1))
+                .collect::<Complaints>()
+        })
+        .collect()
 }
 
 fn absent(root: &Path) -> Complaints {
@@ -98,6 +100,15 @@ mod tests {
         let documents =
             [document("docs/SUMMARY.md", "- [A](a.md)"), document("docs/a.md", ""), document("docs/b/c.md", ""), document("d.md", "")];
         assert_eq!(unlisted(&documents), ["docs/SUMMARY.md: list b/c.md"]);
+    }
+
+    #[test]
+    fn a_link_out_of_the_book_is_named_with_its_line() {
+        assert_eq!(
+            outside("docs/b/c.md", "[a](../a.md)\n[f](../../F.md#x)"),
+            ["docs/b/c.md:2: the book has no ../../F.md#x: name the file, without a link"]
+        );
+        assert_eq!(outside("intel/README.md", "[f](../F.md)"), Complaints::new());
     }
 
     #[test]

@@ -5,7 +5,8 @@
 
 use crate::child::Log;
 use crate::steps::Done;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, create};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("dpkg-dev",                  "finds what the package depends on"),
     ("xz-utils",                  "compresses it"),
     ("strace",                    "ends and fails publisher and daemon at each of their system calls"),
+    ("chromium-headless-shell",   "shows the live page as people see it"),
 ];
 
 /// apt on a slow mirror.
@@ -66,6 +68,39 @@ pub fn run(workspace: &Workspace, log: &Log) -> Result<Done, String> {
     install.extend(&wanted);
     log.run(&mut root(sudo, &install), LIMIT)?;
     Ok(Done::Passed(format!("installed {}", missing.join(", "))))
+}
+
+/// One program out of a package that is not to be installed (its service would start, or it brings much else), below `target/xtask/tools/`. Needs no root
+/// where apt has its lists.
+pub fn unpacked(workspace: &Workspace, log: &Log, package: &str, program: &str) -> Result<PathBuf, String> {
+    let tools = create(workspace.target.join("xtask/tools"))?;
+    let kept = tools.join(Path::new(program).file_name().unwrap_or_default());
+    if kept.exists() {
+        return Ok(kept);
+    }
+    let scratch = tools.join(format!("{package}.unpacking"));
+    let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+    let _ = std::fs::remove_dir_all(&scratch); // of a run that was ended
+    create(scratch.clone())?;
+    let fetch = || {
+        let mut fetch = Command::new("apt-get");
+        // apt's own user may not be let into our directory.
+        log.run(fetch.args(["-o", "APT::Sandbox::User=root", "download", package]).current_dir(&scratch), LIMIT)
+    };
+    if fetch().is_err() {
+        let sudo =
+            sudo().ok_or_else(|| format!("apt-get download {package} does not work, and its lists cannot be renewed without root"))?;
+        log.run(&mut root(sudo, &["apt-get", "update"]), LIMIT)?;
+        fetch()?;
+    }
+    let files = std::fs::read_dir(&scratch).map_err(|error| failed(&scratch, error))?;
+    let archive = files.flatten().map(|entry| entry.path()).find(|path| path.extension().is_some_and(|end| end == "deb"));
+    let archive = archive.ok_or_else(|| format!("apt-get download {package} left no package"))?;
+    log.run(Command::new("dpkg-deb").arg("--extract").arg(archive).arg(&scratch), LIMIT)?;
+    let found = scratch.join(program);
+    std::fs::rename(&found, &kept).map_err(|error| failed(&found, error))?;
+    std::fs::remove_dir_all(&scratch).map_err(|error| failed(&scratch, error))?;
+    Ok(kept)
 }
 
 fn installed(package: &str) -> bool {
