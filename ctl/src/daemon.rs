@@ -8,10 +8,13 @@
 use crate::exit::Failure;
 use crate::question::Question;
 use crate::text;
+use crate::tls::{TlsArguments, Trouble};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 use verdict_keys::Kind;
-use verdict_wire::{Answer, Client, ClientError, ClientOptions, Described, Endpoint, ErrorCode, FileQuestion, KeyKind, Reply, Status};
+use verdict_wire::{
+    Answer, Client, ClientError, ClientOptions, Described, Endpoint, ErrorCode, FileQuestion, KeyKind, Reply, Status, Wrap,
+};
 
 /// Where the daemon listens unless told otherwise.
 const ENDPOINT: &str = "tcp:127.0.0.1:7700";
@@ -27,6 +30,8 @@ pub struct Connection {
     /// Wait at most this long for a connection, and for each reply
     #[arg(long, value_name = "MS", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..=3_600_000), help_heading = "Connection")]
     timeout_ms: u64,
+    #[command(flatten)]
+    tls: TlsArguments,
 }
 
 /// An answer, and how it came.
@@ -62,6 +67,13 @@ impl Daemon {
     pub fn connect(connection: &Connection) -> Result<Self, Failure> {
         let endpoint = endpoint(&connection.connect)?;
         let timeout = Duration::from_millis(connection.timeout_ms);
+        let wrap = match (&endpoint, connection.tls.read()?) {
+            (Endpoint::Tcp(address), Some(tls)) => {
+                let address = address.clone();
+                Some(Wrap::new(move |stream| Ok(Box::new(tls.shake_hands(stream, &address)?))))
+            }
+            _ => None,
+        };
         let options = ClientOptions {
             connect_timeout: timeout,
             read_timeout: timeout,
@@ -70,6 +82,7 @@ impl Daemon {
             // People have the time that a load balancer has not.
             budget_us: 20_000,
             name: concat!("verdictctl/", env!("CARGO_PKG_VERSION")).to_owned(),
+            wrap,
             ..ClientOptions::default()
         };
         let client = Client::connect(&endpoint, options).map_err(|error| failure(&endpoint, &error))?;
@@ -194,6 +207,11 @@ fn failure(endpoint: &Endpoint, error: &ClientError) -> Failure {
     let said = error.to_string();
     let told = if matches!(error, ClientError::Connect { .. }) { said } else { format!("{endpoint}: {said}") };
     let told = text::visible(told.as_bytes());
+    if let ClientError::Connect { error, .. } | ClientError::Io(error) = error
+        && let Some(failure) = Trouble::of(error, &text::visible(endpoint.to_string().as_bytes()))
+    {
+        return failure;
+    }
     match error {
         ClientError::Connect { .. } => Failure::Unavailable(format!("{told} (is verdictd running there?)")),
         ClientError::TimedOut(_) => Failure::Unavailable(told),
@@ -204,6 +222,7 @@ fn failure(endpoint: &Endpoint, error: &ClientError) -> Failure {
             _ => Failure::Protocol(told),
         },
         ClientError::Encode(_) => Failure::Data(told),
+        ClientError::SpeaksTls => Failure::Protocol(format!("{told}: give --tls-ca FILE")),
         ClientError::Malformed(_)
         | ClientError::BadLength { .. }
         | ClientError::WrongRequestId { .. }

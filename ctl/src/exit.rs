@@ -10,7 +10,7 @@ Exit status:
   0   done; for `lookup`: no key is malicious or suspicious; for `ask`: every answer as expected
   1   for `lookup`: a key is malicious or suspicious; for `ask`: an answer differs; for `diff`: the snapshots do
   2   wrong usage
-  3   refused: the result would be unsafe to use (for example a snapshot of no rules); by the daemon: an act, or a question that this client may not ask
+  3   refused: the result would be unsafe to use (for example a snapshot of no rules); by the daemon: an act, a question that this client may not ask, or its certificate; by us: the daemon's certificate
   65  the data is wrong: a corrupt snapshot, a feed that cannot be read, a key that is no URL, host, address or hash
   66  an input file cannot be opened
   69  the daemon cannot be reached
@@ -20,8 +20,11 @@ Exit status:
 
 Environment:
   VERDICT_CONNECT  where the daemon listens, if --connect is not given
+  VERDICT_ADMIN    its admin listener, if --admin is not given
   VERDICT_CONTROL  the daemon's control socket, if --control is not given
   VERDICT_STATE    the daemon's state directory, if --state is not given
+  VERDICT_TLS_CA, VERDICT_TLS_CERTIFICATE, VERDICT_TLS_KEY, VERDICT_TLS_NAME
+                   as --tls-ca and its like, if these are not given
   VERDICT_BACKEND  neon, avx512, avx2 or portable, instead of the best that this machine has
   NO_COLOR         no colours, even on a terminal";
 

@@ -39,6 +39,7 @@ mod snapshot;
 mod store;
 mod switch;
 mod text;
+mod tls;
 mod top;
 mod verify;
 
@@ -162,7 +163,7 @@ mod tests {
     use super::*;
     use std::path::Path;
 
-    const DOCUMENTS: [&str; 8] = [
+    const DOCUMENTS: [&str; 9] = [
         "README.md",
         "ARCHITECTURE.md",
         "docs/manual.md",
@@ -171,6 +172,7 @@ mod tests {
         "docs/explain-store.md",
         "docs/verdicts.md",
         "docs/gates.md",
+        "docs/security.md",
     ];
 
     fn document(name: &str) -> String {

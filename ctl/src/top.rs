@@ -2,6 +2,7 @@
 
 use crate::exit::{Failure, Outcome};
 use crate::text;
+use crate::tls::{Tls, TlsArguments, Trouble};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -23,11 +24,12 @@ const REPLY_BYTES_MAX: u64 = 4 << 20;
 Examples:
   verdictctl top --admin /run/verdictd/admin.sock
   verdictctl top --admin 192.0.2.1:7701 --token-file admin.token --interval 5
+  verdictctl top --admin node-1.example:7701 --tls-ca ca.pem --token-file admin.token
   verdictctl top --count 1
 
 Rates are of the time between two looks; latency is inside the daemon, from ready to read until handed to the kernel. Ctrl-C ends it.
 
-Exit status: 0 done, 69 nobody answers there, 76 it is no verdictd, or it does not let you.")]
+Exit status: 0 done, 3 a certificate is not trusted, 69 nobody answers there, 76 it is no verdictd, or it does not let you.")]
 pub struct Arguments {
     /// Admin listener of the daemon: HOST:PORT, or the path of its Unix socket (admin.unix)
     #[arg(long, value_name = "ADDRESS", env = "VERDICT_ADMIN", hide_env_values = true, default_value = "127.0.0.1:7701")]
@@ -41,6 +43,15 @@ pub struct Arguments {
     /// End after so many pictures; 0 is never
     #[arg(long, default_value_t = 0, value_name = "N")]
     count: u64,
+    #[command(flatten)]
+    tls: TlsArguments,
+}
+
+/// Where the admin listener is, and how it lets us in.
+struct Admin<'a> {
+    address: &'a str,
+    token: Option<String>,
+    tls: Option<Tls>,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -97,12 +108,13 @@ struct Shard {
 /// Looks twice, shows what lies between, and again.
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failure> {
     let token = arguments.token_file.as_deref().map(read_token).transpose()?;
+    let admin = Admin { address: &arguments.admin, token, tls: arguments.tls.read()? };
     let again = std::io::stdout().is_terminal() && arguments.count != 1;
-    let mut before = look(&arguments.admin, token.as_deref())?;
+    let mut before = look(&admin)?;
     let mut shown = 0;
     while arguments.count == 0 || shown < arguments.count {
         sleep(Duration::from_secs_f64(arguments.interval));
-        let now = look(&arguments.admin, token.as_deref())?;
+        let now = look(&admin)?;
         // To the upper left, and what was there is gone.
         let clear = if again { "\x1b[H\x1b[2J" } else { "" };
         write!(out, "{clear}{}", picture(&before, &now))?;
@@ -117,12 +129,18 @@ fn read_token(path: &std::path::Path) -> Result<String, Failure> {
     Ok(text.trim().to_owned())
 }
 
-fn look(admin: &str, token: Option<&str>) -> Result<Status, Failure> {
-    let (status, body) =
-        get(admin, token).map_err(|error| Failure::Unavailable(format!("{admin}: {error} (is that listen.admin of a verdictd?)")))?;
-    let refused = |why: &str| Failure::Protocol(format!("{admin}: {}", text::visible(why.trim().as_bytes())));
+fn look(admin: &Admin<'_>) -> Result<Status, Failure> {
+    let whom = text::visible(admin.address.as_bytes());
+    let unavailable = |error: &std::io::Error| Failure::Unavailable(format!("{whom}: {error} (is that listen.admin of a verdictd?)"));
+    let reply = get(admin).map_err(|error| Trouble::of(&error, &whom).unwrap_or_else(|| unavailable(&error)))?;
+    let refused = |why: &str| Failure::Protocol(format!("{whom}: {}", text::visible(why.trim().as_bytes())));
+    // An alert, of whatever version.
+    if reply.starts_with(&[0x15, 3]) {
+        return Err(refused("it speaks TLS, and was asked in the open: give --tls-ca FILE"));
+    }
+    let (status, body) = parted(&reply).ok_or_else(|| refused("that is no HTTP (is that listen.admin of a verdictd?)"))?;
     match status {
-        200 => serde_json::from_str(&body).map_err(|error| refused(&format!("what it says is no status: {error}"))),
+        200 => serde_json::from_str(body).map_err(|error| refused(&format!("what it says is no status: {error}"))),
         401 | 403 => Err(refused(&format!(
             "{status}: it wants a token, --token-file FILE, or ask its Unix socket, --admin /run/verdictd/admin.sock"
         ))),
@@ -131,27 +149,39 @@ fn look(admin: &str, token: Option<&str>) -> Result<Status, Failure> {
 }
 
 /// One request, one connection, to its end.
-fn get(admin: &str, token: Option<&str>) -> std::io::Result<(u16, String)> {
-    if admin.starts_with('/') {
-        let stream = UnixStream::connect(admin)?;
+fn get(admin: &Admin<'_>) -> std::io::Result<Vec<u8>> {
+    if admin.address.starts_with('/') {
+        let stream = UnixStream::connect(admin.address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         return ask(stream, "localhost", None);
     }
-    let address = admin.to_socket_addrs()?.next().ok_or_else(|| std::io::Error::other("no address of that name"))?;
+    let address = admin.address.to_socket_addrs()?.next().ok_or_else(|| std::io::Error::other("no address of that name"))?;
     let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    ask(stream, admin, token)
+    match &admin.tls {
+        Some(tls) => ask(tls.shake_hands(stream, admin.address)?, admin.address, admin.token.as_deref()),
+        None => ask(stream, admin.address, admin.token.as_deref()),
+    }
 }
 
-fn ask(mut stream: impl Read + Write, host: &str, token: Option<&str>) -> std::io::Result<(u16, String)> {
+fn ask(mut stream: impl Read + Write, host: &str, token: Option<&str>) -> std::io::Result<Vec<u8>> {
     let authorization = token.map_or(String::new(), |token| format!("Authorization: Bearer {token}\r\n"));
-    write!(stream, "GET /status HTTP/1.1\r\nHost: {host}\r\n{authorization}Connection: close\r\n\r\n")?;
-    let mut reply = String::new();
-    stream.take(REPLY_BYTES_MAX).read_to_string(&mut reply)?;
-    let no_http = || std::io::Error::other("that is no HTTP");
-    let (head, body) = reply.split_once("\r\n\r\n").ok_or_else(no_http)?;
-    let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok()).ok_or_else(no_http)?;
-    Ok((status, body.to_owned()))
+    let request = format!("GET /status HTTP/1.1\r\nHost: {host}\r\n{authorization}Connection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    stream.flush()?;
+    let mut reply = Vec::new();
+    match stream.take(REPLY_BYTES_MAX).read_to_end(&mut reply) {
+        // Whoever refuses what it cannot read closes with some of it unread.
+        Err(error) if reply.is_empty() => Err(error),
+        _ => Ok(reply),
+    }
+}
+
+/// Status and body of a reply.
+fn parted(reply: &[u8]) -> Option<(u16, &str)> {
+    let (head, body) = std::str::from_utf8(reply).ok()?.split_once("\r\n\r\n")?;
+    let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
+    Some((status, body))
 }
 
 fn picture(before: &Status, now: &Status) -> String {

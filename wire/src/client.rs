@@ -19,6 +19,7 @@ use crate::{
     KEY_BYTES_MAX, KEYS_MAX, KeyKind, Limits, LookupWriter, Place, Profile, Reply, encode_describe, encode_explain, encode_hello,
     encode_lookup_hashed, encode_ping,
 };
+pub use connection::{Carrier, Wrap};
 use connection::{Connection, Expected, Stream, bound};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::ClientError;
@@ -54,6 +55,8 @@ pub struct ClientOptions {
     pub name: String,
     /// Microseconds that models may take for each LOOKUP and LOOKUP_FILES; 0: as the server's operator has it.
     pub budget_us: u32,
+    /// What TCP connections are wrapped in; none: nothing. Unix sockets are never wrapped.
+    pub wrap: Option<Wrap>,
 }
 
 impl Default for ClientOptions {
@@ -68,6 +71,7 @@ impl Default for ClientOptions {
             backoff_max: Duration::from_secs(1),
             name: concat!("verdict-wire/", env!("CARGO_PKG_VERSION")).to_owned(),
             budget_us: 0,
+            wrap: None,
         }
     }
 }

@@ -34,7 +34,7 @@ pub use act::{
     TTL_S_MAX, Told, ToldHead, read_message,
 };
 pub use answer::{Answer, AnswerList, AnswersWriter, Categories, Class, Flags, Status, VERDICT_ID_MAX, answers_in_place, encode_answers};
-pub use client::{Answers, Client, ClientError, ClientOptions, Described, Endpoint, EndpointError, Hello};
+pub use client::{Answers, Carrier, Client, ClientError, ClientOptions, Described, Endpoint, EndpointError, Hello, Wrap};
 pub use describe::{
     DESCRIPTION_BYTES, DESCRIPTION_BYTES_MAX, Description, DescriptionFlags, DescriptionList, DescriptionsWriter, RuleKind,
     SOURCE_BYTES_MAX, SourceNames,

@@ -198,7 +198,8 @@ pub fn verdictctl(arguments: &[&str]) -> Ran {
 pub fn verdictctl_reading(arguments: &[&str], input: &[u8]) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_verdictctl"));
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    for name in ["VERDICT_CONNECT", "VERDICT_CONTROL", "NO_COLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES"] {
+    for name in ["VERDICT_CONNECT", "VERDICT_CONTROL", "VERDICT_ADMIN", "VERDICT_TLS_CA", "NO_COLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES"]
+    {
         command.env_remove(name);
     }
     let mut child = command.spawn().expect("the command was built for this test");

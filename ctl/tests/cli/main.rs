@@ -9,4 +9,5 @@ mod programs;
 mod quarantine;
 mod registry;
 mod snapshots;
+mod tls;
 mod usage;

@@ -11,7 +11,33 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// What the bytes of a TCP connection go through, such as TLS. Deadlines are the socket's own.
+pub trait Carrier: Read + Write + Send {
+    /// For each read of the socket.
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()>;
+}
+
+/// How a TCP connection gets its carrier, handshake included: this crate does no cryptography, so whoever wants some brings it.
+#[derive(Clone)]
+pub struct Wrap(Arc<Wraps>);
+
+type Wraps = dyn Fn(TcpStream) -> io::Result<Box<dyn Carrier>> + Send + Sync;
+
+impl Wrap {
+    /// Called for each connection; the socket has the timeouts of [`ClientOptions`].
+    pub fn new(wraps: impl Fn(TcpStream) -> io::Result<Box<dyn Carrier>> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(wraps))
+    }
+}
+
+impl std::fmt::Debug for Wrap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Wrap")
+    }
+}
 
 /// What the reply to a request must be, if it is no ERROR.
 #[derive(Clone, Copy)]
@@ -138,10 +164,11 @@ impl Connection {
                 self.read_timeout = Some(left);
             }
             match self.stream.read(&mut self.inbox[self.filled..]) {
-                Ok(0) => return Err(ClientError::Closed { mid_frame: self.filled > self.taken }),
-                Ok(bytes) => self.filled += bytes,
+                Ok(bytes @ 1..) => self.filled += bytes,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if timed_out(&error) => return Err(late),
+                Ok(0) | Err(_) if is_alert(&self.inbox[self.taken..self.filled]) => return Err(ClientError::SpeaksTls),
+                Ok(_) => return Err(ClientError::Closed { mid_frame: self.filled > self.taken }),
                 Err(error) => return Err(ClientError::Io(error)),
             }
         }
@@ -178,6 +205,11 @@ fn check_reply<'a>(
     Ok((got, reply))
 }
 
+/// Whether all that came is an alert of TLS, of any version: what a server says to whoever speaks in the open, before it closes.
+fn is_alert(received: &[u8]) -> bool {
+    matches!(received, [0x15, 3, _, 0, 2, _, _])
+}
+
 fn timed_out(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
@@ -190,6 +222,7 @@ pub(super) fn bound(timeout: Duration) -> Option<Duration> {
 pub(super) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Carried(Box<dyn Carrier>),
 }
 
 impl Stream {
@@ -199,7 +232,9 @@ impl Stream {
                 let stream = connect_tcp(address, bound(options.connect_timeout))?;
                 stream.set_nodelay(options.nodelay)?;
                 stream.set_write_timeout(bound(options.write_timeout))?;
-                Ok(Self::Tcp(stream))
+                let Some(wrap) = &options.wrap else { return Ok(Self::Tcp(stream)) };
+                stream.set_read_timeout(bound(options.read_timeout))?;
+                wrap.0(stream).map(Self::Carried)
             }
             Endpoint::Unix(path) => {
                 let stream = UnixStream::connect(path)?;
@@ -213,6 +248,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.set_read_timeout(timeout),
             Self::Unix(stream) => stream.set_read_timeout(timeout),
+            Self::Carried(stream) => stream.set_read_timeout(timeout),
         }
     }
 
@@ -220,6 +256,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.read(buffer),
             Self::Unix(stream) => stream.read(buffer),
+            Self::Carried(stream) => stream.read(buffer),
         }
     }
 
@@ -227,6 +264,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.write_all(bytes),
             Self::Unix(stream) => stream.write_all(bytes),
+            Self::Carried(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
         }
     }
 }

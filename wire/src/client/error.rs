@@ -27,6 +27,9 @@ pub enum ClientError {
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Io(#[source] io::Error),
+    /// The server answered with an alert of TLS and closed: it does not speak in the open.
+    #[error("the server speaks TLS, and was asked in the open")]
+    SpeaksTls,
     /// The server refused the request.
     #[error("refused, {code}: {message} (detail {detail}, generation {generation:016x})")]
     Refused {

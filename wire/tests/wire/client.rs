@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use verdict_wire::{
-    Answer, Categories, Class, Client, ClientError, ClientOptions, Description, DescriptionsWriter, Endpoint, ErrorCode, Explanation,
-    FeatureSet, FileQuestion, Flags, Frames, HashKey, HashedKey, HostAsked, KEY_BYTES_MAX, KEYS_MAX, KeyKind, Limits, MatchFlags, MatchOn,
-    Place, Profile, Reply, Request, RuleMatch, Scheme, ServerHello, Status, answers_in_place, encode_answers, encode_error,
-    encode_explanation, encode_hello_reply, encode_pong, encode_refusal, mark_reply,
+    Answer, Carrier, Categories, Class, Client, ClientError, ClientOptions, Description, DescriptionsWriter, Endpoint, ErrorCode,
+    Explanation, FeatureSet, FileQuestion, Flags, Frames, HashKey, HashedKey, HostAsked, KEY_BYTES_MAX, KEYS_MAX, KeyKind, Limits,
+    MatchFlags, MatchOn, Place, Profile, Reply, Request, RuleMatch, Scheme, ServerHello, Status, Wrap, answers_in_place, encode_answers,
+    encode_error, encode_explanation, encode_hello_reply, encode_pong, encode_refusal, mark_reply, next_frame,
 };
 
 const GENERATION: u64 = 0x1122_3344_5566_7788;
@@ -389,6 +389,66 @@ fn after_a_time_out_a_pipelined_reply_may_still_be_received() {
     assert!(matches!(client.receive(), Err(ClientError::TimedOut(_))));
     assert_eq!(client.in_flight(), 1);
     assert_eq!(client.receive().expect("it came").0, id);
+}
+
+#[test]
+fn a_server_that_speaks_tls_is_told_from_one_that_breaks_off() {
+    for (said, speaks_tls) in [(&b"\x15\x03\x03\0\x02\x02\x32"[..], true), (b"\x15\x03\x03\0\x02\x02", false), (b"", false)] {
+        let endpoint = server(move |_, mut stream| {
+            let _ = stream.read(&mut [0; 64]);
+            let _ = stream.write_all(said);
+        });
+        let mut client = Client::connect(&endpoint, impatient()).expect("connects");
+        let error = client.ping(b"").expect_err("no pong");
+        assert_eq!(matches!(error, ClientError::SpeaksTls), speaks_tls, "{said:?}: {error}");
+    }
+}
+
+/// A carrier that inverts every bit, both ways.
+struct Inverting(TcpStream);
+
+impl Read for Inverting {
+    fn read(&mut self, room: &mut [u8]) -> std::io::Result<usize> {
+        let bytes = self.0.read(room)?;
+        room[..bytes].iter_mut().for_each(|byte| *byte = !*byte);
+        Ok(bytes)
+    }
+}
+
+impl Write for Inverting {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(&bytes.iter().map(|byte| !byte).collect::<Vec<_>>())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Carrier for Inverting {
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> std::io::Result<()> {
+        self.0.set_read_timeout(timeout)
+    }
+}
+
+#[test]
+fn every_byte_goes_through_the_carrier_that_was_brought_along() {
+    let endpoint = server(|_, mut stream| {
+        let mut received = [0; 64];
+        let bytes = stream.read(&mut received).unwrap_or(0);
+        received[..bytes].iter_mut().for_each(|byte| *byte = !*byte);
+        let frame = next_frame(&received[..bytes]).expect("a frame").expect("a whole one");
+        let mut out = Vec::new();
+        encode_pong(&mut out, frame.header.request_id, GENERATION, b"x");
+        let _ = stream.write_all(&out.iter().map(|byte| !byte).collect::<Vec<_>>());
+    });
+    let wrap = Some(Wrap::new(|stream| Ok(Box::new(Inverting(stream)))));
+    let mut client = Client::connect(&endpoint, ClientOptions { wrap, ..options() }).expect("connects");
+    assert_eq!(client.ping(b"x").expect("a pong"), GENERATION);
+    let refused = Wrap::new(|_| Err(std::io::Error::other("no handshake")));
+    let options = ClientOptions { wrap: Some(refused), connect_attempts: 1, ..options() };
+    let error = Client::connect(&endpoint, options).err().expect("no connection");
+    assert!(matches!(&error, ClientError::Connect { error, .. } if error.to_string() == "no handshake"), "{error}");
 }
 
 #[test]
