@@ -11,6 +11,7 @@
 
 pub mod admin;
 pub mod background;
+pub mod check;
 pub mod config;
 pub mod connection;
 pub mod control;

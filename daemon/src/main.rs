@@ -4,13 +4,13 @@
 use clap::{CommandFactory, Parser};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use verdict_simd::Selected;
 use verdictd::config::Config;
-use verdictd::edge::guard::{self, material::Material};
-use verdictd::host::doctor;
-use verdictd::overlay::{self, journal::JournalError};
+use verdictd::host::doctor::{self, Finding};
+use verdictd::overlay::journal::JournalError;
 use verdictd::preflight::EXIT_CONFIG;
-use verdictd::switches::{self, file::SwitchesError};
-use verdictd::{Daemon, StartError, control, log, metrics, preflight, trust};
+use verdictd::switches::file::SwitchesError;
+use verdictd::{Daemon, StartError, check, control, log, metrics};
 
 /// `EX_UNAVAILABLE` of sysexits: something we need cannot be had now; a supervisor may try again.
 const EXIT_UNAVAILABLE: u8 = 69;
@@ -22,7 +22,8 @@ struct Arguments {
     /// The configuration file (TOML).
     #[arg(short, long, default_value = "/etc/verdictd/verdictd.toml")]
     config: PathBuf,
-    /// Check configuration, machine and snapshot, then exit: 0 if the daemon would start here, else 78 with the cause and the remedy.
+    /// Read everything that a start reads (snapshot, keys, models, rules on trial, certificates, switches, acts), tell a line for each, then exit: 0 if the
+    /// daemon would start here with all of it, else 78.
     #[arg(long)]
     check: bool,
     /// Tell everything that this host lacks for the configuration, a line of cause and remedy each, then exit: 0 if the daemon would serve here, else 78.
@@ -73,10 +74,10 @@ fn main() -> ExitCode {
         };
     }
     if arguments.doctor {
-        return examine(&config);
+        return examine(&config, doctor::examine);
     }
     if arguments.check {
-        return check(&config);
+        return examine(&config, check::examine);
     }
     serve(&config)
 }
@@ -97,56 +98,15 @@ fn version() -> ExitCode {
     }
 }
 
-fn examine(config: &Config) -> ExitCode {
+/// Tells what these eyes find.
+fn examine(config: &Config, eyes: fn(&Config, Selected) -> Vec<Finding>) -> ExitCode {
     let backend = match verdict_simd::detect() {
         Ok(backend) => backend,
         Err(error) => return fail(EXIT_CONFIG, &error),
     };
-    let findings = doctor::examine(config, backend);
+    let findings = eyes(config, backend);
     findings.iter().for_each(|finding| println!("{finding}"));
     if doctor::is_well(&findings) { ExitCode::SUCCESS } else { ExitCode::from(EXIT_CONFIG) }
-}
-
-fn check(config: &Config) -> ExitCode {
-    match preflight::check(&config.shards, config.limits.connections_max) {
-        Ok(machine) => machine.without_ring.iter().for_each(|why| eprintln!("verdictd: would run without io_uring: {why}")),
-        Err(refusal) => return fail(EXIT_CONFIG, &refusal),
-    }
-    let backend = match verdict_simd::detect() {
-        Ok(backend) => backend,
-        Err(error) => return fail(EXIT_CONFIG, &error),
-    };
-    if config.tls.wanted()
-        && let Err(error) = Material::read(&config.tls)
-    {
-        return fail(EXIT_CONFIG, &StartError::Tls(error));
-    }
-    if let Err(error) = guard::admin::read_token(&config.admin.token) {
-        return fail(EXIT_CONFIG, &error);
-    }
-    let found = match config.snapshot.is_signed() {
-        true => trust::check(&config.snapshot, backend).map_err(StartError::from),
-        false => verdict_tables::Snapshot::load(&config.snapshot.path)
-            .map(|snapshot| snapshot.generation())
-            .map_err(|error| StartError::Snapshot { path: config.snapshot.path.clone(), error }),
-    };
-    if let Some(journal) = config.journal_directory().map(|directory| directory.join(overlay::JOURNAL)).filter(|path| path.exists())
-        && let Err(error) = overlay::journal::contents(&journal)
-    {
-        return fail(EXIT_CONFIG, &error);
-    }
-    if let Some(directory) = config.journal_directory()
-        && let Err(error) = switches::file::read(&directory)
-    {
-        return fail(EXIT_CONFIG, &error);
-    }
-    match found {
-        Ok(generation) => {
-            println!("ok: generation {generation:016x}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => fail(EXIT_CONFIG, &error),
-    }
 }
 
 fn serve(config: &Config) -> ExitCode {

@@ -1,5 +1,9 @@
-//! What a supervisor sees of a start that cannot be: status 78, and one line of cause and remedy.
+//! What a supervisor sees of a start that cannot be: status 78, and one line of cause and remedy; and what whoever asks before is told (check/).
 
+#[allow(dead_code)] // some of it is for the tests of the edge
+#[path = "edge/certificates.rs"]
+mod certificates;
+mod check;
 mod confined;
 #[allow(unused_macros)]
 #[path = "support/mod.rs"]

@@ -5,7 +5,7 @@
 //!  advice   it starts and serves; slower, or without a margin
 //!  MISSING  it would not start, or not serve what it should
 //! ```
-//! `--check` says the first thing that prevents a start; this says all of it, and what could be better. Nothing is changed, and no port stays taken. It
+//! `--check` reads every file that a start reads; this looks at the host around them, and says what could be better. Nothing is changed, and no port stays taken. It
 //! looks with the rights, limits and CPUs of whoever runs it; the unit's own limits are those of `systemctl show verdictd`.
 
 use crate::config::Config;
@@ -150,7 +150,7 @@ fn clock(findings: &mut Findings) {
 fn files(config: &Config, backend: Selected, findings: &mut Findings) {
     let snapshot = &config.snapshot;
     let served = match snapshot.is_signed() {
-        true => trust::check(snapshot, backend).map_err(|error| error.to_string()),
+        true => trust::preview::published(snapshot, backend).map_err(|error| error.to_string()),
         false => readable(&snapshot.path, Access::READ_OK).map(|()| 0),
     };
     let shown = if snapshot.is_signed() { snapshot.directory.display() } else { snapshot.path.display() };

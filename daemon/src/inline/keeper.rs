@@ -36,6 +36,8 @@ pub struct Keeper {
     keys: KeySet,
     shards: usize,
     state: Option<PathBuf>,
+    /// Whether the highest sequence is written down.
+    keeps: bool,
     served: Option<Arc<Served>>,
     /// Those before, until no shard has them any more.
     before: Option<Arc<Served>>,
@@ -82,6 +84,7 @@ impl Keeper {
             keys,
             shards,
             state,
+            keeps: true,
             served: None,
             before: None,
             seen: [None; 2],
@@ -89,6 +92,14 @@ impl Keeper {
             highest,
             told: String::new(),
         }))
+    }
+
+    /// The same for whoever only looks: nothing is written.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn open_to_look(config: &Config) -> Result<Option<Self>, String> {
+        Ok(Self::open(config, 1)?.map(|keeper| Self { keeps: false, ..keeper }))
     }
 
     /// Reads and verifies what is there. Takes as long as that takes.
@@ -149,7 +160,7 @@ impl Keeper {
         {
             return Ok(None);
         }
-        if let Some(path) = self.state.as_deref().filter(|_| sequence > self.highest) {
+        if let Some(path) = self.state.as_deref().filter(|_| self.keeps && sequence > self.highest) {
             write_sequence(path, sequence).map_err(|error| format!("{}: {error}", path.display()))?;
         }
         self.highest = sequence;

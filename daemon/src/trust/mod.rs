@@ -6,6 +6,7 @@
 //! ```
 //! Nothing here knows shards or sockets: `look` and `start` are called by whoever loads (control/, lib.rs), off the shards' way.
 
+pub mod preview;
 mod state;
 pub mod watch;
 
@@ -20,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 use verdict_simd::Selected;
 use verdict_tables::Snapshot;
-use verdict_tables::manifest::epoch::{self, Floor};
+use verdict_tables::manifest::epoch;
 use verdict_tables::manifest::{Canary, Directory, KeySet, Manifest, Refusal, Why, check_canaries, hex, read_canaries};
 use verdict_wire::Outcome;
 
@@ -357,24 +358,6 @@ pub fn read_keys(paths: &[PathBuf]) -> Result<KeySet, String> {
         texts.push((path.display().to_string(), text));
     }
     KeySet::from_texts(texts.iter().map(|(name, text)| (name.as_str(), text.as_str())))
-}
-
-/// Whether the daemon would find something to serve; nothing is written. The generation.
-///
-/// # Errors
-/// Why not.
-pub fn check(config: &SnapshotConfig, backend: Selected) -> Result<u64, TrustError> {
-    let (keys, canaries) = configured(config)?;
-    let directory = Directory::new(&config.directory);
-    let verify = || {
-        let (manifest, _) = Manifest::verify(&directory.read_manifest()?, &keys)?;
-        epoch::check(&manifest, &Floor::default(), now_s())?;
-        let snapshot = directory.assemble(&manifest)?;
-        check_canaries(backend, &snapshot, &manifest.canaries)?;
-        check_canaries(backend, &snapshot, &canaries)?;
-        Ok(snapshot.generation())
-    };
-    verify().map_err(|refusal| TrustError::Nothing { path: directory.manifest(), refusal: Box::new(refusal), kept: String::new() })
 }
 
 /// Unix seconds of now: for what is signed, never for timers.

@@ -33,7 +33,8 @@ pub struct StateDirectory {
     /// The highest epoch ever adopted.
     pub floor: Floor,
     trial: Option<([u8; 32], u32)>,
-    _lock: File,
+    /// None for whoever only looks.
+    _lock: Option<File>,
 }
 
 /// A generation that was served once.
@@ -63,14 +64,33 @@ impl StateDirectory {
         let lock = lock::hold(lock)
             .map_err(|error| named(&lock_path, error))?
             .ok_or_else(|| io::Error::other(format!("{}: another daemon has this state directory", path.display())))?;
-        let mut state = StateDirectory { path: path.to_owned(), floor: Floor::default(), trial: None, _lock: lock };
-        match std::fs::read_to_string(state.file()) {
-            Ok(text) if state.parse(&text).is_some() => {}
-            Ok(_) => tracing::warn!(path = %state.file().display(), "damaged; the kept manifests say which epoch was the highest"),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(named(&state.file(), error)),
+        let mut state = StateDirectory { path: path.to_owned(), floor: Floor::default(), trial: None, _lock: Some(lock) };
+        if !state.read()? {
+            tracing::warn!(path = %state.file().display(), "damaged; the kept manifests say which epoch was the highest");
         }
         Ok(state)
+    }
+
+    /// As it is, for whoever writes nothing: without the lock, so that a daemon may have it. And what is wrong with its file, if something is.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn peek(path: &Path) -> io::Result<(Self, Option<String>)> {
+        let mut state = StateDirectory { path: path.to_owned(), floor: Floor::default(), trial: None, _lock: None };
+        let sound = state.read()?;
+        let damage = (!sound).then(|| format!("{}: damaged", state.file().display()));
+        Ok((state, damage))
+    }
+
+    /// What was written down; false if it is damaged, and nothing of it is used.
+    fn read(&mut self) -> io::Result<bool> {
+        match std::fs::read_to_string(self.file()) {
+            Ok(text) => Ok(self.parse(&text).is_some()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            // Bytes that are no text are damage too.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(false),
+            Err(error) => Err(named(&self.file(), error)),
+        }
     }
 
     /// The directory.
@@ -87,14 +107,16 @@ impl StateDirectory {
         if sum != hex(&sha256(body.as_bytes())) {
             return None;
         }
+        let (mut floor, mut trial) = (Floor::default(), None);
         for line in body.lines() {
             match line.split(' ').collect::<Vec<_>>()[..] {
                 ["verdictd-state", "1"] => {}
-                ["epoch", epoch, sha256] => self.floor = Floor { epoch: epoch.parse().ok()?, sha256: unhex(sha256)? },
-                ["trial", sha256, count] => self.trial = Some((unhex(sha256)?, count.parse().ok()?)),
+                ["epoch", epoch, sha256] => floor = Floor { epoch: epoch.parse().ok()?, sha256: unhex(sha256)? },
+                ["trial", sha256, count] => trial = Some((unhex(sha256)?, count.parse().ok()?)),
                 _ => return None,
             }
         }
+        (self.floor, self.trial) = (floor, trial);
         Some(())
     }
 
