@@ -5,6 +5,7 @@
 mod certificates;
 mod check;
 mod confined;
+mod credentials;
 #[allow(unused_macros)]
 #[path = "support/mod.rs"]
 mod support;

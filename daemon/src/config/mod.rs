@@ -183,9 +183,11 @@ impl Config {
         if reasons.is_empty() { Ok(config) } else { Err(Refused { path: path.to_owned(), reasons }) }
     }
 
-    /// Files that may come from the service manager, as `credential:NAME`.
+    /// Files that may come from the service manager, as `credential:NAME`: whatever is secret, or decides whom or what to believe.
     fn secrets(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        self.snapshot.keys.iter_mut().chain(&mut self.models.keys).chain([&mut self.snapshot.canaries])
+        let TlsConfig { certificate, key, client_ca, client_crls, on: _ } = &mut self.tls;
+        let keys = self.snapshot.keys.iter_mut().chain(&mut self.models.keys).chain(client_crls);
+        keys.chain([&mut self.snapshot.canaries, &mut self.admin.token, certificate, key, client_ca])
     }
 
     /// What is wrong with the values, all of it.
@@ -308,6 +310,19 @@ mod tests {
         check("budget_us = 30000\n", "budget_us = 30000 is not within");
         check("cache_bytes = 2000000000\n", "models.cache_bytes");
         assert!(load("[snapshot]\npath = \"a\"\n[models]\ndirectory = \"m\"\nkeys = [\"k\"]\n").unwrap().models.wanted());
+    }
+
+    #[test]
+    fn every_file_that_is_secret_may_be_a_credential() {
+        let text = "[snapshot]\npath = \"a\"\ncanaries = \"credential:a/1\"\n[models]\nkeys = [\"credential:a/2\"]\n\
+                    [tls]\ncertificate = \"credential:a/3\"\nkey = \"credential:a/4\"\nclient_ca = \"credential:a/5\"\n\
+                    client_crls = [\"credential:a/6\"]\n[admin]\ntoken = \"credential:a/7\"\n";
+        // A name with a slash is none, whatever the environment: so each of them was looked at.
+        let error = load(text).unwrap_err();
+        for number in 1..=7 {
+            let reason = format!("credential:a/{number}: a credential's name has no slash");
+            assert!(error.reasons.contains(&reason), "{reason} is not in {error}");
+        }
     }
 
     #[test]
