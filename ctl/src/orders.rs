@@ -12,14 +12,14 @@ use std::io::Write;
 use std::time::Duration;
 use verdict_wire::{Act, ActRequest, Class};
 
-/// Look again at snapshot, models and rules on trial, and return when what is there is served
+/// Look again at snapshot, models, rules on trial and certificates, and return when what is there is served
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   verdictctl reload
   verdictctl reload --wait 600
 
-What SIGHUP asks for, with an answer. If what is there must not be served, what was served before is served on, and the status is 3.
+What SIGHUP asks for, with an answer. Whatever of it must not be used leaves what was before in its place, and the status is 3.
 
 Exit status: 0 served by every shard; 3 refused: the message says why; 69 the daemon cannot be reached; 75 it lasts longer than --wait, and goes on.")]
 pub struct ReloadArguments {

@@ -27,7 +27,7 @@ use crate::nearness::Bounded;
 use crate::nodes::{Copies, Nodes};
 use crate::overlay::desk::Desk;
 use crate::pages;
-use crate::shadow::page::Seen;
+use crate::shadow::look;
 use crate::source::{Found, Freshness, Refused, Source};
 use crate::switches::Pin;
 use crate::tasks::{self, Watched};
@@ -99,7 +99,7 @@ impl Control {
     /// Runs until every shard has ended.
     pub async fn run(mut self, signals: bool) {
         let mut clock = Clock::new(self.freshness());
-        let has_models = self.models.is_some();
+        let (has_models, has_guard) = (self.models.is_some(), self.certificates.as_ref().is_some_and(Certificates::has_work));
         self.note_served(huge_bytes(&self.snapshot));
         self.spawn_helpers(signals);
         let wake = Watched::new(self.requests.wake.clone());
@@ -115,8 +115,10 @@ impl Control {
                 again = true;
                 self.reloads.asked(&self.requests.waiting);
                 self.state.models_asked.set(has_models);
-                self.state.shadow.get().into_iter().for_each(Seen::reload);
-                self.state.guard_asked.set(true);
+                if let Some(seen) = self.state.shadow.get() {
+                    look::ask(seen.shared(), &self.background, &self.state);
+                }
+                self.state.guard_asked.set(has_guard);
             }
             while let Ok(found) = loaded.try_recv() {
                 loading = false;
@@ -153,8 +155,8 @@ impl Control {
                 }
             }
             self.state.metrics.control.switches.loading.set(loading.into());
-            if !self.state.models_asked.get() && !self.state.models_looking.get() {
-                self.reloads.end_if_judged(&self.state.models_note.borrow(), || watchdog::status(&self.state.metrics));
+            if !self.state.is_looking() {
+                self.reloads.end_if_judged(|| self.state.looked(), || watchdog::status(&self.state.metrics));
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::Requests;
 use crate::edge::guard::admin::AdminDoor;
+use crate::host::reload::Ended;
 use crate::inline::served::Served;
 use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
@@ -36,10 +37,18 @@ pub struct State {
     pub desk: OnceCell<Weak<Desk>>,
     /// Rules on trial, where there are some.
     pub shadow: OnceCell<Seen>,
+    /// A look at these is wanted.
+    pub trial_asked: Cell<bool>,
+    /// One is under way.
+    pub trial_looking: Cell<bool>,
+    /// What came of the last.
+    pub trial: RefCell<Option<Ended>>,
     /// Who sees what of the admin listener.
     pub door: AdminDoor,
     /// SIGHUP: look at certificates and token again.
     pub guard_asked: Cell<bool>,
+    /// What is wrong with these.
+    pub guard_note: RefCell<String>,
     started: Instant,
 }
 
@@ -58,10 +67,26 @@ impl State {
             asked_of: OnceCell::new(),
             desk: OnceCell::new(),
             shadow: OnceCell::new(),
+            trial_asked: Cell::new(false),
+            trial_looking: Cell::new(false),
+            trial: RefCell::default(),
             door,
             guard_asked: Cell::new(false),
+            guard_note: RefCell::default(),
             started,
         }
+    }
+
+    /// Whether something is still looked at that a reload asks for, beside the snapshot.
+    pub fn is_looking(&self) -> bool {
+        [&self.models_asked, &self.models_looking, &self.trial_looking, &self.guard_asked].iter().any(|cell| cell.get())
+    }
+
+    /// What came of it, of each that has something to say.
+    pub fn looked(&self) -> Vec<Ended> {
+        let notes = [&self.models_note, &self.guard_note].map(|note| note.borrow().trim_end().to_owned());
+        let refused = notes.into_iter().filter(|note| !note.is_empty()).map(Err);
+        refused.chain(self.trial.borrow().clone()).collect()
     }
 
     /// Milliseconds since start, the clock of `heartbeat_ms`.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! SIGHUP ──────────────┐
-//! `verdictctl reload` ─┴► asked ─► begun: the look at the snapshot starts ─► snapshot and models judged ─► ended: whoever waited is told
+//! `verdictctl reload` ─┴► asked ─► begun: the look at the snapshot starts ─► it and all besides judged ─► ended: whoever waited is told
 //! ```
 //! Whoever asks while a look is under way is told of the next one, which begins after it: what was put there before asking was seen.
 
@@ -40,10 +40,8 @@ pub struct Reloads {
     /// For the one under way.
     begun: Vec<Sender<Ended>>,
     is_begun: bool,
-    /// What came of the snapshot, while models are still looked at.
+    /// What came of the snapshot, while the rest is still looked at.
     snapshot: Option<Ended>,
-    /// What else was refused meanwhile.
-    problems: Vec<String>,
 }
 
 impl Reloads {
@@ -61,11 +59,6 @@ impl Reloads {
         self.asked.extend(waiting.take());
     }
 
-    /// Something that is read again besides the snapshot, at once, was refused: what was before goes on.
-    pub fn problem(&mut self, text: String) {
-        self.problems.push(text);
-    }
-
     /// A look at the snapshot begins; also when the clock alone asked for it.
     pub fn begin(&mut self) {
         self.is_begun |= std::mem::take(&mut self.is_asked);
@@ -79,16 +72,15 @@ impl Reloads {
         }
     }
 
-    /// Once models were looked at too: `models` is empty, or says why they were refused; `status` goes to the manager.
-    pub fn end_if_judged(&mut self, models: &str, status: impl FnOnce() -> String) {
+    /// Once the rest was looked at too: `besides` is what came of models, certificates and rules on trial, of each that has something to say; `status` goes to
+    /// the manager. Whatever was refused leaves what was before in its place.
+    pub fn end_if_judged(&mut self, besides: impl FnOnce() -> Vec<Ended>, status: impl FnOnce() -> String) {
         let Some(snapshot) = self.snapshot.take() else { return };
-        let mut problems = std::mem::take(&mut self.problems);
-        problems.extend((!models.is_empty()).then(|| models.trim_end().to_owned()));
-        let ended = match (snapshot, problems.is_empty()) {
-            (Ok(text), true) => Ok(text),
-            (Ok(text), false) => Err(format!("{}; {text}", problems.join("; "))),
-            (Err(text), _) => Err([vec![text], problems].concat().join("; ")),
-        };
+        let all: Vec<Ended> = std::iter::once(snapshot).chain(besides()).collect();
+        let told = |texts: Vec<&str>| texts.join("; ");
+        let refused: Vec<&str> = all.iter().filter_map(|ended| ended.as_ref().err().map(String::as_str)).collect();
+        let done: Vec<&str> = all.iter().filter_map(|ended| ended.as_ref().ok().map(String::as_str)).collect();
+        let ended = if refused.is_empty() { Ok(told(done)) } else { Err(told([refused, done].concat())) };
         self.is_begun = false;
         if let (false, Some(manager)) = (self.is_asked, &self.manager) {
             manager.ready(&status());
@@ -121,12 +113,12 @@ mod tests {
         let second = waiting.join();
         reloads.asked(&waiting);
         reloads.judged(Ok("one".into()));
-        reloads.end_if_judged("", String::new);
+        reloads.end_if_judged(Vec::new, String::new);
         assert_eq!(first.try_recv(), Ok(Ok("one".into())));
         assert!(second.try_recv().is_err());
         reloads.begin();
         reloads.judged(Ok("two".into()));
-        reloads.end_if_judged("", String::new);
+        reloads.end_if_judged(Vec::new, String::new);
         assert_eq!(second.try_recv(), Ok(Ok("two".into())));
     }
 
@@ -135,11 +127,23 @@ mod tests {
         let (waiting, mut reloads) = (Waiting::default(), Reloads::default());
         let ended = waiting.join();
         reloads.asked(&waiting);
-        reloads.problem("certificate: expired".into());
         reloads.begin();
         reloads.judged(Ok("generation 7".into()));
-        reloads.end_if_judged("models refused: no seal\n", String::new);
-        assert_eq!(ended.try_recv(), Ok(Err("certificate: expired; models refused: no seal; generation 7".into())));
+        let besides =
+            || vec![Err("models refused: no seal".into()), Ok("on trial: generation 8".into()), Err("certificate: expired".into())];
+        reloads.end_if_judged(besides, String::new);
+        assert_eq!(ended.try_recv(), Ok(Err("models refused: no seal; certificate: expired; generation 7; on trial: generation 8".into())));
+    }
+
+    #[test]
+    fn what_came_of_everything_is_told() {
+        let (waiting, mut reloads) = (Waiting::default(), Reloads::default());
+        let ended = waiting.join();
+        reloads.asked(&waiting);
+        reloads.begin();
+        reloads.judged(Ok("generation 7".into()));
+        reloads.end_if_judged(|| vec![Ok("on trial: generation 8".into())], String::new);
+        assert_eq!(ended.try_recv(), Ok(Ok("generation 7; on trial: generation 8".into())));
     }
 
     #[test]

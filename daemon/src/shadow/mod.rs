@@ -3,28 +3,32 @@
 //! ```text
 //!  shard: answers are final ─► one key of so many, copied ─► a queue of its own ─┐ full: dropped, counted
 //!  shard: ...                                                                    ├─► thread `shadow`, SCHED_IDLE: looks up, compares
-//!  PATH, at start and at SIGHUP ─► loaded by the same thread ────────────────────┘        └─► metrics, /shadow, /readyz
+//!  PATH, at start ─► loaded by the same thread ──────────────────────────────────┤        └─► metrics, /shadow, /readyz
+//!        at a reload ─► loaded in the background, as what is served is (look.rs) ─┘
 //! ```
 //! A shard cannot look anything up there: two snapshots have two hash keys, so none of a turn's work could be shared, and its tables would push those that serve
 //! out of the caches. What it pays is the copy. Nothing waits for the thread: it has the time that nobody wants, and under load it has none.
 
+pub mod look;
 pub mod numbers;
 pub mod page;
 pub mod tap;
 mod worker;
 
 use crate::background::Background;
+use crate::host::reload::Ended;
 use crate::metrics::Metrics;
 use crossbeam::channel::{Sender, unbounded};
 use page::Told;
 use serde::{Deserialize, Serialize};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tap::{Feed, Tap};
 use verdict_simd::Selected;
+use verdict_tables::Snapshot;
 use worker::Worker;
 
 /// An end waits for a candidate that is being loaded no longer than this; the process takes the thread along.
@@ -62,9 +66,12 @@ impl ShadowConfig {
 }
 
 enum Order {
-    Load,
+    /// What came of a look at the file, and who is told what became of it.
+    Judge(Box<Loaded>, mpsc::Sender<Ended>),
     End,
 }
+
+type Loaded = Result<Snapshot, verdict_tables::Error>;
 
 /// What shards, the thread and admin share.
 #[derive(Debug)]
@@ -77,11 +84,6 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Looks at the file again.
-    pub fn reload(&self) {
-        let _ = self.orders.send(Order::Load); // whoever has ended needs no orders
-    }
-
     /// As the operator set it.
     pub fn settings(&self) -> &ShadowConfig {
         &self.settings

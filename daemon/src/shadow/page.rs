@@ -79,9 +79,9 @@ impl Seen {
         Seen { shared, last: RefCell::default() }
     }
 
-    /// Looks at the file again.
-    pub fn reload(&self) {
-        self.shared.reload();
+    /// What it looks at.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     fn look(&self) -> std::cell::Ref<'_, Told> {

@@ -1,4 +1,4 @@
-//! The thread of policy SCHED_IDLE: loads the candidate, asks it what the shards left, and compares.
+//! The thread of policy SCHED_IDLE: takes the candidate, asks it what the shards left, and compares.
 //!
 //! It looks at the queues every `PAUSE_MIN` while there is something in them, and less and less often while there is nothing: nobody wakes it, because waking is a
 //! system call and would be a shard's. A candidate that is refused leaves the one before it on trial, and everything else as it was.
@@ -6,7 +6,8 @@
 use super::numbers::CLASSES;
 use super::page::{Sample, Told};
 use super::tap::{Asked, QUEUE};
-use super::{Order, Shared};
+use super::{Loaded, Order, Shared};
+use crate::host::reload::Ended;
 use crate::metrics::Metrics;
 use crate::trust::now_s;
 use crossbeam::channel::{Receiver, RecvTimeoutError};
@@ -48,7 +49,8 @@ impl Worker {
 
     /// Until told to end.
     pub(super) fn run(mut self, orders: &Receiver<Order>) {
-        self.load();
+        let first = Snapshot::load(&self.shared.settings.snapshot);
+        let _ = self.judge(first); // nobody has asked
         let mut pause = PAUSE_MIN;
         loop {
             let order = match &self.snapshot {
@@ -56,7 +58,7 @@ impl Worker {
                 None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match order {
-                Ok(Order::Load) => self.load(),
+                Ok(Order::Judge(loaded, asked)) => drop(asked.send(self.judge(*loaded))), // who has gone is not told
                 Ok(Order::End) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -64,20 +66,25 @@ impl Worker {
         }
     }
 
-    fn load(&mut self) {
-        let path = self.shared.settings.snapshot.clone();
-        match Snapshot::load(&path) {
-            Ok(next) => self.take(next),
+    /// What is on trial now, or why what is there is not.
+    fn judge(&mut self, loaded: Loaded) -> Ended {
+        match loaded {
+            Ok(next) => Ok(self.take(next)),
             Err(error) => {
+                let path = self.shared.settings.snapshot.display();
+                let still = match &self.snapshot {
+                    Some(before) => format!("generation {:016x} stays on trial", before.generation()),
+                    None => "nothing is on trial".into(),
+                };
                 self.metrics.control.shadow.refused.add(1);
-                self.shared.told().note = format!("shadow refused: {}: {}\n", path.display(), error.to_string().escape_debug());
-                let still = if self.snapshot.is_some() { "the one before stays on trial" } else { "nothing is on trial" };
-                tracing::error!(path = %path.display(), "snapshot refused that was to be on trial, {still}: {error}");
+                self.shared.told().note = format!("shadow refused: {path}: {}\n", error.to_string().escape_debug());
+                tracing::error!(%path, "snapshot refused that was to be on trial, {still}: {error}");
+                Err(format!("rules on trial refused: {path}: {error}; {still}"))
             }
         }
     }
 
-    fn take(&mut self, next: Snapshot) {
+    fn take(&mut self, next: Snapshot) -> String {
         self.shared.listen(true); // what comes from now on waits until this is done
         let generation = next.generation();
         let same = self.snapshot.as_ref().is_some_and(|before| before.generation() == generation);
@@ -93,6 +100,7 @@ impl Worker {
         }
         self.metrics.control.shadow.generation.set(generation);
         tracing::info!(generation = %format_args!("{generation:016x}"), one_in = self.shared.settings.one_in, "snapshot on trial");
+        format!("on trial: generation {generation:016x}{}", if same { ", as before" } else { ", adopted" })
     }
 
     /// At most what the queues hold, so that orders are heard; whether there was anything.

@@ -50,6 +50,19 @@ fn reloads_that_meet_are_all_answered() {
 }
 
 #[test]
+fn a_reload_tells_a_token_that_is_refused() {
+    let scratch = Scratch::new();
+    let config = with_control(config(&scratch), &scratch);
+    let daemon = start(&config);
+    std::fs::write(&config.admin.token, "short").unwrap();
+    let (outcome, text) = order(&config, Act::Reload);
+    assert_eq!((outcome, text.contains("token refused, that of before is taken on: admin.token: ")), (Outcome::Refused, true), "{text}");
+    std::fs::write(&config.admin.token, "long-enough-for-a-token").unwrap();
+    assert_eq!(order(&config, Act::Reload).0, Outcome::Done);
+    stop(daemon);
+}
+
+#[test]
 fn a_reload_looks_at_what_is_published_too() {
     let site = Site::new();
     site.publish(1, "marker-one.test", &|_| {});

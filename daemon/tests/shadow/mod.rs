@@ -1,15 +1,16 @@
 //! Rules on trial in a running daemon: what they would have said is told, and whatever they are, the answers are those of what is served.
 
+use crate::acts::{act, host, with_control};
 use crate::inline::{ALWAYS, NEVER, ask, get};
 use crate::support::{EICAR_MD5, Models, Peer, Scratch, config, entry, start, stop, write_snapshot};
 use serde_json::Value;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use verdict_tables::Class;
+use verdict_tables::{Class, Snapshot};
 use verdict_wire as wire;
 use verdictd::Daemon;
 use verdictd::config::Config;
-use wire::KeyKind;
+use wire::{Act, KeyKind, Outcome};
 
 /// The thread has idle time alone, and a machine that runs other tests has little of it.
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
@@ -196,6 +197,45 @@ fn a_missing_or_damaged_candidate_changes_nothing_and_a_sound_one_is_taken_at_a_
     assert_eq!(compared(&page(&daemon)), 0, "it begins from nothing");
     Peer::connect(daemon.tcp[0]).class_of("marker-one.test");
     eventually("it is asked", || count(&page(&daemon), "malicious", "malicious") == 1);
+    stop(daemon);
+}
+
+#[test]
+fn a_reload_is_over_when_the_candidate_is_on_trial_or_refused_and_tells_which() {
+    let scratch = Scratch::new();
+    let candidate = scratch.join("candidate.snap");
+    let config = with_control(on_trial(&scratch, &candidate), &scratch);
+    let daemon = started(&config);
+    let reload = || {
+        let (outcome, text, _) = act(&config, Act::Reload, wire::Class::Unknown, host(""), 0);
+        (outcome, text)
+    };
+    for marker in ["marker-three.test", "marker-four.test"] {
+        write_snapshot(&candidate, marker, Class::Malicious);
+        let wanted = Snapshot::load(&candidate).unwrap().generation();
+        let (outcome, text) = reload();
+        assert_eq!(outcome, Outcome::Done, "{text}");
+        assert!(text.contains("already served; ") && text.ends_with(&format!("on trial: generation {wanted:016x}, adopted")), "{text}");
+        // No waiting here: when the reload was over, it was on trial.
+        assert_eq!(daemon.metrics.control.shadow.generation.get(), wanted);
+    }
+    let (outcome, text) = reload();
+    assert!(outcome == Outcome::Done && text.ends_with(", as before"), "{text}");
+    let sound = daemon.metrics.control.shadow.generation.get();
+    std::fs::write(&candidate, b"no snapshot").unwrap();
+    let (outcome, text) = reload();
+    assert_eq!(outcome, Outcome::Refused, "{text}");
+    assert!(text.contains("rules on trial refused: ") && text.contains(&format!("generation {sound:016x} stays on trial")), "{text}");
+    assert!(text.contains("already served"), "and what came of the snapshot is told too: {text}");
+    assert_eq!(daemon.metrics.control.shadow.refused.get(), 1);
+    // Many that meet are all answered by a look that came after they asked.
+    write_snapshot(&candidate, "marker-five.test", Class::Malicious);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| assert_eq!(reload().0, Outcome::Done));
+        }
+    });
+    assert_ne!(daemon.metrics.control.shadow.generation.get(), sound);
     stop(daemon);
 }
 
