@@ -252,6 +252,8 @@ mod tests {
         for (on_wire, kind) in KeyKind::ALL.iter().zip(verdict_keys::Kind::ALL) {
             assert_eq!((on_wire.raw(), on_wire.name()), (kind as u8, kind_name(kind)));
         }
+        let names: Vec<&str> = KeyKind::ALL.iter().map(|kind| kind.name()).collect();
+        assert_eq!(names, ["url", "host", "ipv4", "ipv6", "sha256", "sha1", "md5"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! address is an address, what holds `/ \ ? # @` is a URL, anything else is a host. An address and `/bits` is refused: a prefix is a rule, not a question.
 //! What the bytes of a URL or host mean is decided at the daemon, never here.
 
+use crate::daemon::wire_kind;
 use crate::exit::Failure;
 use crate::text;
 use verdict_keys::{Canonicalizer, Kind, Unparseable};
@@ -65,17 +66,9 @@ impl Question {
     }
 }
 
-/// The kind's name, as people and JSON read it.
+/// The kind's name, as people, JSON and the wire have it.
 pub fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Url => "url",
-        Kind::Host => "host",
-        Kind::Ipv4 => "ipv4",
-        Kind::Ipv6 => "ipv6",
-        Kind::Sha256 => "sha256",
-        Kind::Sha1 => "sha1",
-        Kind::Md5 => "md5",
-    }
+    wire_kind(kind).name()
 }
 
 fn not_a(typed: &[u8], what: &str) -> Failure {

@@ -1,21 +1,22 @@
 //! `/explain?key=…`: one key, told by a shard as EXPLAIN tells it, with the names of the feeds that say so.
 //!
 //! ```text
-//!  admin ── kind by its look ──► mailbox ──► shard: explains between two turns ──► EXPLANATION and its snapshot ──► JSON
+//!  admin ── kind by its look ──► mailbox ──► shard: explains between two turns ──► EXPLANATION and its snapshot ──► JSON, as /v1/explain has it
 //! ```
 //! The shard decides, so the answer is what whoever asks it gets: overlay, switches and models included. One question at a time is under way, so
 //! that the admin listener cannot be made to load a shard: 14 µs of it for each question.
 
 use crate::control::State;
+use crate::edge::http::json;
 use crate::mailbox::ToShard;
+use crate::pipeline::describe;
 use crossbeam::channel::{Receiver, TryRecvError, bounded};
-use serde::Serialize;
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use verdict_keys::{Kind, Question};
 use verdict_tables::Snapshot;
-use verdict_wire::{Categories, Explained, ExplainedMatch, Frames, MatchFlags, MatchOn, Reply};
+use verdict_wire::{Explained, Frames, Reply};
 
 /// A shard looks into its mailbox between turns.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -34,6 +35,7 @@ pub struct Told {
 /// A key to be asked.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Asked {
+    text: String,
     kind: Kind,
     key: Vec<u8>,
 }
@@ -51,7 +53,8 @@ impl Asked {
         }
         let question = Question::detect(&text).map_err(|reason| format!("the key is none: {reason}"))?;
         let (kind, key) = question.key().ok_or("that is an address prefix: ask for one address of it")?;
-        Ok(Asked { kind, key: key.as_ref().to_vec() })
+        let key = key.as_ref().to_vec();
+        Ok(Asked { text, kind, key })
     }
 }
 
@@ -71,31 +74,6 @@ fn decoded(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-#[derive(Serialize)]
-struct Answer {
-    kind: &'static str,
-    canonical: String,
-    generation: String,
-    /// Class of the winner, or the status where the key has no class.
-    verdict: &'static str,
-    reason: String,
-    /// The winner first.
-    matches: Vec<Match>,
-}
-
-#[derive(Serialize)]
-struct Match {
-    wins: bool,
-    off: bool,
-    class: &'static str,
-    score: u8,
-    on: &'static str,
-    about: String,
-    categories: Vec<&'static str>,
-    flags: Vec<&'static str>,
-    sources: Vec<String>,
-}
-
 thread_local! {
     static UNDER_WAY: Cell<bool> = const { Cell::new(false) };
 }
@@ -112,15 +90,8 @@ pub async fn answer(asked: Asked, state: &State) -> Result<String, (u16, String)
     mailbox.send(ToShard::Explain { kind: kind as u8, key: asked.key, reply });
     let told = wait(&told).await.ok_or((503, "the shard does not answer\n".to_owned()))?;
     let explained = explained(&told.frame).ok_or((500, "the explanation cannot be read: a defect\n".to_owned()))?;
-    let answer = Answer {
-        kind: kind_name(kind),
-        canonical: explained.canonical.clone(),
-        generation: format!("{:016x}", explained.generation),
-        verdict: verdict(&explained),
-        reason: explained.reason.clone(),
-        matches: explained.matches.iter().map(|found| one(found, &explained, &told.snapshot)).collect(),
-    };
-    Ok(serde_json::to_string(&answer).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}")) + "\n")
+    let body = json::explained((&asked.text, kind), &explained, |id| describe(&told.snapshot, id));
+    String::from_utf8(body).map_err(|_| (500, "the explanation is no text: a defect\n".into()))
 }
 
 /// Past the deadline of the request its future is dropped, wherever it is.
@@ -150,56 +121,18 @@ fn explained(frame: &[u8]) -> Option<Explained> {
     }
 }
 
-fn verdict(explained: &Explained) -> &'static str {
-    match explained.status {
-        verdict_wire::Status::Ok => {}
-        status => return status.name(),
-    }
-    let winner = explained.matches.iter().find(|found| found.found.flags().contains(MatchFlags::WINS));
-    winner.map_or(verdict_wire::Class::Unknown, |winner| winner.found.answer.class()).name()
-}
-
-fn kind_name(kind: Kind) -> &'static str {
-    verdict_wire::KeyKind::from_raw(kind as u8).map_or("", |kind| kind.name())
-}
-
-fn one(one: &ExplainedMatch, explained: &Explained, snapshot: &Snapshot) -> Match {
-    let found = &one.found;
-    let host = || explained.hosts.get(usize::from(found.host)).map_or("", |(host, _)| host.as_str());
-    let about = match found.on() {
-        MatchOn::Host => host().to_owned(),
-        MatchOn::Url => format!("{}{}", host(), explained.paths.get(usize::from(found.path)).map_or("", String::as_str)),
-        MatchOn::Network => {
-            let (first, last) = found.network();
-            format!("{first} to {last}")
-        }
-        MatchOn::Signature => one.signature.clone(),
-        MatchOn::Key | MatchOn::Other => String::new(),
-    };
-    let sources = snapshot.describe(found.answer.id()).map(|record| record.sources().map(|source| source.name.to_owned()).collect());
-    Match {
-        wins: found.flags().contains(MatchFlags::WINS),
-        off: found.flags().contains(MatchFlags::OFF),
-        class: found.answer.class().name(),
-        score: found.answer.score,
-        on: found.on().name(),
-        about,
-        categories: Categories(u16::from_le_bytes(found.answer.categories)).names().collect(),
-        flags: found.answer.flags().names().collect(),
-        sources: sources.unwrap_or_default(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn keys_are_taken_by_their_look_and_what_is_none_says_why() {
-        let check = |query: &str, kind, key: &[u8]| assert_eq!(Asked::of(query), Ok(Asked { kind, key: key.to_vec() }), "{query}");
-        check("key=evil.test", Kind::Host, b"evil.test");
-        check("x=1&key=http%3A%2F%2Fa.test%2F%3Fb%3D%26c", Kind::Url, b"http://a.test/?b=&c");
-        check("key=192.0.2.7", Kind::Ipv4, &[192, 0, 2, 7]);
+        let check = |query: &str, text: &str, kind, key: &[u8]| {
+            assert_eq!(Asked::of(query), Ok(Asked { text: text.into(), kind, key: key.to_vec() }), "{query}");
+        };
+        check("key=evil.test", "evil.test", Kind::Host, b"evil.test");
+        check("x=1&key=http%3A%2F%2Fa.test%2F%3Fb%3D%26c", "http://a.test/?b=&c", Kind::Url, b"http://a.test/?b=&c");
+        check("key=192.0.2.7", "192.0.2.7", Kind::Ipv4, &[192, 0, 2, 7]);
         for (query, why) in [
             ("", "missing"),
             ("key=", "none"),

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `/` | the page: one file, nothing from elsewhere; it shows no number that the next two do not have |
 //! | `/status` | what the daemon does now, JSON (status.rs) |
-//! | `/explain?key=…` | one key, as `verdictctl explain` asks it, JSON (ask.rs) |
+//! | `/explain?key=…` | one key, explained by a shard, as the API's `/v1/explain` tells it (ask.rs) |
 //!
 //! The page computes rates and percentiles from two looks at counters, so that whoever looks costs the daemon nothing between looks. Its policy lets the
 //! browser speak to this origin alone and run this script alone; what strangers wrote is shown as text, never as markup.
@@ -16,7 +16,7 @@ pub mod status;
 pub const PAGE: &str = include_str!("page.html");
 
 /// SHA-256 of the script, as the policy names it; a test holds it, and says what it must be.
-const SCRIPT_SHA256: &str = "lhUr7rG4X39pKKUmlpyuvIFnFmSvfs5isbJEsSXq5Ss=";
+const SCRIPT_SHA256: &str = "PzrBCcPtg+llIlGbC4ZB+J8oMXNmth4f/Cv9uP8H/b8=";
 
 /// `Content-Security-Policy` of the page.
 pub fn policy() -> String {

@@ -109,9 +109,14 @@ impl Told<'_> {
         if let Some((fixed, sources)) = self.models.and_then(|models| models.describe(id)) {
             return Some((fixed, sources.into()));
         }
-        let known = self.snapshot.describe(id)?;
-        Some((frames::description(id, &known), known.sources().map(|source| source.name.to_owned()).collect()))
+        describe(self.snapshot, id)
     }
+}
+
+/// What stands behind a verdict id of the tables, with all its sources.
+pub(crate) fn describe(snapshot: &Snapshot, id: u32) -> Option<(wire::Description, Vec<String>)> {
+    let known = snapshot.describe(id)?;
+    Some((frames::description(id, &known), known.sources().map(|source| source.name.to_owned()).collect()))
 }
 
 /// Where replies are written to.
@@ -434,6 +439,11 @@ pub(crate) fn kind_of(raw: u8) -> Option<Kind> {
         wire::KeyKind::Sha1 => Kind::Sha1,
         wire::KeyKind::Md5 => Kind::Md5,
     })
+}
+
+/// Its name on the wire, for people and JSON: numbers of kinds are the same on both sides.
+pub(crate) fn kind_name(kind: Kind) -> &'static str {
+    wire::KeyKind::from_raw(kind as u8).map_or("", wire::KeyKind::name)
 }
 
 /// Of answers that are none there is nothing to withhold, of one that is withheld there is nothing left.

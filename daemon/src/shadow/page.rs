@@ -6,6 +6,7 @@
 use super::Shared;
 use super::numbers::CLASSES;
 use crate::metrics::Metrics;
+use crate::pipeline::kind_name;
 use serde::Serialize;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -163,9 +164,8 @@ fn by_class<T>(of: impl Fn(usize) -> T) -> ByClass<T> {
 }
 
 fn row(sample: &Sample, with_key: bool) -> Row {
-    let kind = verdict_wire::KeyKind::from_raw(sample.kind as u8).map_or("", |kind| kind.name());
     Row {
-        kind,
+        kind: kind_name(sample.kind),
         key: with_key.then(|| shown(sample.kind, &sample.key)),
         served: sample.served.name(),
         on_trial: sample.trial.name(),

@@ -156,6 +156,28 @@ fn the_description_has_the_words_of_the_protocol() {
     stop(daemon);
 }
 
+#[test]
+fn forwarded_fields_are_bounded_by_the_head_alone_as_the_description_says() {
+    let scratch = Scratch::new();
+    let daemon = serve(&scratch, |_| ());
+    let (_, document) = get(&mut Http::connect(daemon.http[0]), "/openapi.json");
+    let parameters = document["paths"]["/auth/traefik"]["get"]["parameters"].as_array().unwrap();
+    assert!(parameters.len() == 2 && parameters.iter().all(|parameter| parameter["schema"] == json!({"type": "string"})), "{parameters:?}");
+    let bound = "32768 bytes";
+    assert!(parameters[0]["description"].as_str().unwrap().contains(bound), "{parameters:?}");
+    let ask = |path_bytes: usize| {
+        let path = "a".repeat(path_bytes);
+        let request = format!("GET /auth/traefik HTTP/1.1\nHost: a\nX-Forwarded-Host: www.evil.test\nX-Forwarded-Uri: /{path}\n\n");
+        let response = Http::connect(daemon.http[0]).ask(&request);
+        (response.status, response.field("x-verdict").to_owned())
+    };
+    assert_eq!(ask(7_000), (403, "malicious".into()));
+    // A longer URL than a key may be is read and answered, as every other that is none.
+    assert_eq!(ask(32_000).1, "unparseable");
+    assert_eq!(ask(33_000).0, 431);
+    stop(daemon);
+}
+
 /// A body that is too long is refused as such.
 const SETTINGS: &str = "[checks]\nnegative_data_rejection.expected-statuses = [400, 405, 413, 415, 431]\n";
 /// A balancer asks for authorization with whatever method its client used, and hears 503 where it does not say what about; authz.rs has that.

@@ -115,7 +115,8 @@ impl<B: Backend> Pipeline<B> {
             self.refuse(to, Refusal { status: 503, why: "the explanation cannot be read" });
             return true;
         };
-        let body = json::explained(question, &explanation.to_owned(), &self.told(to.turn));
+        let told = self.told(to.turn);
+        let body = json::explained((question.text(), kind), &explanation.to_owned(), |id| told.describe(id));
         self.say(to, Reply::Said(Said { status: 200, body: body.into(), allow: "", ending: to.ending }));
         true
     }

@@ -1,8 +1,8 @@
 //! The JSON API's forms. They are a promise: keys are added, never renamed or removed. openapi.json describes them, and the words are those of
-//! `verdictctl lookup --json`.
+//! `verdictctl lookup --json`. The live page's `/explain` is the API's explanation (page/ask.rs).
 
 use super::reply::Ending;
-use crate::pipeline::Told;
+use crate::pipeline::{Told, kind_name};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -83,6 +83,11 @@ impl Question {
     /// Its key goes into the batch; what is left of it goes into the reply.
     pub fn take_key(&mut self) -> (Kind, Vec<u8>) {
         (self.kind, std::mem::take(&mut self.bytes))
+    }
+
+    /// As it was asked.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// Kind and bytes as LOOKUP has them.
@@ -182,12 +187,15 @@ impl<'a> AnswerJson<'a> {
             categories: answer.categories().names().collect(),
             flags: answer.flags().names().collect(),
             verdict_id: answer.id(),
-            record: RecordJson::of(answer, told),
+            record: RecordJson::of(answer, |id| told.describe(id)),
         }
     }
 }
 
-/// What stands behind a verdict id.
+/// What stands behind a verdict id, and all its sources.
+pub type Record = (Description, Vec<String>);
+
+/// The same as it is told.
 #[derive(Serialize)]
 struct RecordJson {
     rule: &'static str,
@@ -203,11 +211,11 @@ struct RecordJson {
 }
 
 impl RecordJson {
-    fn of(answer: Answer, told: &Told<'_>) -> Option<Self> {
+    fn of(answer: Answer, describe: impl Fn(u32) -> Option<Record>) -> Option<Self> {
         if answer.status() != Status::Ok || answer.id() == 0 {
             return None;
         }
-        let (description, sources) = told.describe(answer.id())?;
+        let (description, sources) = describe(answer.id())?;
         Some(Self::new(&description, sources))
     }
 
@@ -251,6 +259,8 @@ struct ExplainedJson<'a> {
 #[derive(Serialize)]
 struct MatchJson<'a> {
     wins: bool,
+    /// An operator has switched it off: it decides nothing.
+    off: bool,
     /// host, url, network, signature, key or other.
     on: &'static str,
     /// What of the key it is about.
@@ -263,14 +273,15 @@ struct MatchJson<'a> {
     record: Option<RecordJson>,
 }
 
-/// The body of an explanation.
-pub fn explained(question: &Question, explained: &Explained, told: &Told<'_>) -> Vec<u8> {
+/// The body of an explanation of a key: its text as it was asked, and its kind.
+pub fn explained((question, kind): (&str, Kind), explained: &Explained, describe: impl Fn(u32) -> Option<Record>) -> Vec<u8> {
     let match_of = |found: &ExplainedMatch| {
         let answer = found.found.answer;
         let host = explained.hosts.get(usize::from(found.found.host)).map_or("", |(host, _)| host);
         let path = explained.paths.get(usize::from(found.found.path)).map_or("", String::as_str);
         MatchJson {
             wins: found.found.flags().contains(MatchFlags::WINS),
+            off: found.found.flags().contains(MatchFlags::OFF),
             on: found.found.on().name(),
             text: match found.found.on() {
                 MatchOn::Host => host.to_owned().into(),
@@ -287,12 +298,12 @@ pub fn explained(question: &Question, explained: &Explained, told: &Told<'_>) ->
             categories: answer.categories().names().collect(),
             flags: answer.flags().names().collect(),
             verdict_id: answer.id(),
-            record: RecordJson::of(answer, told),
+            record: RecordJson::of(answer, &describe),
         }
     };
     render(&ExplainedJson {
-        question: &question.text,
-        kind: kind_name(question.kind),
+        question,
+        kind: kind_name(kind),
         status: explained.status.name(),
         canonical: (explained.status == Status::Ok).then_some(explained.canonical.as_str()),
         hosts: explained.hosts.iter().map(|(host, _)| host.as_str()).collect(),
@@ -319,19 +330,6 @@ fn render(value: &impl Serialize) -> Vec<u8> {
     let mut body = serde_json::to_vec(value).unwrap_or_default();
     body.push(b'\n');
     body
-}
-
-/// As people and JSON read it.
-fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Url => "url",
-        Kind::Host => "host",
-        Kind::Ipv4 => "ipv4",
-        Kind::Ipv6 => "ipv6",
-        Kind::Sha256 => "sha256",
-        Kind::Sha1 => "sha1",
-        Kind::Md5 => "md5",
-    }
 }
 
 /// The date of a day since 1970-01-01; day 0 stands for none.

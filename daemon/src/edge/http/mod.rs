@@ -14,7 +14,7 @@ mod authz;
 mod body;
 mod config;
 mod head;
-mod json;
+pub(crate) mod json;
 mod reply;
 mod session;
 
