@@ -16,15 +16,19 @@ use verdictd::Daemon;
 use verdictd::config::Config;
 
 /// A daemon that starts again where it was, as a service does.
-struct Node {
-    config: Config,
+pub struct Node {
+    pub config: Config,
     _scratch: Scratch,
 }
 
 impl Node {
     fn new() -> Self {
         let scratch = Scratch::new();
-        let mut config = config(&scratch);
+        Node::of(config(&scratch), scratch)
+    }
+
+    /// What this configuration serves, on ports that nobody has.
+    pub fn of(mut config: Config, scratch: Scratch) -> Self {
         config.listen.tcp = vec![free()];
         config.listen.spop = vec![free()];
         config.listen.admin = free();
@@ -36,18 +40,23 @@ impl Node {
     }
 
     /// The same, for HAProxy alone.
-    fn behind() -> Self {
-        let mut node = Node::new();
-        node.config.proxy.on = vec!["tcp".into()];
-        node.config.proxy.from = vec!["127.0.0.0/8".into()];
-        node
+    pub fn behind(mut self) -> Self {
+        self.config.proxy.on = vec!["tcp".into()];
+        self.config.proxy.from = vec!["127.0.0.0/8".into()];
+        self
     }
 
     /// As `verdictctl leave` and `verdictctl join`; the connections that are open.
-    fn act(&self, act: Act) -> u32 {
+    pub fn act(&self, act: Act) -> u32 {
+        self.act_on(act, (None, b""), 0)
+    }
+
+    /// As other commands of `verdictctl`; how many entries there are then.
+    pub fn act_on(&self, act: Act, (kind, key): (Option<KeyKind>, &[u8]), ttl_s: u32) -> u32 {
         let mut stream = UnixStream::connect(&self.config.listen.control).unwrap();
         let mut message = Vec::new();
-        ActRequest { act, kind: None, class: Class::Unknown, ttl_s: 0, key: b"", reason: "test" }.encode(&mut message);
+        let class = if act == Act::Block { Class::Malicious } else { Class::Unknown };
+        ActRequest { act, kind, class, ttl_s, key, reason: "test" }.encode(&mut message);
         stream.write_all(&message).unwrap();
         let reply = read_message(&mut stream, wire::TOLD_BYTES_MAX).unwrap();
         let told = Told::decode(&reply).unwrap();
@@ -55,7 +64,7 @@ impl Node {
         u32::from_le_bytes(told.head.entries)
     }
 
-    fn is_ready(&self) -> bool {
+    pub fn is_ready(&self) -> bool {
         crate::visitors::Visitor::new(self.config.listen.admin)
             .ask("GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n")
             .is_ok_and(|(response, _)| response.status == 200)
@@ -64,14 +73,14 @@ impl Node {
 
 /// What clients saw.
 #[derive(Default)]
-struct Seen {
-    right: AtomicU64,
-    connections: AtomicU64,
-    wrong: Mutex<Vec<String>>,
+pub struct Seen {
+    pub right: AtomicU64,
+    pub connections: AtomicU64,
+    pub wrong: Mutex<Vec<String>>,
 }
 
 /// One client after the other on the same thread, each until its daemon drains.
-fn clients(front: SocketAddr, end: &AtomicBool, seen: &Seen) {
+pub fn clients(front: SocketAddr, end: &AtomicBool, seen: &Seen) {
     let keys: [(KeyKind, &[u8]); 2] = [(KeyKind::Host, b"evil.test"), (KeyKind::Url, b"http://good.test/")];
     let mut id = 0;
     while !end.load(Ordering::Relaxed) {
@@ -96,10 +105,10 @@ fn clients(front: SocketAddr, end: &AtomicBool, seen: &Seen) {
     }
 }
 
-fn front(scratch: &Scratch, nodes: &[Node; 2]) -> (Haproxy, SocketAddr) {
+pub fn front(scratch: &Scratch, nodes: [&Node; 2]) -> (Haproxy, SocketAddr) {
     let address = free();
     let of = |node: &Node| (node.config.listen.tcp[0].to_string(), node.config.listen.admin.to_string());
-    let ((one, one_admin), (two, two_admin)) = (of(&nodes[0]), of(&nodes[1]));
+    let ((one, one_admin), (two, two_admin)) = (of(nodes[0]), of(nodes[1]));
     let variables = [("FRONT", address.to_string()), ("ONE", one), ("ONE_ADMIN", one_admin), ("TWO", two), ("TWO_ADMIN", two_admin)];
     (Haproxy::start(scratch, &[example("tcp.cfg")], &variables, address), address)
 }
@@ -113,9 +122,9 @@ fn each_of_two_daemons_is_drained_and_started_again_under_load_and_no_request_is
     if !is_there() {
         return;
     }
-    let (scratch, nodes) = (Scratch::new(), [Node::behind(), Node::behind()]);
+    let (scratch, nodes) = (Scratch::new(), [Node::new().behind(), Node::new().behind()]);
     let mut daemons = [Some(start(&nodes[0].config)), Some(start(&nodes[1].config))];
-    let (_haproxy, address) = front(&scratch, &nodes);
+    let (_haproxy, address) = front(&scratch, [&nodes[0], &nodes[1]]);
     let (seen, end) = (Seen::default(), AtomicBool::new(false));
     std::thread::scope(|scope| {
         let _ending = Ending(&end);

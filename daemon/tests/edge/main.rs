@@ -15,4 +15,5 @@ mod listening;
 mod proxies;
 mod spoe;
 mod switches;
+mod upgrade;
 mod visitors;
