@@ -1,13 +1,14 @@
 //! Fuzz smoke: each target of each crate's `fuzz/` for a few seconds, where a nightly compiler and cargo-fuzz are.
 //!
 //! The corpora are replayed by `cargo test` everywhere; this finds what they do not hold. A target named `canary` has a fault on purpose and must
-//! be found out: it guards the set-up itself. All targets build in one directory, so that what they share is built once.
+//! be found out: it guards the set-up itself. All targets build in one directory, so that what they share is built once. Each begins with what is
+//! committed for it; what it finds interesting besides is kept under target/ for the next time.
 
 use crate::child::Log;
 use crate::steps::Done;
 use crate::steps::prerequisites::answers;
 use crate::workspace::Workspace;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -30,10 +31,12 @@ pub fn run(workspace: &Workspace, log: &Log) -> Result<Done, String> {
     for (directory, target) in &targets {
         let canary = target == CANARY;
         let limit = format!("-max_total_time={}", if canary { CANARY_SECONDS } else { SECONDS });
+        let built = workspace.target.join("fuzz");
         let mut command = fuzz();
-        command.env("CARGO_TARGET_DIR", workspace.target.join("fuzz")).args(["run", "--fuzz-dir"]).arg(directory);
+        command.env("CARGO_TARGET_DIR", &built).args(["run", "--fuzz-dir"]).arg(directory).arg(target);
+        command.arg(kept(&built, directory, target)?).args(seeds(directory, target)).args(["--", &limit]);
         let crashes_before = crashes(log);
-        let ended = log.run(command.args([target, "--", &limit]), LIMIT);
+        let ended = log.run(&mut command, LIMIT);
         match (canary, ended) {
             (false, ended) => ended?,
             (true, Ok(())) => return Err(format!("{} did not fail: the fuzzer does not see faults", directory.display())),
@@ -56,6 +59,20 @@ fn fuzz() -> Command {
     // cargo-fuzz asks the toolchain in use for flags that only nightly has.
     command.env("RUSTUP_TOOLCHAIN", "nightly").arg("fuzz");
     command
+}
+
+/// Where the fuzzer writes, apart from the checkout: of its corpora it takes the first for that.
+fn kept(built: &Path, directory: &Path, target: &str) -> Result<PathBuf, String> {
+    let package = directory.parent().and_then(Path::file_name).unwrap_or_default();
+    let kept = built.join("corpus").join(package).join(target);
+    std::fs::create_dir_all(&kept).map_err(|error| format!("{}: {error}", kept.display()))?;
+    Ok(kept)
+}
+
+/// What is committed for a target: its corpus, its own seeds, and those that a crate has for all of its targets.
+fn seeds(directory: &Path, target: &str) -> Vec<PathBuf> {
+    let folders = [format!("corpus/{target}"), format!("seeds-{target}"), "seeds".to_owned()];
+    folders.into_iter().map(|folder| directory.join(folder)).filter(|folder| folder.is_dir()).collect()
 }
 
 /// Directory and name of each.

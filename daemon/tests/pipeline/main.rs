@@ -1,7 +1,10 @@
-//! The pipeline against bytes of any kind: the seeds of its fuzz target, and frames mutated by a seeded generator.
+//! The pipeline against bytes of any kind: the seeds of its fuzz targets, and frames mutated by a seeded generator.
 
-#[path = "../fuzz/check.rs"]
+#[path = "../../fuzz/check.rs"]
 mod check;
+#[path = "../../fuzz/proxy.rs"]
+mod proxy;
+mod seeds;
 
 use verdict_wire as wire;
 use verdictd::driver::Output;
@@ -9,114 +12,6 @@ use verdictd::edge::guard::peer::Peer;
 use verdictd::edge::{Edges, Speech};
 use verdictd::pipeline::Outputs;
 use wire::KeyKind;
-
-#[test]
-fn the_seeds_of_the_fuzz_target_hold() {
-    let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
-    let mut count = 0;
-    for entry in std::fs::read_dir(&seeds).unwrap() {
-        check::check(&std::fs::read(entry.unwrap().path()).unwrap());
-        count += 1;
-    }
-    assert!(count >= 5, "{} holds only {count} seeds", seeds.display());
-}
-
-/// What HAProxy says: whole, cut at every byte, and with every byte changed.
-#[test]
-fn the_seeds_of_haproxy_hold_whatever_is_cut_or_changed() {
-    let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds-spop");
-    let mut count = 0;
-    for entry in std::fs::read_dir(&seeds).unwrap() {
-        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
-        check::check_spop(&bytes);
-        count += 1;
-        for at in 1..bytes.len() {
-            check::check_spop(&bytes[..at]);
-            let mut changed = bytes.clone();
-            changed[at] ^= 1 << (at % 8);
-            check::check_spop(&changed);
-        }
-    }
-    assert!(count >= 6, "{} holds only {count} seeds", seeds.display());
-}
-
-/// What balancers and people say over HTTP: whole, cut, and with bytes changed.
-#[test]
-fn the_seeds_of_http_hold_whatever_is_cut_or_changed() {
-    let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds-http");
-    let mut count = 0;
-    for entry in std::fs::read_dir(&seeds).unwrap() {
-        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
-        check::check_http(&bytes);
-        count += 1;
-        for at in (1..bytes.len()).step_by(3) {
-            check::check_http(&bytes[..at]);
-            let mut changed = bytes.clone();
-            changed[at] ^= 1 << (at % 8);
-            check::check_http(&changed);
-        }
-    }
-    assert!(count >= 10, "{} holds only {count} seeds", seeds.display());
-}
-
-/// Journals and messages: whole, cut at every byte, and with every byte changed.
-#[test]
-fn the_seeds_of_the_overlay_hold_whatever_is_cut_or_changed() {
-    let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds-overlay");
-    if std::env::var_os("VERDICT_BLESS").is_some() {
-        write_seeds(&seeds);
-    }
-    let mut count = 0;
-    for entry in std::fs::read_dir(&seeds).unwrap() {
-        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
-        check::check_overlay(&bytes);
-        count += 1;
-        for at in 1..bytes.len() {
-            check::check_overlay(&bytes[..at]);
-            let mut changed = bytes.clone();
-            changed[at] ^= 1 << (at % 8);
-            check::check_overlay(&changed);
-        }
-    }
-    assert!(count >= 6, "{} holds only {count} seeds", seeds.display());
-}
-
-/// What `verdictctl` and the daemon write, under reserved names.
-fn write_seeds(to: &std::path::Path) {
-    use verdict_keys::Kind;
-    use verdict_tables::Class;
-    use verdictd::overlay::journal::{Journal, Record, encode};
-    use verdictd::overlay::{Entry, JOURNAL, Key};
-    use wire::{Act, ActRequest, Outcome, Told, ToldHead};
-    std::fs::create_dir_all(to).unwrap();
-    let request = |act, class, ttl_s, reason| {
-        let mut bytes = vec![1];
-        ActRequest { act, kind: Some(KeyKind::Url), class, ttl_s, key: b"http://a.test/x?y", reason }.encode(&mut bytes);
-        bytes
-    };
-    std::fs::write(to.join("block"), request(Act::Block, wire::Class::Suspicious, 7200, "ticket 7")).unwrap();
-    std::fs::write(to.join("unblock"), request(Act::Unblock, wire::Class::Unknown, 86_400, "false alarm")).unwrap();
-    std::fs::write(to.join("remove"), request(Act::Remove, wire::Class::Unknown, 0, "done")).unwrap();
-    let mut told = vec![1];
-    let head = ToldHead { act: 1, kind: 2, class: 3, ..ToldHead::default() };
-    Told { head, outcome: Outcome::Entry, key: b"a.test", text: "ticket 7" }.encode(&mut told);
-    std::fs::write(to.join("entry"), told).unwrap();
-    let directory = std::env::temp_dir().join(format!("verdictd-seeds-{}", std::process::id()));
-    drop(Journal::open(&directory, 0).unwrap());
-    let mut journal = vec![0];
-    journal.extend(std::fs::read(directory.join(JOURNAL)).unwrap());
-    std::fs::remove_dir_all(directory).unwrap();
-    std::fs::write(to.join("journal_empty"), &journal).unwrap();
-    let keys: [(Kind, &[u8]); 4] =
-        [(Kind::Url, b"http://a.test/x?y"), (Kind::Host, b"b.test"), (Kind::Ipv4, &[192, 0, 2, 7]), (Kind::Sha1, &[7; 20])];
-    for (number, (kind, key)) in (1..).zip(keys) {
-        let (act, class) = if number % 2 == 1 { (Act::Block, Class::Malicious) } else { (Act::Unblock, Class::Clean) };
-        let key = Key::new(kind, key).unwrap();
-        let entry = Entry { key, class, at_ms: 1000 * number, until_ms: 9000, uid: 7, pid: 8, reason: "ticket 7".into() };
-        journal.extend(encode(&Record { number, act, entry }));
-    }
-    std::fs::write(to.join("journal"), journal).unwrap();
-}
 
 /// One frame of every kind a client sends.
 fn frames() -> Vec<Vec<u8>> {
