@@ -1,6 +1,7 @@
 //! Models in a running daemon: who is asked, what is answered, what happens when there is no time, and that a change loses nothing.
 
 mod files;
+mod switched;
 
 use crate::support::{AUTHORIZATION, Got, Models, Peer, Scratch, config, entry, eventually, start, stop, write_rules};
 use std::sync::atomic::{AtomicBool, Ordering};
