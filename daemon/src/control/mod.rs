@@ -260,9 +260,9 @@ impl Control {
             Ok(Found::Same) => {
                 let told = if self.watched.is_some() { "nothing newer is published" } else { "snapshot is the one already served" };
                 if self.watched.is_some() {
-                    tracing::debug!(generation = serving, told)
+                    tracing::debug!(generation = serving, "{told}")
                 } else {
-                    tracing::info!(generation = serving, told)
+                    tracing::info!(generation = serving, "{told}")
                 }
                 told
             }
@@ -394,7 +394,7 @@ impl Control {
             }
             if Instant::now() > deadline {
                 let late = "not all shards adopted the snapshot in time; the old one is freed when they do";
-                tracing::error!(generation = %format_args!("{generation:016x}"), late);
+                tracing::error!(generation = %format_args!("{generation:016x}"), "{late}");
                 told = Err(late.to_owned());
                 break;
             }

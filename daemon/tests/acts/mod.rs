@@ -44,7 +44,7 @@ pub fn act(
 
 pub type TypedKey<'a> = (KeyKind, &'a [u8]);
 
-fn block(config: &Config, key: TypedKey<'_>, ttl_s: u32) -> (Outcome, String) {
+pub fn block(config: &Config, key: TypedKey<'_>, ttl_s: u32) -> (Outcome, String) {
     let (outcome, text, _) = act(config, Act::Block, wire::Class::Malicious, key, ttl_s);
     (outcome, text)
 }

@@ -1,5 +1,7 @@
 //! The daemon as a service manager starts it: what it is told, what sockets it hands down, when a reload is over.
 
+mod journal;
+
 use crate::acts::{act, host, with_control};
 use crate::support::{Peer, Scratch, Site, config, start, stop, write_snapshot};
 use std::net::{SocketAddr, TcpListener};
