@@ -234,4 +234,21 @@ mod tests {
             assert!(seen.insert((name, label)), "{name} {label:?}");
         }
     }
+
+    /// The probe `close` tells a reason by its place in this list.
+    #[test]
+    fn reasons_of_closing_are_counted_and_documented_in_the_order_of_their_numbers() {
+        use Reason::*;
+        let reasons = [Peer, Io, Malformed, Refused, Proxy, Tls, Finished, FrameDeadline, Idle, WriteDeadline, Drain, Panic];
+        let metrics = ShardMetrics::default();
+        for (place, reason) in (0..).zip(reasons) {
+            assert_eq!(reason as u64, place);
+            metrics.closed(reason).add(place);
+        }
+        let series = || SERIES.iter().filter(|series| series.name == "verdictd_connections_closed_total");
+        assert_eq!(series().map(|series| (series.read)(&metrics)).collect::<Vec<_>>(), (0..reasons.len() as u64).collect::<Vec<_>>());
+        let names: Vec<&str> = series().filter_map(|series| series.label).map(|(_, name)| name).collect();
+        let documented = format!("(from 0: {})", names.join(", "));
+        assert!(include_str!("../../../docs/probes.md").contains(&documented), "docs/probes.md lists others than {documented}");
+    }
 }

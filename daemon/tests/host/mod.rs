@@ -1,6 +1,7 @@
 //! The daemon as a service manager starts it: what it is told, what sockets it hands down, when a reload is over.
 
 mod journal;
+mod probes;
 
 use crate::acts::{act, host, with_control};
 use crate::support::{Peer, Scratch, Site, config, start, stop, write_snapshot};
