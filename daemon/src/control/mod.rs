@@ -113,12 +113,7 @@ impl Control {
             }
             if asked & requests::RELOAD != 0 {
                 again = true;
-                self.reloads.asked(&self.requests.waiting);
-                self.state.models_asked.set(has_models);
-                if let Some(seen) = self.state.shadow.get() {
-                    look::ask(seen.shared(), &self.background, &self.state);
-                }
-                self.state.guard_asked.set(has_guard);
+                self.ask_for_the_rest(has_models, has_guard);
             }
             while let Ok(found) = loaded.try_recv() {
                 loading = false;
@@ -159,6 +154,16 @@ impl Control {
                 self.reloads.end_if_judged(|| self.state.looked(), || watchdog::status(&self.state.metrics));
             }
         }
+    }
+
+    /// A reload is for models, rules on trial and certificates too.
+    fn ask_for_the_rest(&mut self, has_models: bool, has_guard: bool) {
+        self.reloads.asked(&self.requests.waiting);
+        self.state.models_asked.set(has_models);
+        if let Some(seen) = self.state.shadow.get() {
+            look::ask(seen.shared(), &self.background, &self.state);
+        }
+        self.state.guard_asked.set(has_guard);
     }
 
     fn drain(&mut self) {
