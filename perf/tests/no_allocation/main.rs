@@ -4,9 +4,11 @@
 //! warm up ── rounds of frames of every kind and size ──┐ count ── more rounds of the same ──┐ count: no allocation between
 //! block and unblock keys of every kind, and once more
 //! ```
-//! One exception is documented in verdict-keys and measured apart: a host that is not ASCII goes through the `idna` crate, which allocates.
+//! Two exceptions are measured apart: a host that is not ASCII goes through the `idna` crate, which allocates (verdict-keys), and so does rustls a record.
 //! The client side is made of buffers that were there before, so every allocation counted is the daemon's. Run in a release build for the
 //! statement about the product: `cargo test --release -p verdict-perf --test no_allocation`.
+
+mod edges;
 
 use std::alloc::System;
 use std::io::{Read, Write};
@@ -15,6 +17,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use edges::occurrences;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use verdict_keys::{Batch, Kind, Scheme};
 use verdict_perf::data::Corpus;
@@ -203,15 +206,18 @@ const COUNTS: usize = 12;
 /// Allocations and reallocations of IDNA for one host: one list that grows a few times, of labels or of a message.
 const IDNA_ALLOCATIONS_MAX: usize = 12;
 
+/// What the whole process does with memory meanwhile.
+fn counted(work: impl FnOnce()) -> stats_alloc::Stats {
+    let region = Region::new(ALLOCATOR);
+    work();
+    region.change()
+}
+
 fn count(clients: &mut [Client], rounds: usize) -> stats_alloc::Stats {
     for _ in 0..WARM_UP {
         clients.iter_mut().for_each(Client::round);
     }
-    let region = Region::new(ALLOCATOR);
-    for _ in 0..rounds {
-        clients.iter_mut().for_each(Client::round);
-    }
-    let change = region.change();
+    let change = counted(|| (0..rounds).for_each(|_| clients.iter_mut().for_each(Client::round)));
     clients.iter().for_each(Client::check);
     change
 }
@@ -259,9 +265,14 @@ fn a_daemon_in_steady_state_allocates_nothing() {
             println!("SKIPPED: {driver:?} is not to be had here: {error}");
             continue;
         }
-        a_daemon_allocates_nothing(driver, &path, &requests_of, &authorizations(&set, &corpus, &rng));
+        let edges = [edges::authorizations(&set, &corpus, &rng), edges::notifies(&set, &corpus, &rng)];
+        a_daemon_allocates_nothing(driver, &path, &requests_of, &edges);
     }
     a_pipeline_with_models_allocates_nothing(&path, &snapshot, &requests_of(false, 0));
+    let directory = path.with_extension("tls");
+    std::fs::create_dir(&directory).expect("a directory");
+    edges::a_record_of_tls_allocates_little(&directory);
+    std::fs::remove_dir_all(directory).expect("the certificate goes");
     std::fs::remove_file(path).expect("the snapshot goes");
 }
 
@@ -332,77 +343,12 @@ fn a_pipeline_with_models_allocates_nothing(path: &Path, snapshot: &Snapshot, re
     assert_eq!((change.allocations, change.reallocations, change.bytes_allocated), (0, 0, 0), "{change:?}");
 }
 
-/// Authorizations as balancers ask for them: listed and not, by every form, with bodies, and such that cannot be asked about. The last one is answered without a body.
-fn authorizations(set: &RuleSet, corpus: &Corpus, rng: &Rng) -> (Vec<u8>, usize) {
-    let (mut out, mut count) = (Vec::new(), 0);
-    let mut ask = |request: String| {
-        out.extend_from_slice(request.as_bytes());
-        count += 1;
-    };
-    let questions = questions::about(set, &corpus.benign, 400, rng);
-    let texts = questions.iter().filter(|(kind, bytes)| *kind == Kind::Host as u8 && bytes.is_ascii());
-    for (number, (_, host)) in texts.enumerate() {
-        let host = String::from_utf8_lossy(host);
-        let src = if number % 3 == 0 { "192.0.2.7" } else { "2001:db8::7" };
-        let body = ["\r\n", "Content-Length: 5\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"][number % 3];
-        ask(match number % 4 {
-            0 => format!("GET /auth/nginx HTTP/1.1\r\nHost: {host}\r\nX-Original-URI: /a?{number}\r\nX-Forwarded-For: {src}\r\n\r\n"),
-            1 => format!("POST /auth/envoy/a/{number} HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-For: {src}\r\n{body}"),
-            2 => format!(
-                "GET /auth/traefik HTTP/1.1\r\nHost: v\r\nX-Forwarded-Host: {host}\r\nX-Forwarded-Uri: /b\r\nX-Forwarded-For: a, {src}\r\n\r\n"
-            ),
-            _ => format!("GET /auth/traefik HTTP/1.1\r\nHost: v\r\nX-Forwarded-Host: {host}\r\nX-Forwarded-Uri: b#c\r\n\r\n"),
-        });
-    }
-    ask("GET /auth/envoy/ HTTP/1.1\r\nHost: nobody.example\r\nX-Forwarded-For: 198.51.100.7\r\n\r\n".to_owned());
-    (out, count)
-}
-
-/// All requests in one piece and all responses, whose length is that of the first round.
-fn authorization_allocates_nothing(address: SocketAddr, what: &str, (requests, count): &(Vec<u8>, usize)) {
-    let starts = |bytes: &[u8]| bytes.windows(9).filter(|nine| *nine == b"HTTP/1.1 ").count();
-    let mut clients: Vec<(TcpStream, Vec<u8>)> = Vec::new();
-    for _ in 0..8 {
-        let mut stream = TcpStream::connect(address).expect("the daemon listens");
-        stream.set_nodelay(true).expect("a TCP socket");
-        stream.write_all(requests).expect("written");
-        let (mut replies, mut buffer) = (Vec::new(), [0; 64 * 1024]);
-        while starts(&replies) < *count || !replies.ends_with(b"\r\n\r\n") {
-            match stream.read(&mut buffer) {
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                read => replies.extend_from_slice(&buffer[..read.expect("answered")]),
-            }
-        }
-        clients.push((stream, replies));
-    }
-    let of = |status: &str| clients[0].1.windows(12).filter(|start| *start == format!("HTTP/1.1 {status}").as_bytes()).count();
-    assert!(of("200") > 10 && of("403") > 10 && starts(&clients[0].1) == *count, "{} and {} of {count}", of("200"), of("403"));
-    let mut round = || {
-        for (stream, replies) in &mut clients {
-            stream.write_all(requests).expect("written");
-            stream.read_exact(replies).expect("answered");
-        }
-    };
-    let mut change = stats_alloc::Stats::default();
-    for _ in 0..COUNTS {
-        (0..WARM_UP).for_each(|_| round());
-        let region = Region::new(ALLOCATOR);
-        (0..ROUNDS).for_each(|_| round());
-        change = region.change();
-        if change.allocations + change.reallocations == 0 {
-            break;
-        }
-    }
-    println!("{what}: {} authorizations, {change:?}", ROUNDS * 8 * count);
-    assert_eq!((change.allocations, change.reallocations, change.bytes_allocated), (0, 0, 0), "{what}: {change:?}");
-}
-
 /// Of the streams nothing is promised: the executor allocates for each of its polls.
 fn a_daemon_allocates_nothing(
     driver: Choice,
     snapshot: &Path,
     requests_of: &dyn Fn(bool, usize) -> Vec<u8>,
-    authorizations: &(Vec<u8>, usize),
+    [authorizations, notifies]: &[edges::Asked; 2],
 ) {
     let mut config = Config::serving(snapshot);
     config.shards.driver = driver;
@@ -412,6 +358,8 @@ fn a_daemon_allocates_nothing(
     config.listen.admin = ([127, 0, 0, 1], 0).into();
     config.listen.http = vec![([127, 0, 0, 1], 0).into()];
     config.http.ask = vec![Ask::Url, Ask::Src];
+    config.listen.spop = vec![([127, 0, 0, 1], 0).into()];
+    config.spop.variables = edges::VARIABLES.to_vec();
     let directory: PathBuf = snapshot.with_extension("overlay");
     config.listen.control = directory.with_extension("sock");
     config.overlay.directory.clone_from(&directory);
@@ -420,8 +368,16 @@ fn a_daemon_allocates_nothing(
     let mut plain = clients(false);
     nothing_is_allocated(&mut plain, &format!("{driver:?}"));
     assert!(plain.iter().all(|client| client.decided() == 0), "nobody has acted");
-    authorization_allocates_nothing(daemon.http[0], &format!("{driver:?}, HTTP"), authorizations);
+    let replies = authorizations.allocates_nothing(daemon.http[0], &format!("{driver:?}, HTTP"));
+    let of = |status: &str| occurrences(&replies, format!("HTTP/1.1 {status}").as_bytes());
+    assert!(of("200") > 10 && of("403") > 10, "{} and {}", of("200"), of("403"));
+    let acks = notifies.allocates_nothing(daemon.spop[0], &format!("{driver:?}, SPOP"));
+    let of = |class: &[u8]| occurrences(&acks, &[b"\x05class\x08", &[class.len() as u8][..], class].concat());
+    assert!(of(b"malicious") > 10 && of(b"unknown") > 10, "{} and {}", of(b"malicious"), of(b"unknown"));
+    assert_eq!(occurrences(&acks, b"\x06source\x08\x08operator"), 0);
     act_on_all(&config.listen.control);
+    let acks = notifies.allocates_nothing(daemon.spop[0], &format!("{driver:?}, SPOP, with acts in force"));
+    assert!(occurrences(&acks, b"\x06source\x08\x08operator") > 0);
     nothing_is_allocated(&mut plain, &format!("{driver:?}, with acts in force"));
     let decided = ACTED.len() + HELD.len() + HASHED.len();
     assert!(plain.iter().all(|client| client.decided() == decided), "{} of {decided} are decided", plain[0].decided());
