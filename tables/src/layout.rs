@@ -23,7 +23,7 @@ const _: () = assert!(cfg!(target_endian = "little"), "snapshots are viewed in p
 /// First bytes of a snapshot; the line feed catches text-mode copies.
 pub const MAGIC: [u8; 8] = *b"VERDICT\n";
 /// Version of everything in this file.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 /// Size of the header page and alignment of sections, in bytes. Fixed by the format, not by the machine.
 pub const PAGE: usize = 4096;
 
@@ -105,8 +105,8 @@ pub enum Section {
     Templates = 3,
     /// `Record` by id; element 0 is all zero.
     Records = 4,
-    /// `u16` source numbers; records own spans of it.
-    SourceSets = 5,
+    /// `VoteEntry` of rules that several sources vote on; records own spans of it. Up to version 3 the sources of all records, without what they said.
+    Votes = 5,
     /// `SourceEntry`.
     Sources = 6,
     /// UTF-8; sources own spans of it.
@@ -139,7 +139,7 @@ impl Section {
         Self::Buckets,
         Self::Templates,
         Self::Records,
-        Self::SourceSets,
+        Self::Votes,
         Self::Sources,
         Self::Strings,
         Self::PublicSuffixes,
@@ -163,7 +163,6 @@ impl Section {
     pub const fn element_bytes(self) -> usize {
         match self {
             Self::Strings | Self::PublicSuffixes | Self::SignatureText => 1,
-            Self::SourceSets => 2,
             Self::Root4 | Self::Nodes4 | Self::Verdicts6 | Self::Blocks6 | Self::LongVerdicts6 => 4,
             Self::LongEnds6 => 8,
             Self::Tree6 => 64,
@@ -171,6 +170,7 @@ impl Section {
             Self::Templates => size_of::<Verdict>(),
             Self::Sources => size_of::<SourceEntry>(),
             Self::Records => size_of::<Record>(),
+            Self::Votes => size_of::<VoteEntry>(),
             Self::Buckets => size_of::<Bucket>(),
         }
     }
@@ -181,7 +181,7 @@ impl Section {
             Self::Buckets => "buckets",
             Self::Templates => "templates",
             Self::Records => "records",
-            Self::SourceSets => "source sets",
+            Self::Votes => "votes",
             Self::Sources => "sources",
             Self::Strings => "strings",
             Self::PublicSuffixes => "public suffixes",
@@ -198,11 +198,11 @@ impl Section {
     }
 }
 
-/// What DESCRIBE tells of a verdict: everything that the 8 bytes of an answer leave out.
+/// What DESCRIBE tells of a rule's verdict: everything that the 8 bytes of an answer leave out.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
 pub struct Record {
-    /// First of its sources in `SourceSets`.
+    /// The number of its source; of several: the first of their votes in `Votes`.
     pub sources_at: u32,
     /// Seconds a caller may keep the verdict.
     pub ttl_s: u32,
@@ -224,8 +224,9 @@ pub struct Record {
     pub rule_kind: u8,
     /// `flag::ALLOWLISTED` and `flag::OVERRIDDEN`, no others.
     pub flags: u8,
-    /// Zero.
-    pub zero: [u8; 3],
+    /// Id of the record that an address has without this one: of the longest prefix around that could be its answer while something is switched
+    /// off. Below its own id; 0 where there is none, and of all that are no prefixes.
+    pub behind: [u8; 3],
 }
 
 const _: () = assert!(size_of::<Record>() == 24 && std::mem::offset_of!(Record, class) == 16);
@@ -236,7 +237,38 @@ impl Record {
         let [low, middle, high, _] = id.to_le_bytes();
         Verdict { outcome: self.class << 4, score: self.score, categories: self.categories, flags: self.flags, id: [low, middle, high] }
     }
+
+    /// Id of the record behind it.
+    pub const fn behind(&self) -> u32 {
+        u32::from_le_bytes([self.behind[0], self.behind[1], self.behind[2], 0])
+    }
 }
+
+/// What one source says of a rule on which several vote: all that its own votes of the highest standing come to.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
+pub struct VoteEntry {
+    /// Seconds a caller may keep the verdict.
+    pub ttl_s: u32,
+    /// Number of the source.
+    pub source: u16,
+    /// Bit set of `category`.
+    pub categories: u16,
+    /// Days since 1970-01-01; 0 if unknown.
+    pub first_seen_day: u16,
+    /// Days since 1970-01-01; 0 if unknown.
+    pub last_seen_day: u16,
+    /// `Class`.
+    pub class: u8,
+    /// 0 to 100.
+    pub score: u8,
+    /// 0 to 100.
+    pub confidence: u8,
+    /// `flag::ALLOWLISTED` and `flag::OVERRIDDEN`, no others.
+    pub flags: u8,
+}
+
+const _: () = assert!(size_of::<VoteEntry>() == 16 && std::mem::offset_of!(VoteEntry, class) == 12);
 
 /// Name and licence of a source, as spans of `Strings`.
 #[repr(C)]

@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod build;
+mod combine;
 mod corroboration;
 mod describe;
 mod error;

@@ -22,7 +22,6 @@ use crate::layout::slot;
 use crate::lpm::gather::Addresses;
 use crate::signatures::{Place, Signatures};
 use crate::snapshot::Snapshot;
-use crate::switch::is_given;
 use crate::verdict::{Status, Verdict};
 use crate::view::View;
 use crate::wave::{Sink, Wave};
@@ -141,7 +140,7 @@ fn match_signatures<B: Backend>(
 }
 
 /// Everything that matches one item of a batch, the winner first and what is switched off last: for explaining. Of nested address prefixes only the
-/// winner is known.
+/// winner is told, and the one that is switched off and would win.
 ///
 /// Panics if there is no such item.
 pub fn matches<B: Backend>(backend: B, snapshot: &Snapshot, batch: &Batch, item: usize, scratch: &mut Scratch) -> Vec<Match> {
@@ -151,7 +150,7 @@ pub fn matches<B: Backend>(backend: B, snapshot: &Snapshot, batch: &Batch, item:
     weights.sort_unstable();
     weights.dedup();
     let some = weights.iter().filter(|weight| **weight != Weight::NONE);
-    let mut found: Vec<(Weight, On)> = some.map(|weight| (*weight, on(*weight, &view, &batch.items()[item]))).collect();
+    let mut found: Vec<(Weight, On)> = some.map(|weight| (*weight, on(*weight, snapshot, &batch.items()[item]))).collect();
     if let (Some(signatures), Some(text)) = (snapshot.signatures(), batch.texts().iter().find(|text| text.item == item)) {
         let mut places: Vec<Place> = Vec::new();
         signatures.search(view.signatures, &text, |place| places.push(place));
@@ -163,14 +162,23 @@ pub fn matches<B: Backend>(backend: B, snapshot: &Snapshot, batch: &Batch, item:
             (Weight::signature(&view, entry), On::Signature { index: place.entry, at: place.at, bytes: entry.bytes })
         }));
     }
-    found.sort_by_key(|(weight, _)| (is_given(&view, weight.id()), weight.order()));
-    let compiled = snapshot.as_compiled();
-    let told = |(weight, on): &(Weight, On)| Match {
-        verdict: compiled.templates[weight.id() as usize],
-        on: *on,
-        off: !is_given(&view, weight.id()),
+    found.sort_by_key(|(weight, _)| weight.order());
+    found.reverse();
+    let given = |(weight, on): &(Weight, On)| {
+        let verdict = view.templates[weight.id() as usize];
+        (verdict.verdict_id() != 0).then_some(Match { verdict, on: *on, off: false })
     };
-    found.iter().rev().map(told).collect()
+    let mut told: Vec<Match> = found.iter().filter_map(given).collect();
+    if snapshot.answers().is_some() {
+        let all_on = snapshot.with(None);
+        let gone = |(weight, on): &(Weight, On)| {
+            let verdict = all_on.view().templates[weight.id() as usize];
+            let on = if matches!(on, On::Network { .. }) { network(&all_on, batch.items()[item].address) } else { *on };
+            snapshot.is_off(&verdict).then_some(Match { verdict, on, off: true })
+        };
+        told.extend(found.iter().filter_map(gone));
+    }
+    told
 }
 
 /// Which texts of a block must be searched: those where a signature could still win, and that the sieve lets through.
@@ -368,26 +376,30 @@ fn key_range(items: &[Item]) -> Range<usize> {
 }
 
 /// What a weight says that was matched.
-fn on(weight: Weight, view: &View<'_>, item: &Item) -> On {
+fn on(weight: Weight, snapshot: &Snapshot, item: &Item) -> On {
     let byte = |shift: u32| (weight.bits() >> shift) as u8;
     let (path, host, own) = (255 - byte(40), 255 - byte(32), weight.bits() >> 31 & 1 == 1);
     match byte(48) {
         form if form == Rank::Host as u8 => On::Host { host, own },
         form if form == Rank::Prefix as u8 => On::Url { host, path, prefix: true, own },
         form if form == Rank::Path as u8 || form == Rank::PathQuery as u8 => On::Url { host, path, prefix: false, own },
-        form if form == Rank::Address as u8 => network(view, item.address),
+        form if form == Rank::Address as u8 => network(snapshot, item.address),
         _ => On::Key,
     }
 }
 
-fn network(view: &View<'_>, address: Address) -> On {
+/// The addresses around that have the same answer, whatever is behind it.
+fn network(snapshot: &Snapshot, address: Address) -> On {
+    let view = snapshot.view();
+    let said = |id: u32| snapshot.describe(view.templates[id as usize].verdict_id());
+    let same = |id: u32, other: u32| id == other || said(id).zip(said(other)).is_some_and(|(one, other)| one.says_as(&other));
     match address {
         Address::V4(address) => {
-            let (first, last) = view.lpm4.around(address);
+            let (first, last) = view.lpm4.around(address, same);
             On::Network { first: Ipv4Addr::from_bits(first).into(), last: Ipv4Addr::from_bits(last).into() }
         }
         Address::V6(address) => {
-            let (first, last) = view.lpm6.around(address);
+            let (first, last) = view.lpm6.around(address, same);
             On::Network { first: Ipv6Addr::from_bits(first).into(), last: Ipv6Addr::from_bits(last).into() }
         }
         Address::None => On::Key, // not reached: an address match needs an address

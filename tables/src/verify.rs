@@ -7,7 +7,7 @@
 //! structure every number that a lookup or a description will follow
 //! ```
 //!
-//! What a lookup may then rely on: buckets are as many as the geometry can name; every verdict id has a template and a record;
+//! What a lookup may then rely on: buckets are as many as the geometry can name; every verdict id has a template and a record, which is what its votes come to, and what is behind a record has a lower id;
 //! every entry of the IPv4 trie is an id or the next whole node, at most three deep; the IPv6 tree is the one that its leaves ask for; spans of sources and strings lie inside their pools, strings are UTF-8;
 //! signatures ascend, their texts abut, and each of them is one that a builder would take.
 //! So no index of a lookup can be out of range, whoever computed the checksums.
@@ -19,8 +19,9 @@ use sha2::{Digest as _, Sha256};
 use verdict_keys::{Profile, Scheme, SuffixList};
 use verdict_simd::Bucket;
 
+use crate::combine::{combine, in_front};
 use crate::error::Error;
-use crate::layout::{Header, MAGIC, PAGE, Record, SHA256_AT, Section, SectionEntry, SignatureEntry, VERSION, slot};
+use crate::layout::{Header, MAGIC, PAGE, Record, SHA256_AT, Section, SectionEntry, SignatureEntry, VERSION, VoteEntry, slot};
 use crate::lpm::tree6::{LONG, Levels};
 use crate::lpm::trie4::POSITION;
 use crate::rule::{RuleKind, SIGNATURE_TEXT_BYTES_MAX, SIGNATURES_MAX};
@@ -206,17 +207,23 @@ fn bucket_slots(bucket: &Bucket, verdicts: u32) -> Option<u64> {
 fn verify_records(view: &View<'_>) -> Result<(), Error> {
     let offset = |section: Section, id: usize| (view.spans[section.index()].start + id * section.element_bytes()) as u64;
     require("records", offset(Section::Records, 0), view.records[0] == Record::default(), "zeros for id 0", "something else")?;
+    for (at, vote) in view.votes.iter().enumerate() {
+        let sound = usize::from(vote.source) < view.sources.len() && says_what_it_may(vote.class, vote.score, vote.confidence, vote.flags);
+        require("votes", offset(Section::Votes, at), sound, "a vote within its ranges", format_args!("{vote:?}"))?;
+    }
     for (id, record) in view.records.iter().enumerate().skip(1) {
         require(
             "records",
             offset(Section::Records, id),
-            record_is_sound(record, view),
+            record_is_sound(id, record, view),
             "a record within its ranges",
             format_args!("{record:?}"),
         )?;
     }
     for (id, (template, record)) in view.templates.iter().zip(view.records).enumerate() {
-        let expected = if id == 0 { Verdict::default() } else { record.template(id as u32) };
+        // What is behind has a lower id: its own template has been seen.
+        let behind = || view.templates[record.behind() as usize];
+        let expected = if id == 0 { Verdict::default() } else { in_front(Some(record.template(id as u32)), behind()) };
         require(
             "templates",
             offset(Section::Templates, id),
@@ -228,21 +235,34 @@ fn verify_records(view: &View<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn record_is_sound(record: &Record, view: &View<'_>) -> bool {
-    let from = record.sources_at as usize;
-    let sources = view.source_sets.get(from..from + usize::from(record.source_count));
-    Class::from_u8(record.class).is_some()
-        && record.score <= 100
-        && record.confidence <= 100
-        && RuleKind::from_u8(record.rule_kind).is_some()
-        && record.flags & !(flag::ALLOWLISTED | flag::OVERRIDDEN) == 0
-        && (record.flags & flag::ALLOWLISTED == 0 || record.class == Class::Clean as u8)
-        && record.zero == [0; 3]
-        && sources.is_some_and(|sources| {
-            !sources.is_empty()
-                && sources.is_sorted_by(|a, b| a < b)
-                && sources.iter().all(|source| usize::from(*source) < view.sources.len())
-        })
+fn record_is_sound(id: usize, record: &Record, view: &View<'_>) -> bool {
+    let Some(kind) = RuleKind::from_u8(record.rule_kind) else {
+        return false;
+    };
+    let (from, behind) = (record.sources_at as usize, record.behind() as usize);
+    says_what_it_may(record.class, record.score, record.confidence, record.flags)
+        && match usize::from(record.source_count) {
+            0 => false,
+            1 => from < view.sources.len(),
+            count => view.votes.get(from..from + count).is_some_and(|votes| come_to(votes, kind, record)),
+        }
+        // Only prefixes of one family stand behind each other; and since ids descend, they come to an end.
+        && (behind == 0
+            || matches!(kind, RuleKind::Ipv4 | RuleKind::Ipv6) && behind < id && view.records[behind].rule_kind == record.rule_kind)
+}
+
+/// Whether a record is what a builder makes of these votes, of different sources.
+fn come_to(votes: &[VoteEntry], kind: RuleKind, record: &Record) -> bool {
+    let Record { sources_at, source_count, behind, .. } = *record;
+    votes.is_sorted_by(|a, b| a.source < b.source) && Record { sources_at, source_count, behind, ..combine(kind, votes) } == *record
+}
+
+fn says_what_it_may(class: u8, score: u8, confidence: u8, flags: u8) -> bool {
+    Class::from_u8(class).is_some()
+        && score <= 100
+        && confidence <= 100
+        && flags & !(flag::ALLOWLISTED | flag::OVERRIDDEN) == 0
+        && (flags & flag::ALLOWLISTED == 0 || class == Class::Clean as u8)
 }
 
 fn verify_sources(view: &View<'_>) -> Result<(), Error> {

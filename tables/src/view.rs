@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use verdict_simd::Bucket;
 
-use crate::layout::{Record, Section, SignatureEntry, SourceEntry};
+use crate::layout::{Record, Section, SignatureEntry, SourceEntry, VoteEntry};
 use crate::lpm::tree6::Tree6;
 use crate::lpm::trie4::Trie4;
 use crate::table::{Geometry, Table};
@@ -17,7 +17,7 @@ pub(crate) struct View<'a> {
     pub(crate) table: Table<'a>,
     pub(crate) templates: &'a [Verdict],
     pub(crate) records: &'a [Record],
-    pub(crate) source_sets: &'a [u16],
+    pub(crate) votes: &'a [VoteEntry],
     pub(crate) sources: &'a [SourceEntry],
     pub(crate) strings: &'a [u8],
     pub(crate) suffixes: &'a [u8],
@@ -42,7 +42,7 @@ impl<'a> View<'a> {
             table: Table { geometry, buckets },
             templates: bytemuck::cast_slice(of(Section::Templates)),
             records: bytemuck::cast_slice(of(Section::Records)),
-            source_sets: bytemuck::cast_slice(of(Section::SourceSets)),
+            votes: bytemuck::cast_slice(of(Section::Votes)),
             sources: bytemuck::cast_slice(of(Section::Sources)),
             strings: of(Section::Strings),
             suffixes: of(Section::PublicSuffixes),
@@ -59,6 +59,20 @@ impl<'a> View<'a> {
             slots: verified.header.slots,
             spans: &verified.spans,
         }
+    }
+
+    /// What several sources say of a rule; empty where one source alone says it, which is what the record says.
+    pub(crate) fn votes_of(&self, record: &Record) -> &'a [VoteEntry] {
+        match usize::from(record.source_count) {
+            0 | 1 => &[],
+            count => &self.votes[record.sources_at as usize..][..count],
+        }
+    }
+
+    /// Numbers of the sources that say it, ascending.
+    pub(crate) fn sources_of(&self, record: &Record) -> impl Iterator<Item = u16> + use<'a> {
+        let (votes, one) = (self.votes_of(record), record.sources_at as u16);
+        (0..usize::from(record.source_count)).map(move |place| votes.get(place).map_or(one, |vote| vote.source))
     }
 
     /// The text of one of its signatures.

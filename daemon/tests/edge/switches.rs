@@ -100,6 +100,24 @@ fn cases() -> Vec<Case> {
             vec![(1, K::Url, url("198.51.100.78", "/x", false, false)), (0, K::Ipv4, net(other_v4, 24))],
         ),
         case(KeyKind::Ipv6, &[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7], vec![(1, K::Ipv6, net(v6, 48))]),
+        // Prefixes inside each other, by several feeds; the wider one decides where it says worse.
+        case(
+            KeyKind::Ipv4,
+            &[203, 0, 113, 77],
+            vec![(0, K::Ipv4, net([203, 0, 113, 64].into(), 26)), (1, K::Ipv4, net([203, 0, 113, 0].into(), 24))],
+        ),
+        case(
+            KeyKind::Ipv6,
+            &[0x20, 1, 0xd, 0xb9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7],
+            vec![
+                (1, K::Ipv6, net("2001:db9::".parse().unwrap(), 32)),
+                (2, K::Ipv6, net("2001:db9::".parse().unwrap(), 48)),
+                (0, K::Ipv6, net("2001:db9::7".parse().unwrap(), 128)),
+            ],
+        ),
+        // One rule, several feeds.
+        case(KeyKind::Host, b"shared.test", [1, 0, 2].map(|feed| (feed, K::HostSubdomains, host("shared.test", true))).to_vec()),
+        case(KeyKind::Md5, &[10; 16], [0, 2].map(|feed| (feed, K::Md5, Rule::File(Digest::Md5([10; 16])))).to_vec()),
         case(KeyKind::Sha256, &[7; 32], vec![(0, K::Sha256, Rule::File(Digest::Sha256([7; 32])))]),
         case(KeyKind::Sha1, &[8; 20], vec![(1, K::Sha1, Rule::File(Digest::Sha1([8; 20])))]),
         case(KeyKind::Md5, &[9; 16], vec![(2, K::Md5, Rule::File(Digest::Md5([9; 16])))]),
@@ -301,6 +319,17 @@ fn explain_tells_what_is_off_and_what_comes_through_instead() {
     let daemon = start(&config);
     let mut peer = Peer::connect(daemon.tcp[0]);
     done(&config, Act::Off, "feed alpha");
+    // Who is left of three, and what they say.
+    let shared = peer.ask(&[(KeyKind::Host, b"shared.test")])[0];
+    let mut frame = Vec::new();
+    wire::encode_describe(&mut frame, 4, daemon.metrics.shards[0].generation.get(), &[shared.id()]).unwrap();
+    peer.send(&frame);
+    match peer.receive() {
+        Some(Got::Descriptions { sources, classes, .. }) => {
+            assert_eq!((sources, classes), (vec![vec!["beta list".to_owned(), "gamma".to_owned()]], vec![wire::Class::Malicious]));
+        }
+        other => panic!("{other:?}"),
+    }
     let mut told = |key: &[u8]| {
         peer.send(&explain(3, KeyKind::Host, key));
         match peer.receive() {
@@ -319,6 +348,10 @@ fn explain_tells_what_is_off_and_what_comes_through_instead() {
     };
     let (bad, odd) = (wire::Class::Malicious, wire::Class::Suspicious);
     assert_eq!(told(b"a.h.test").0, [(odd, false, true), (bad, true, false)]);
+    assert_eq!(told(b"shared.test").0, [(bad, false, true)]);
+    done(&config, Act::Off, "feed beta list");
+    assert_eq!(told(b"shared.test").0, [(wire::Class::Clean, false, true)]);
+    done(&config, Act::On, "feed beta list");
     done(&config, Act::Off, "rule host+subdomains");
     assert_eq!(told(b"a.h.test").0, [(bad, true, false), (odd, true, false)]);
     done(&config, Act::Off, "enforcement");

@@ -1,7 +1,7 @@
 //! The body of the fuzz targets, also replayed as a plain test (`tests/fuzz_corpus.rs`).
 //!
 //! A valid snapshot, a few bytes overwritten, checksums made true again: so the lies get past SHA-256 and reach the checks of structure.
-//! What is accepted all the same must answer every question without a panic, with ids that can be described.
+//! What is accepted all the same must answer every question without a panic, with ids that can be described, whatever is switched off.
 
 use std::sync::LazyLock;
 
@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use verdict_keys::{Batch, Digest, Kind, Scheme};
 use verdict_simd::{Key128, Portable};
 use verdict_tables::layout::{Header, PAGE, SHA256_AT, Section, SectionEntry};
-use verdict_tables::{Builder, Class, Part, Rule, Scratch, Snapshot, Source, Verdict, Vote, lookup, matches};
+use verdict_tables::{Builder, Class, Off, Part, Rule, RuleKind, Scratch, Snapshot, Source, Verdict, Vote, lookup, matches};
 
 /// One thing that is not as the builder left it.
 #[derive(Arbitrary, Clone, Debug)]
@@ -59,24 +59,39 @@ pub fn lies(lies: &[Lie]) -> Option<Vec<Verdict>> {
         fix_checksums(&mut bytes);
     }
     let snapshot = Snapshot::from_bytes(&bytes).ok()?;
+    let verdicts = answers(&snapshot);
+    let off = |sources: &[&str], kinds: &[RuleKind]| {
+        let off = Off { sources: sources.iter().map(|name| (*name).to_owned()).collect(), kinds: kinds.iter().copied().collect() };
+        snapshot.switched(&off)
+    };
+    for switched in [off(&["one"], &[]), off(&["two"], &[RuleKind::HostSubdomains]), off(&[], &[RuleKind::Ipv4, RuleKind::Url])] {
+        answers(&switched);
+    }
+    assert!(answers(&off(&[], &RuleKind::ALL)).iter().all(|verdict| verdict.verdict_id() == 0));
+    assert!(answers(&off(&["one"], &[]).switched(&Off::default())) == verdicts);
+    assert!(!snapshot.inspect().to_string().is_empty());
+    Some(verdicts)
+}
+
+/// Asks everything.
+fn answers(snapshot: &Snapshot) -> Vec<Verdict> {
     let mut batch = Batch::with_capacity(64);
     batch.keep_texts(snapshot.reads_texts());
-    questions(&snapshot, &mut batch);
+    questions(snapshot, &mut batch);
     let mut verdicts = vec![Verdict::default(); batch.items().len()];
     let mut scratch = Scratch::default();
-    lookup(Portable::new(), &snapshot, &batch, &mut scratch, &mut verdicts);
+    lookup(Portable::new(), snapshot, &batch, &mut scratch, &mut verdicts);
     for (item, verdict) in verdicts.iter().enumerate() {
         let described = snapshot.describe(verdict.verdict_id());
         assert_eq!(described.is_some(), verdict.verdict_id() != 0);
         for source in described.iter().flat_map(|described| described.sources()) {
             assert!(source.name.len() < PAGE);
         }
-        let all = matches(Portable::new(), &snapshot, &batch, item, &mut scratch);
-        let won = all.first().map(|first| first.verdict).unwrap_or_default();
+        let all = matches(Portable::new(), snapshot, &batch, item, &mut scratch);
+        let won = all.first().filter(|first| !first.off).map(|first| first.verdict).unwrap_or_default();
         assert!(verdict.status() != Some(verdict_tables::Status::Ok) || won == *verdict);
     }
-    assert!(!snapshot.inspect().to_string().is_empty());
-    Some(verdicts)
+    verdicts
 }
 
 fn tell(lie: &Lie, bytes: &mut Vec<u8>) {
@@ -169,6 +184,14 @@ static TRUTH: LazyLock<Vec<u8>> = LazyLock::new(|| {
             }
         };
         builder.add(rule, vote).expect("a sound rule");
+        // Both say some things, and each has wide prefixes around those of the other.
+        let other = Vote { source: sources[usize::from(number % 3 == 0)], score: 70, ..vote };
+        if number % 4 < 2 {
+            builder.add(rule, other).expect("a sound rule");
+        }
+        if let Rule::Net { network: std::net::IpAddr::V4(_), .. } = rule {
+            builder.add(Rule::Net { network: [number & 0xF0, 0, 0, 0].into(), bits: 12 }, other).expect("a sound rule");
+        }
     }
     builder.build(Portable::new()).expect("a snapshot").bytes
 });

@@ -9,7 +9,7 @@ use verdict_simd::Bucket;
 
 use super::tree6::Tree;
 use super::trie4::Trie;
-use crate::layout::{Header, PAGE, Record, SHA256_AT, Section, SectionEntry, SignatureEntry, SourceEntry};
+use crate::layout::{Header, PAGE, Record, SHA256_AT, Section, SectionEntry, SignatureEntry, SourceEntry, VoteEntry};
 use crate::snapshot::generation_of;
 use crate::verdict::Verdict;
 
@@ -18,7 +18,7 @@ pub(super) struct Sections {
     pub(super) buckets: Vec<Bucket>,
     pub(super) templates: Vec<Verdict>,
     pub(super) records: Vec<Record>,
-    pub(super) source_sets: Vec<u16>,
+    pub(super) votes: Vec<VoteEntry>,
     pub(super) sources: Vec<SourceEntry>,
     pub(super) strings: Vec<u8>,
     pub(super) suffixes: Vec<u8>,
@@ -34,7 +34,7 @@ impl Sections {
             Section::Buckets => bytemuck::cast_slice(&self.buckets),
             Section::Templates => bytemuck::cast_slice(&self.templates),
             Section::Records => bytemuck::cast_slice(&self.records),
-            Section::SourceSets => bytemuck::cast_slice(&self.source_sets),
+            Section::Votes => bytemuck::cast_slice(&self.votes),
             Section::Sources => bytemuck::cast_slice(&self.sources),
             Section::Strings => &self.strings,
             Section::PublicSuffixes => &self.suffixes,

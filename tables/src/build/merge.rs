@@ -1,76 +1,49 @@
-//! Votes on one rule become one record.
+//! Votes on one rule become what each source says of it; what those come to is `combine`.
 //!
 //! ```text
-//! votes of one source and one standing   union: earliest first_seen, latest last_seen, highest score, confidence and ttl, all categories
-//! across sources                         the highest standing wins (override, allow, malicious, suspicious, clean, unknown);
-//!                                        of its votes: highest score, all categories, earliest and latest day, lowest ttl;
-//!                                        confidence of all its sources together (`corroboration`)
-//! sources                                all that voted, winners or not
+//! votes of one source   the highest standing stays; of that: earliest first_seen, latest last_seen, highest score, confidence and ttl, all categories
+//! across sources        one `VoteEntry` each, ascending: winners or not, all that voted
 //! ```
 //!
 //! Every step is commutative, associative and idempotent: order and repetition cannot show in the result.
 
-use super::arena::{PackedVote, Standing};
-use crate::corroboration::{SOURCES_HEARD, corroboration};
-use crate::layout::Record;
-use crate::rule::RuleKind;
+use super::arena::PackedVote;
+use crate::combine::earliest;
+use crate::layout::VoteEntry;
 use crate::verdict::flag;
 
-/// The record of one rule, without its place in the source pool; `sources` receives the sorted distinct sources. `votes` is not empty.
-pub(super) fn merge(kind: RuleKind, votes: &mut [PackedVote], sources: &mut Vec<u16>) -> Record {
+/// One entry of each source that votes, ascending. `votes` is not empty.
+pub(super) fn merge(votes: &mut [PackedVote], entries: &mut Vec<VoteEntry>) {
     votes.sort_unstable_by_key(|vote| (vote.source, vote.standing));
-    sources.clear();
-    sources.extend(votes.iter().map(|vote| vote.source));
-    sources.dedup();
-    let standing = votes.iter().map(|vote| vote.standing).max().expect("a rule enters with its first vote");
-    let winners = || votes.iter().filter(|vote| vote.standing == standing);
-    Record {
-        sources_at: 0,
-        ttl_s: lowest_ttl(votes, |vote| vote.standing == standing),
-        source_count: 0,
-        categories: winners().fold(0, |all, vote| all | vote.categories),
-        first_seen_day: winners().map(|vote| vote.first_seen_day).filter(|day| *day != 0).min().unwrap_or(0),
-        last_seen_day: winners().map(|vote| vote.last_seen_day).max().unwrap_or(0),
-        class: standing.class(),
-        score: winners().map(|vote| vote.score).max().unwrap_or(0),
-        confidence: together(votes, standing),
-        rule_kind: kind as u8,
-        flags: (u8::from(standing.allows()) * flag::ALLOWLISTED) | (u8::from(standing.overrides()) * flag::OVERRIDDEN),
-        zero: [0; 3],
-    }
-}
-
-/// Each winning source's highest confidence, and what they come to. `votes` are sorted by source. Only the surest are heard: the least sure of
-/// one too many makes room.
-fn together(votes: &[PackedVote], standing: Standing) -> u8 {
-    let (mut surest, mut count) = ([0; SOURCES_HEARD], 0);
+    entries.clear();
     for of_source in votes.chunk_by(|a, b| a.source == b.source) {
-        let Some(confidence) = of_source.iter().filter(|vote| vote.standing == standing).map(|vote| vote.confidence).max() else {
-            continue;
+        // Sorted: the last one stands highest.
+        let standing = of_source[of_source.len() - 1].standing;
+        let winners = of_source.iter().filter(|vote| vote.standing == standing);
+        let class_and_flags = VoteEntry {
+            source: of_source[0].source,
+            class: standing.class(),
+            flags: (u8::from(standing.allows()) * flag::ALLOWLISTED) | (u8::from(standing.overrides()) * flag::OVERRIDDEN),
+            ..VoteEntry::default()
         };
-        if count < SOURCES_HEARD {
-            surest[count] = confidence;
-            count += 1;
-        } else if let Some(least) = surest.iter_mut().min() {
-            *least = confidence.max(*least);
-        }
+        entries.push(winners.fold(class_and_flags, |all, vote| VoteEntry {
+            ttl_s: all.ttl_s.max(vote.ttl_s),
+            categories: all.categories | vote.categories,
+            first_seen_day: earliest(all.first_seen_day, vote.first_seen_day),
+            last_seen_day: all.last_seen_day.max(vote.last_seen_day),
+            score: all.score.max(vote.score),
+            confidence: all.confidence.max(vote.confidence),
+            ..all
+        }));
     }
-    corroboration(&mut surest[..count])
-}
-
-/// Lowest over the sources of each source's highest. `votes` are sorted by source.
-fn lowest_ttl(votes: &[PackedVote], wins: impl Fn(&PackedVote) -> bool) -> u32 {
-    votes
-        .chunk_by(|a, b| a.source == b.source)
-        .filter_map(|of_source| of_source.iter().filter(|vote| wins(vote)).map(|vote| vote.ttl_s).max())
-        .min()
-        .unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::Vote;
+    use crate::combine::combine;
+    use crate::layout::Record;
+    use crate::rule::{RuleKind, Vote};
     use crate::verdict::Class;
 
     fn vote(source: u16, class: Class, score: u8, days: (u16, u16), ttl_s: u32) -> Vote {
@@ -98,9 +71,10 @@ mod tests {
                 if reverse {
                     packed.reverse();
                 }
-                let mut sources = vec![99];
-                assert_eq!(merge(RuleKind::Host, &mut packed, &mut sources), expected);
-                assert_eq!(sources, expected_sources);
+                let mut entries = vec![VoteEntry::default()];
+                merge(&mut packed, &mut entries);
+                assert_eq!(combine(RuleKind::Host, &entries), expected);
+                assert_eq!(entries.iter().map(|entry| entry.source).collect::<Vec<_>>(), expected_sources);
             }
         }
     }
@@ -165,5 +139,31 @@ mod tests {
             ..Record::default()
         };
         check(&[malicious, allow, overrides], expected, &[1, 2, 3]);
+    }
+
+    #[test]
+    fn what_one_source_says_below_its_highest_standing_shows_nowhere() {
+        let lower = [vote(1, Class::Suspicious, 99, (1, 9), 1), Vote { allow: true, ..vote(2, Class::Malicious, 99, (1, 9), 1) }];
+        let highest = [vote(1, Class::Malicious, 70, (3, 5), 300), Vote { overrides: true, ..vote(2, Class::Clean, 10, (4, 4), 200) }];
+        let merged = |votes: &[Vote]| {
+            let (mut packed, mut entries) = (votes.iter().map(PackedVote::pack).collect::<Vec<_>>(), Vec::new());
+            merge(&mut packed, &mut entries);
+            entries
+        };
+        assert_eq!(merged(&[lower, highest].concat()), merged(&highest));
+        assert_eq!(
+            merged(&highest)[0],
+            VoteEntry {
+                ttl_s: 300,
+                source: 1,
+                categories: 2,
+                first_seen_day: 3,
+                last_seen_day: 5,
+                class: 3,
+                score: 70,
+                confidence: 35,
+                flags: 0
+            }
+        );
     }
 }

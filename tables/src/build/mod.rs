@@ -1,9 +1,9 @@
 //! Rules and votes in, a snapshot out.
 //!
 //! ```text
-//! add ──► arena ──► digest, sort ──► merge votes ──► intern records ──► hash ──► sort ──► place ──► header, checksums
-//!                    │ identity of each rule          ids by content     ▲ key drawn from the digests and the secret
-//!                    └────────────────────────────────────────────────────┘
+//! add ──► arena ──► digest, sort ──► merge votes ──► intern records ──► flatten ──► hash ──► sort ──► place ──► header, checksums
+//!                    │ identity of each rule          ids by content      prefixes  ▲ key drawn from the digests and the secret
+//!                    └──────────────────────────────────────────────────────────────┘
 //! ```
 //!
 //! Every order that could show in the bytes is an order of contents: SHA-256 of rules, names of sources, records, keys.
@@ -34,17 +34,19 @@ use hashbrown::HashMap;
 use verdict_keys::{Profile, Scheme, SuffixList};
 use verdict_simd::{Backend, HashSchedule};
 
+use crate::combine::combine;
 use crate::error::Error;
 use crate::layout::{Header, MAGIC, PAGE, SourceEntry, VERSION};
 use crate::rule::{Rule, RuleKind, Source, Vote};
 use crate::verdict::{VERDICTS_MAX, category};
-use arena::Arena;
+use arena::{Arena, Encoded};
 pub use image::Pending;
 use image::{Image, Sections};
+use lpm::{Nodes, Prefix};
 use normal::{normal_form, reach};
 pub use phase::{Phase, Progress};
 pub use prepared::{Prepared, TracedVote, fingerprint};
-use records::{Interner, Records};
+use records::{Interned, Interner, Records};
 
 /// Sources a vote can name.
 pub const SOURCES_MAX: u32 = 1 << 16;
@@ -233,7 +235,7 @@ impl Builder {
             return Err(Error::TooManySources { max: SOURCES_MAX });
         }
         let profile = self.profile()?;
-        let (root, rules, records, sources) = self.merge_votes()?;
+        let Merged { root, rules, records, flat, sources } = self.merge_votes()?;
         for salt in 0..SALTS {
             let hash_key = seed::hash_key(&root, salt);
             let schedule = HashSchedule::new(&hash_key);
@@ -260,9 +262,8 @@ impl Builder {
                 ..self.header(&profile)
             };
             (self.progress)(Phase::Write, 0, 1);
-            let v4 = trie4::pack(&lpm::flatten(keyed.prefixes4, 32, &records.templates))?;
-            let v6 = tree6::pack(&lpm::flatten(keyed.prefixes6, 128, &records.templates));
-            let Records { records, templates, source_sets, .. } = records;
+            let (v4, v6) = (trie4::pack(&flat[0])?, tree6::pack(&flat[1]));
+            let Records { records, templates, votes, .. } = records;
             let (sources, strings) = sources;
             let suffixes = profile.suffixes.map_or(Vec::new(), |list| list.text().into());
             let (signatures, signature_text) = signatures::lay_out(keyed.signatures)?;
@@ -270,7 +271,7 @@ impl Builder {
                 buckets: placement.buckets,
                 templates,
                 records,
-                source_sets,
+                votes,
                 sources,
                 strings,
                 suffixes,
@@ -318,7 +319,7 @@ impl Builder {
     }
 
     /// Groups equal rules, merges their votes and interns the results.
-    fn merge_votes(&mut self) -> Result<(seed::RuleDigest, Vec<RuleVerdict>, Records, SourceSections), Error> {
+    fn merge_votes(&mut self) -> Result<Merged, Error> {
         let mut entries = self.digests();
         if let Some(traced) = &mut self.traced {
             let kind = |entry: u32| arena::kind(self.arena.encoding(entry));
@@ -337,6 +338,7 @@ impl Builder {
         let mut interner = Interner::new(VERDICTS_MAX);
         let mut rules = Vec::with_capacity(count);
         let (mut votes, mut voters) = (Vec::new(), Vec::new());
+        let mut prefixes = [Vec::new(), Vec::new()];
         let mut ahead = 0;
         for group in distinct() {
             ahead += group.len();
@@ -347,14 +349,22 @@ impl Builder {
                 arena::PackedVote { source: numbers[usize::from(vote.source)], ..vote }
             }));
             let entry = group[0].1;
-            let record = merge::merge(arena::kind(self.arena.encoding(entry)), &mut votes, &mut voters);
-            rules.push(RuleVerdict { entry, number: interner.intern(record, &voters)? });
+            merge::merge(&mut votes, &mut voters);
+            let encoding = self.arena.encoding(entry);
+            let number = interner.intern(combine(arena::kind(encoding), &voters), &voters)?;
+            match arena::decode(encoding) {
+                Encoded::Net4 { network, bits } => prefixes[0].push(Prefix { first: network.into(), bits, number }),
+                Encoded::Net6 { network, bits } => prefixes[1].push(Prefix { first: network, bits, number }),
+                _ => (),
+            }
+            rules.push(RuleVerdict { entry, number });
             if rules.len() % (1 << 20) == 0 {
                 (self.progress)(Phase::Merge, rules.len() as u64, count as u64);
             }
         }
+        let (records, flat) = lay_out(interner.finish(), prefixes)?;
         (self.progress)(Phase::Merge, count as u64, count as u64);
-        Ok((root, rules, interner.finish(), sources))
+        Ok(Merged { root, rules, records, flat, sources })
     }
 
     /// Identity and number of every entry, equal rules side by side.
@@ -394,6 +404,29 @@ impl Builder {
 }
 
 type SourceSections = (Vec<SourceEntry>, Vec<u8>);
+
+/// Intervals of addresses: where each begins, and the id of its verdict, or its node.
+type Flat = Vec<(u128, u32)>;
+
+/// What the rules and votes come to, before there is a hash key.
+struct Merged {
+    root: seed::RuleDigest,
+    rules: Vec<RuleVerdict>,
+    records: Records,
+    /// Of IPv4 and of IPv6.
+    flat: [Flat; 2],
+    sources: SourceSections,
+}
+
+/// Ids of all verdicts, those of nested prefixes among them.
+fn lay_out(interned: Interned, prefixes: [Vec<Prefix>; 2]) -> Result<(Records, [Flat; 2]), Error> {
+    let mut nodes = Nodes::default();
+    let [v4, v6] = prefixes;
+    let mut flat = [lpm::flatten(v4, 32, &interned, &mut nodes), lpm::flatten(v6, 128, &interned, &mut nodes)];
+    let records = interned.lay_out(&nodes)?;
+    flat.iter_mut().flatten().for_each(|(_, node)| *node = records.node_ids[*node as usize]);
+    Ok((records, flat))
+}
 
 fn append(strings: &mut Vec<u8>, text: &str) -> (u32, u32) {
     let at = strings.len() as u32;

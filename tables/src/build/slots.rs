@@ -12,7 +12,6 @@
 use verdict_simd::{Backend, Domain, Hash128, HashSchedule, Key128, seal};
 
 use super::arena::{Arena, Encoded, decode};
-use super::lpm::Prefix;
 use super::place::Slot;
 use super::{RuleVerdict, parallel};
 use crate::layout::slot;
@@ -22,8 +21,6 @@ use crate::rule::RuleKind;
 #[derive(Default)]
 pub(super) struct Keyed {
     pub(super) slots: Vec<Slot>,
-    pub(super) prefixes4: Vec<Prefix>,
-    pub(super) prefixes6: Vec<Prefix>,
     /// By text and kind, with verdict ids.
     pub(super) signatures: Vec<(Vec<u8>, RuleKind, u32)>,
 }
@@ -62,8 +59,6 @@ pub(super) fn key_all<B: Backend>(
     keyed.slots.reserve_exact(parts.iter().map(|part| part.slots.len()).sum());
     for part in parts {
         keyed.slots.extend(part.slots);
-        keyed.prefixes4.extend(part.prefixes4);
-        keyed.prefixes6.extend(part.prefixes6);
         keyed.signatures.extend(part.signatures);
     }
     keyed.slots.sort(); // merges the sorted parts
@@ -88,8 +83,7 @@ impl Keyed {
                 self.slots.push(slot_of(seal(host), slot::PATHS | prefixes | below));
             }
             Encoded::File { domain, digest } => self.slots.push(slot_of(seal(backend.hash(schedule, domain, digest)), id)),
-            Encoded::Net4 { network, bits } => self.prefixes4.push(Prefix { first: network.into(), bits, id }),
-            Encoded::Net6 { network, bits } => self.prefixes6.push(Prefix { first: network, bits, id }),
+            Encoded::Net4 { .. } | Encoded::Net6 { .. } => (), // found by no key
             Encoded::Signature { text, kind } => self.signatures.push((text.to_vec(), kind, id)),
         }
     }

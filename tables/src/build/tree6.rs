@@ -96,7 +96,7 @@ mod tests {
             let at = flat.partition_point(|(start, _)| start <= address) - 1;
             assert_eq!(id, flat[at].1, "{address:#x}");
             let last = flat.get(at + 1).map_or(u128::MAX, |(next, _)| next - 1);
-            assert_eq!(tree.around(*address), (flat[at].0, last));
+            assert_eq!(tree.around(*address, |id, other| id == other), (flat[at].0, last));
         }
         packed
     }

@@ -139,7 +139,7 @@ mod tests {
         for address in addresses.iter().step_by(addresses.len() / 50 + 1) {
             let at = flat.partition_point(|(start, _)| *start <= u128::from(*address)) - 1;
             let last = flat.get(at + 1).map_or(u32::MAX, |(next, _)| *next as u32 - 1);
-            assert_eq!(trie.around(*address), (flat[at].0 as u32, last));
+            assert_eq!(trie.around(*address, |id, other| id == other), (flat[at].0 as u32, last));
         }
         packed
     }

@@ -1,4 +1,4 @@
-//! Addresses to verdict ids, a batch at a time. The builder has already let every prefix fight it out, so what is found has won.
+//! Addresses to verdict ids, a batch at a time. The builder has already let every prefix fight it out: the template of the id that is found is the answer.
 //!
 //! ```text
 //! IPv4   root by 8 or 16 bits ──► node by 8 bits ──► node by 8 bits ──► id        trie4.rs
@@ -26,7 +26,7 @@ use trie4::Trie4;
 pub(crate) const STEP: usize = 64;
 
 impl Snapshot {
-    /// The verdict id of each IPv4 address, in order; 0 where no prefix covers it. What [`lookup`](crate::lookup) does with the
+    /// The id of each IPv4 address whose template is its answer, in order; 0 where no prefix covers it. What [`lookup`](crate::lookup) does with the
     /// addresses of a batch.
     ///
     /// Panics if the lengths differ.
@@ -34,7 +34,7 @@ impl Snapshot {
         lookup4(backend, &self.view().lpm4, addresses, ids);
     }
 
-    /// The verdict id of each IPv6 address, in order; 0 where no prefix covers it.
+    /// The id of each IPv6 address whose template is its answer, in order; 0 where no prefix covers it.
     ///
     /// Panics if the lengths differ.
     pub fn ids_v6<B: Backend>(&self, backend: B, addresses: &[u128], ids: &mut [u32]) {

@@ -137,18 +137,18 @@ impl Tree6<'_> {
     }
 
     /// First and last address around this one that share its answer. For explaining.
-    pub(crate) fn around(&self, address: u128) -> (u128, u128) {
+    pub(crate) fn around(&self, address: u128, same: impl Fn(u32, u32) -> bool) -> (u128, u128) {
         if self.ids.is_empty() {
             return (0, u128::MAX);
         }
         let (id, mut first, mut last) = self.run(address);
-        while let Some((same, before, _)) = first.checked_sub(1).map(|address| self.run(address))
-            && same == id
+        while let Some((other, before, _)) = first.checked_sub(1).map(|address| self.run(address))
+            && same(id, other)
         {
             first = before;
         }
-        while let Some((same, _, after)) = last.checked_add(1).map(|address| self.run(address))
-            && same == id
+        while let Some((other, _, after)) = last.checked_add(1).map(|address| self.run(address))
+            && same(id, other)
         {
             last = after;
         }

@@ -121,15 +121,15 @@ impl Trie4<'_> {
     }
 
     /// First and last address around this one that share its answer. For explaining: it walks.
-    pub(crate) fn around(&self, address: u32) -> (u32, u32) {
+    pub(crate) fn around(&self, address: u32, same: impl Fn(u32, u32) -> bool) -> (u32, u32) {
         let (id, mut first, mut last) = self.run(address);
-        while let Some((same, before, _)) = first.checked_sub(1).map(|address| self.run(address))
-            && same == id
+        while let Some((other, before, _)) = first.checked_sub(1).map(|address| self.run(address))
+            && same(id, other)
         {
             first = before;
         }
-        while let Some((same, _, after)) = last.checked_add(1).map(|address| self.run(address))
-            && same == id
+        while let Some((other, _, after)) = last.checked_add(1).map(|address| self.run(address))
+            && same(id, other)
         {
             last = after;
         }

@@ -4,7 +4,7 @@ use crate::common;
 use common::{OwnedRule, Random, SOURCES, ask, backend};
 use sha2::{Digest as _, Sha256};
 use verdict_keys::{Digest, Kind, Scheme};
-use verdict_tables::layout::{Header, PAGE, Record, SHA256_AT, Section, SectionEntry, slot};
+use verdict_tables::layout::{Header, PAGE, Record, SHA256_AT, Section, SectionEntry, VoteEntry, slot};
 use verdict_tables::{Class, Error, Part, Snapshot, Vote};
 
 /// Rules of every kind, enough for several pages of buckets and records.
@@ -25,6 +25,14 @@ fn votes() -> Vec<(OwnedRule, Vote)> {
             4 => OwnedRule::Net { network: std::net::Ipv6Addr::from_bits(u128::from(number) << 80 | 5).into(), bits: 128 },
             _ => OwnedRule::File(Digest::Sha256(digest)),
         };
+        if let OwnedRule::Net { bits: 24, .. } = rule
+            && number % 4 == 1
+        {
+            votes.push((OwnedRule::Net { network: network(20), bits: 20 }, common::random_vote(&mut random)));
+        }
+        if number % 5 == 0 {
+            votes.push((rule.clone(), common::random_vote(&mut random)));
+        }
         votes.push((rule, common::random_vote(&mut random)));
         if number % 37 == 0 {
             let part = [Part::Host, Part::Url][number as usize / 37 % 2];
@@ -228,11 +236,6 @@ fn lies_with_true_checksums_are_refused() {
     check(Section::Records, 1, 19, &[16]);
     check(Section::Records, 1, 20, &[1]);
     check(Section::Records, 1, 23, &[1]);
-    let last_set = counts(Section::SourceSets) - 1;
-    match lie(Section::SourceSets, last_set, 0, &(SOURCES.len() as u16).to_le_bytes()) {
-        Error::Corrupt { section: "records", .. } => (),
-        other => panic!("{other}"),
-    }
     check(Section::Sources, 0, 0, &u32::MAX.to_le_bytes());
     check(Section::Sources, 0, 12, &u32::MAX.to_le_bytes());
     match lie(Section::Strings, 0, 0, &[0xFF]) {
@@ -255,6 +258,55 @@ fn lies_with_true_checksums_are_refused() {
             other => panic!("{other}"),
         }
     }
+}
+
+/// What several sources say, and what lies behind a prefix: what a switch goes by.
+#[test]
+fn lies_about_votes_and_what_is_behind_are_refused() {
+    let refused_as = |name: &str, kind: Section, element: usize, offset, value: &[u8]| match lie(kind, element as u64, offset, value) {
+        Error::Corrupt { section, .. } => assert_eq!(section, name, "element {element}, offset {offset}"),
+        other => panic!("{other}"),
+    };
+    let bytes = file();
+    let of = |kind| {
+        let entry = section(&bytes, kind);
+        &bytes[entry.offset as usize..(entry.offset + entry.bytes) as usize]
+    };
+    let votes: Vec<VoteEntry> = of(Section::Votes).chunks(16).map(bytemuck::pod_read_unaligned).collect();
+    let records: Vec<Record> = of(Section::Records).chunks(24).map(bytemuck::pod_read_unaligned).collect();
+    assert!(votes.len() > 100);
+    let said = votes.iter().position(|vote| vote.class == 3 && vote.flags == 0).unwrap();
+    let no_source = (SOURCES.len() as u16).to_le_bytes();
+    for (offset, value) in [(4, &no_source[..]), (12, &[4]), (13, &[101]), (14, &[101]), (15, &[1]), (15, &[0x40])] {
+        refused_as("votes", Section::Votes, said, offset, value);
+    }
+    // Of two that are both malicious the higher score is the record's, of both are the categories, and they ascend by source.
+    let two = records.iter().find(|record| {
+        let pair = record.sources_at as usize..;
+        record.source_count == 2 && votes[pair].iter().take(2).all(|vote| vote.class == 3 && vote.flags == 0 && vote.score < 100)
+    });
+    let first = two.unwrap().sources_at as usize;
+    refused_as("records", Section::Votes, first, 13, &[100]);
+    refused_as("records", Section::Votes, first, 6, &0x0FFFu16.to_le_bytes());
+    refused_as("records", Section::Votes, first, 0, &1u32.to_le_bytes());
+    refused_as("records", Section::Votes, first, 4, &votes[first + 1].source.to_le_bytes());
+    // Behind a prefix stands an earlier one of its family, and behind others nothing.
+    let front = records.iter().rposition(|record| record.behind() != 0).unwrap();
+    for behind in [front, front + 1, 0xFF_FFFF] {
+        refused_as("records", Section::Records, front, 21, &(behind as u32).to_le_bytes()[..3]);
+    }
+    let of_kind = |kind: u8| records.iter().position(|record| record.rule_kind == kind).unwrap();
+    for other in [1, 3, 8, 9].map(of_kind) {
+        refused_as("records", Section::Records, front, 21, &(other as u32).to_le_bytes()[..3]);
+    }
+    let host = records.iter().rposition(|record| record.rule_kind == 1).unwrap();
+    refused_as("records", Section::Records, host, 21, &[1, 0, 0]);
+    // Where the one behind wins, the answer tells.
+    let outranked = (1..records.len()).find(|id| {
+        let at = section(&bytes, Section::Templates).offset as usize + 8 * id + 5;
+        bytes[at..at + 3] != (*id as u32).to_le_bytes()[..3]
+    });
+    refused_as("templates", Section::Records, outranked.unwrap(), 21, &[0; 3]);
 }
 
 /// What the sections of addresses say of themselves: every number that a lookup follows.
@@ -346,7 +398,8 @@ fn header_fields_out_of_range_are_refused_with_true_checksums() {
     check(0, b"v", "header");
     check(8, &[1], "version");
     check(8, &[2], "version");
-    check(8, &[4], "version");
+    check(8, &[3], "version");
+    check(8, &[5], "version");
     check(12, &[1], "header");
     check(16, &[1], "file");
     check(24, &[1], "flags");
@@ -414,6 +467,7 @@ fn lies_that_are_believed_can_only_change_answers() {
 #[test]
 fn layout_is_what_the_tests_above_assume() {
     assert_eq!((size_of::<Header>(), size_of::<SectionEntry>(), size_of::<Record>()), (256, 64, 24));
+    assert_eq!(size_of::<VoteEntry>(), 16);
     let stats = Snapshot::from_bytes(&file()).unwrap().stats();
     assert!(stats.rules.iter().filter(|(_, count)| *count > 0).count() >= 6);
     assert!(ask(&Snapshot::from_bytes(&file()).unwrap(), &questions()).iter().any(|verdict| verdict.class() == Some(Class::Malicious)));

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
 use verdict_keys::{Kind, Scheme};
 use verdict_simd::Portable;
+use verdict_tables::layout::VERSION;
 use verdict_tables::manifest::epoch::{self, Floor, JUMP_MAX};
 use verdict_tables::manifest::{
     Canary, Directory, Expected, KeySet, Manifest, Part as FilePart, PublicKey, Refusal, Why, check_canaries, hex, read_canaries, unhex,
@@ -143,6 +144,7 @@ fn a_publisher_cannot_write_what_a_reader_would_refuse() {
 #[test]
 fn epochs_only_rise_and_time_only_passes() {
     let taken = Floor { epoch: 7, sha256: sample().sha256 };
+    let sample = || Manifest { formats: (VERSION, VERSION), ..sample() };
     let check = |manifest: &Manifest, floor: &Floor, now_s| epoch::check(manifest, floor, now_s).map_err(|refusal| refusal.why());
     assert_eq!(check(&sample(), &taken, CREATED), Ok(()), "the same again");
     assert_eq!(check(&Manifest { epoch: 8, sha256: [1; 32], ..sample() }, &taken, CREATED), Ok(()));
@@ -152,8 +154,8 @@ fn epochs_only_rise_and_time_only_passes() {
     assert_eq!(check(&Manifest { epoch: u64::MAX, ..sample() }, &Floor::default(), CREATED), Ok(()), "somewhere it begins");
     assert_eq!(check(&sample(), &taken, CREATED + 7 * DAY), Ok(()));
     assert_eq!(check(&sample(), &taken, CREATED + 7 * DAY + 1), Err(Why::Expired));
-    assert_eq!(check(&Manifest { formats: (4, 5), ..sample() }, &taken, CREATED), Err(Why::Format));
-    assert_eq!(check(&Manifest { formats: (1, 2), ..sample() }, &taken, CREATED), Err(Why::Format));
+    assert_eq!(check(&Manifest { formats: (VERSION + 1, VERSION + 2), ..sample() }, &taken, CREATED), Err(Why::Format));
+    assert_eq!(check(&Manifest { formats: (1, VERSION - 1), ..sample() }, &taken, CREATED), Err(Why::Format));
 }
 
 #[test]

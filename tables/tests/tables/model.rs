@@ -258,7 +258,7 @@ pub fn around(rule: &OwnedRule) -> Vec<Question> {
 }
 
 /// The answer with everything that stands behind it.
-fn explained(snapshot: &Snapshot, verdict: &Verdict) -> Option<Expected> {
+pub fn explained(snapshot: &Snapshot, verdict: &Verdict) -> Option<Expected> {
     assert_eq!(verdict.status(), Some(Status::Ok));
     let description = snapshot.describe(verdict.verdict_id())?;
     assert_eq!(description.verdict, *verdict);
