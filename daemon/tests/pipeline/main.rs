@@ -10,7 +10,9 @@ use verdict_wire as wire;
 use verdictd::driver::Output;
 use verdictd::edge::guard::peer::Peer;
 use verdictd::edge::{Edges, Speech};
-use verdictd::pipeline::Outputs;
+use verdictd::limits::{Limits, SHARE_KEYS_MAX};
+use verdictd::metrics::ShardMetrics;
+use verdictd::pipeline::{Outputs, Pipeline, Turn};
 use wire::KeyKind;
 
 /// One frame of every kind a client sends.
@@ -38,20 +40,25 @@ fn frames() -> Vec<Vec<u8>> {
     frames
 }
 
+/// What a turn is given beside bytes.
+#[derive(Default)]
+struct Around {
+    limits: Limits,
+    metrics: ShardMetrics,
+    edges: Edges,
+}
+
+impl Around {
+    fn turn(&self) -> Turn<'_> {
+        let Around { limits, metrics, edges } = self;
+        Turn { snapshot: check::snapshot(), limits, metrics, draining: false, edges, peer: Peer::ANYBODY }
+    }
+}
+
 #[test]
 fn a_file_is_answered_by_its_digest_whatever_its_features_are() {
-    use verdictd::limits::Limits;
-    use verdictd::metrics::ShardMetrics;
-    use verdictd::pipeline::{Pipeline, Turn};
-    let (limits, metrics) = (Limits::default(), ShardMetrics::default());
-    let turn = Turn {
-        snapshot: check::snapshot(),
-        limits: &limits,
-        metrics: &metrics,
-        draining: false,
-        edges: &Edges::default(),
-        peer: Peer::ANYBODY,
-    };
+    let around = Around::default();
+    let turn = around.turn();
     let mut pipeline = Pipeline::new(verdict_simd::detect().unwrap());
     let mut lookup = Vec::new();
     let digests = [[8; 32], [9; 32], [8; 32]];
@@ -68,6 +75,7 @@ fn a_file_is_answered_by_its_digest_whatever_its_features_are() {
     assert_eq!(answers(0), answers(1));
     use wire::Class::{Malicious, Unknown};
     assert_eq!(answers(0).iter().map(|answer| answer.class()).collect::<Vec<_>>(), [Malicious, Unknown, Malicious]);
+    let metrics = &around.metrics;
     assert_eq!((metrics.frames_files.get(), metrics.frames_lookup.get()), (1, 1));
 
     let late = pipeline.take(&turn, 0, &mut Speech::Binary, &frames()[7], &mut output, true);
@@ -85,18 +93,8 @@ impl Outputs for Nobody {
 
 #[test]
 fn one_turn_explains_one_key_and_the_frames_behind_it_wait() {
-    use verdictd::limits::Limits;
-    use verdictd::metrics::ShardMetrics;
-    use verdictd::pipeline::{Pipeline, Turn};
-    let (limits, metrics) = (Limits::default(), ShardMetrics::default());
-    let turn = Turn {
-        snapshot: check::snapshot(),
-        limits: &limits,
-        metrics: &metrics,
-        draining: false,
-        edges: &Edges::default(),
-        peer: Peer::ANYBODY,
-    };
+    let around = Around::default();
+    let turn = around.turn();
     let mut pipeline = Pipeline::new(verdict_simd::detect().unwrap());
     let (explain, ping) = (frames()[6].clone(), frames()[3].clone());
     let input = [ping.clone(), explain.clone(), ping.clone(), explain.clone(), ping].concat();
@@ -121,18 +119,8 @@ fn one_turn_explains_one_key_and_the_frames_behind_it_wait() {
 
 #[test]
 fn who_asks_much_gets_a_share_of_the_turn_and_the_next_one_is_taken() {
-    use verdictd::limits::{Limits, SHARE_KEYS_MAX};
-    use verdictd::metrics::ShardMetrics;
-    use verdictd::pipeline::{Pipeline, Turn};
-    let (limits, metrics) = (Limits::default(), ShardMetrics::default());
-    let turn = Turn {
-        snapshot: check::snapshot(),
-        limits: &limits,
-        metrics: &metrics,
-        draining: false,
-        edges: &Edges::default(),
-        peer: Peer::ANYBODY,
-    };
+    let around = Around::default();
+    let turn = around.turn();
     let mut pipeline = Pipeline::new(verdict_simd::detect().unwrap());
     let mut frame = Vec::new();
     wire::encode_lookup(&mut frame, 1, (0..400).map(|_| (KeyKind::Host.raw(), &b"a.test"[..]))).unwrap();
@@ -152,18 +140,8 @@ fn who_asks_much_gets_a_share_of_the_turn_and_the_next_one_is_taken() {
 
 #[test]
 fn what_waited_too_long_is_answered_overloaded_and_nothing_is_looked_up() {
-    use verdictd::limits::Limits;
-    use verdictd::metrics::ShardMetrics;
-    use verdictd::pipeline::{Pipeline, Turn};
-    let (limits, metrics) = (Limits::default(), ShardMetrics::default());
-    let turn = Turn {
-        snapshot: check::snapshot(),
-        limits: &limits,
-        metrics: &metrics,
-        draining: false,
-        edges: &Edges::default(),
-        peer: Peer::ANYBODY,
-    };
+    let around = Around::default();
+    let turn = around.turn();
     let mut pipeline = Pipeline::new(verdict_simd::detect().unwrap());
     let mut output = Output::default();
     let input = [frames()[0].clone(), frames()[3].clone()].concat();
@@ -173,7 +151,7 @@ fn what_waited_too_long_is_answered_overloaded_and_nothing_is_looked_up() {
     let Ok(wire::Reply::Answers(list)) = replies[0].reply() else { panic!("a late lookup is answered all the same") };
     assert!(list.answers.len() == 6 && list.answers.iter().all(|answer| answer.status() == wire::Status::Overloaded));
     assert!(matches!(replies[1].reply(), Ok(wire::Reply::Pong(_))), "a ping needs no capacity");
-    assert_eq!(metrics.keys_overloaded.get(), 6);
+    assert_eq!(around.metrics.keys_overloaded.get(), 6);
 }
 
 #[test]
