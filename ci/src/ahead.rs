@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! steps   clippy  tests-x86-64 ░compile░░ ▒run▒  tests-aarch64 ...  demo ...
-//! ahead           ········ARM tests······ARM programs······cargo-deb······       nice 19; a step whose build is under way waits for cargo's lock
+//! ahead           ········ARM tests······ARM programs····programs···cargo-deb···       nice 19; a step whose build is under way waits for cargo's lock
 //! ```
 //! Nothing depends on it: a step finds its build made, half made or not begun, and makes what is missing.
 
 use crate::child::Log;
 use crate::package;
-use crate::release;
+use crate::release::{self, Profile};
 use crate::steps::{arm_system, suites};
 use crate::workspace::Workspace;
 use std::path::Path;
@@ -18,12 +18,14 @@ use std::thread;
 /// Begins them; what they say is in `ahead.log`. A build that fails here fails in its step too, which says so.
 pub fn begin(workspace: &Workspace, logs: &Path) -> Result<(), String> {
     let log = Log::create(logs.join("ahead.log"))?;
+    let (build, _) = release::perf(workspace, Profile::Checks);
     // Without the toolchain for ARM its steps say what is missing.
     let tests = suites::arm_tests(workspace).map(|mut tests| {
         tests.arg("--no-run");
         tests
     });
-    let builds: Vec<Command> = [tests, arm_system::programs(workspace)].into_iter().flatten().chain([package::tool(workspace)]).collect();
+    let builds: Vec<Command> =
+        [tests, arm_system::programs(workspace), Ok(build)].into_iter().flatten().chain([package::tool(workspace)]).collect();
     thread::spawn(move || {
         for build in builds {
             let _ = log.run(&mut idly(&build), release::BUILD_LIMIT);

@@ -21,7 +21,7 @@ pub fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), String> {
         return crate::compare::run(workspace, &arguments.arguments[1..]);
     }
     release::build_openly(workspace, Profile::Release)?;
-    let (mut build, program) = release::perf(workspace);
+    let (mut build, program) = release::perf(workspace, Profile::Release);
     release::openly(&mut build)?;
     let mut bench = std::process::Command::new(program);
     bench.arg("bench").args(&arguments.arguments);

@@ -20,7 +20,7 @@ pub struct Arguments {
 /// The command.
 pub fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), String> {
     release::build_openly(workspace, Profile::Release)?;
-    let (mut build, program) = release::perf(workspace);
+    let (mut build, program) = release::perf(workspace, Profile::Release);
     release::openly(&mut build)?;
     release::openly(workspace.cargo().args(["build", "--release", "--package=verdict-kernels"]))?;
     let svg = create(workspace.target.join("flamegraph"))?.join(format!("{}.svg", arguments.what));

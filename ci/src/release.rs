@@ -1,4 +1,4 @@
-//! The programs: as they are released for every command, and as the tests have built them for every step.
+//! The programs, built once as they are released for every command, and once more quickly for every step.
 //!
 //! The same packages are always named together, so that cargo never finds a reason to build a dependency twice with other features.
 
@@ -24,77 +24,68 @@ pub struct Programs {
 /// How they are built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Profile {
-    /// As they are released.
+    /// As they are released, optimised across crates.
     Release,
-    /// With the tests: of a release build most is optimising crates together, of which a check gains nothing; and this one asserts more.
-    Tests,
+    /// As `cargo xtask test` runs them, in half the time.
+    Checks,
 }
 
 impl Profile {
-    fn directory(self, workspace: &Workspace) -> PathBuf {
-        workspace.target.join(if self == Profile::Release { "release" } else { "debug" })
-    }
-
-    fn programs(self, workspace: &Workspace) -> Programs {
-        let directory = self.directory(workspace);
-        Programs { verdictd: directory.join("verdictd"), verdictctl: directory.join("verdictctl") }
-    }
-
-    fn build(self, workspace: &Workspace) -> Command {
+    fn name(self) -> &'static str {
         match self {
-            Profile::Release => {
-                let mut command = workspace.cargo();
-                command.args(["build", "--release", "--package=verdictd", "--package=verdictctl"]);
-                command
-            }
-            Profile::Tests => {
-                let mut command = tests(workspace);
-                command.arg("--no-run");
-                command
-            }
+            Profile::Release => "release",
+            Profile::Checks => "checks",
         }
+    }
+
+    fn directory(self, workspace: &Workspace) -> PathBuf {
+        workspace.target.join(self.name())
     }
 }
 
-/// Cargo's words for all tests of this machine, always the same, so that nothing is built twice: with ada-url where a C++ compiler is.
-pub fn tests(workspace: &Workspace) -> Command {
+impl Programs {
+    fn of(workspace: &Workspace, profile: Profile) -> Self {
+        let directory = profile.directory(workspace);
+        Programs { verdictd: directory.join("verdictd"), verdictctl: directory.join("verdictctl") }
+    }
+}
+
+fn build(workspace: &Workspace, profile: Profile) -> Command {
     let mut command = workspace.cargo();
-    command.args(["test", "--workspace", "--locked"]);
-    with_ada(&mut command);
+    command.args(["build", "--profile", profile.name(), "--package=verdictd", "--package=verdictctl"]);
     command
 }
 
 /// Builds with cargo's own progress on the terminal.
 pub fn build_openly(workspace: &Workspace, profile: Profile) -> Result<Programs, String> {
-    openly(&mut profile.build(workspace))?;
-    Ok(profile.programs(workspace))
+    openly(&mut build(workspace, profile))?;
+    Ok(Programs::of(workspace, profile))
 }
 
-/// Builds into a step's log.
-pub fn build_logged(workspace: &Workspace, log: &Log, profile: Profile) -> Result<Programs, String> {
-    log.run(&mut profile.build(workspace), BUILD_LIMIT)?;
-    Ok(profile.programs(workspace))
+/// Builds for a check, into the step's log.
+pub fn build_logged(workspace: &Workspace, log: &Log) -> Result<Programs, String> {
+    log_build(workspace, log, Profile::Checks)
 }
 
-/// verdict-perf as it is released, for `bench` and flamegraphs. The programs are named with it: alone it would have what they share built again, with
-/// fewer features.
-pub fn perf(workspace: &Workspace) -> (Command, PathBuf) {
-    let mut command = Profile::Release.build(workspace);
+/// Builds what is released, into a step's log.
+pub fn release_logged(workspace: &Workspace, log: &Log) -> Result<Programs, String> {
+    log_build(workspace, log, Profile::Release)
+}
+
+fn log_build(workspace: &Workspace, log: &Log, profile: Profile) -> Result<Programs, String> {
+    log.run(&mut build(workspace, profile), BUILD_LIMIT)?;
+    Ok(Programs::of(workspace, profile))
+}
+
+/// verdict-perf, which `bench` and the sealed checks run; with ada-url where a C++ compiler is, always the same way, so that it is built once. The
+/// programs are named with it: alone it would have what they share built again, with fewer features.
+pub fn perf(workspace: &Workspace, profile: Profile) -> (Command, PathBuf) {
+    let mut command = build(workspace, profile);
     command.arg("--package=verdict-perf");
-    with_ada(&mut command);
-    (command, Profile::Release.directory(workspace).join("verdict-perf"))
-}
-
-/// verdict-perf, and the programs that it starts, for a step.
-pub fn tested_perf(workspace: &Workspace, log: &Log) -> Result<(Programs, PathBuf), String> {
-    let programs = build_logged(workspace, log, Profile::Tests)?;
-    Ok((programs, Profile::Tests.directory(workspace).join("verdict-perf")))
-}
-
-fn with_ada(command: &mut Command) {
     if has_cxx() {
         command.arg("--features=verdict-perf/ada");
     }
+    (command, profile.directory(workspace).join("verdict-perf"))
 }
 
 /// Whether there is a C++ compiler, as the `cc` crate looks for one.

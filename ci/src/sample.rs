@@ -7,7 +7,7 @@
 
 use crate::child::Log;
 use crate::demo;
-use crate::release::{self, Profile};
+use crate::release;
 use crate::workspace::{Workspace, create};
 use serde_json::{Value, json};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -40,7 +40,7 @@ pub struct Served {
 impl Served {
     /// Its files lie in `target/xtask/STEP/`.
     pub fn start(workspace: &Workspace, log: &Log, step: &str) -> Result<Self, String> {
-        let programs = release::build_logged(workspace, log, Profile::Tests)?;
+        let programs = release::build_logged(workspace, log)?;
         let directory = directory(workspace, step)?;
         let snapshot = directory.join("sample.snap");
         log.run(&mut demo::compile(workspace, &programs, &snapshot), LIMIT)?;

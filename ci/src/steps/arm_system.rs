@@ -6,7 +6,7 @@
 use crate::arm::{initramfs::Initramfs, kernel, machine, toolchain};
 use crate::child::Log;
 use crate::demo;
-use crate::release::{self, BUILD_LIMIT, Profile};
+use crate::release::{self, BUILD_LIMIT};
 use crate::steps::Done;
 use crate::workspace::{Workspace, create};
 use std::fs;
@@ -35,7 +35,7 @@ pub fn run(workspace: &Workspace, log: &Log) -> Result<Done, String> {
     let kernel = kernel::obtain(workspace, log)?;
     let work = create(workspace.target.join("xtask/arm"))?;
     let snapshot = work.join("sample.snap");
-    let here = release::build_logged(workspace, log, Profile::Tests)?;
+    let here = release::build_logged(workspace, log)?;
     log.run(&mut demo::compile(workspace, &here, &snapshot), Duration::from_secs(60))?;
 
     let mut archive = Initramfs::default();

@@ -5,7 +5,7 @@
 
 use crate::child::Log;
 use crate::demo;
-use crate::release::{self, Profile, Programs};
+use crate::release::{self, Programs};
 use crate::steps::{Complaints, Done, suite};
 use crate::workspace::{Workspace, create};
 use std::fs;
@@ -73,7 +73,7 @@ fn unlisted(manifests: &Path) -> Result<Complaints, String> {
 
 /// Starts, is asked the sample's questions, and ends.
 fn in_the_tree(workspace: &Workspace, log: &Log, directory: &Path) -> Result<Complaints, String> {
-    let programs = release::build_logged(workspace, log, Profile::Tests)?;
+    let programs = release::build_logged(workspace, log)?;
     let (tree, state) = (directory.join("tree"), create(directory.join("state"))?);
     build_tree(workspace, log, &tree, &programs)?;
     rustix::fs::chown(&state, Some(rustix::fs::Uid::from_raw(USER)), Some(rustix::fs::Gid::from_raw(USER)))

@@ -3,7 +3,7 @@
 
 use crate::child::Log;
 use crate::package;
-use crate::release::{self, BUILD_LIMIT, Profile};
+use crate::release::{self, BUILD_LIMIT};
 use crate::steps::{Done, arm_system};
 use crate::workspace::Workspace;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ const QUICKLY: [&str; 3] = ["-Zgz", "--fast", "--compress-system"];
 
 /// The step.
 pub fn run(workspace: &Workspace, log: &Log) -> Result<Done, String> {
-    let here = release::build_logged(workspace, log, Profile::Release)?;
+    let here = release::release_logged(workspace, log)?;
     log.run(&mut package::tool(workspace), BUILD_LIMIT)?;
     let amd64 = package::make(workspace, log, &here, None, &QUICKLY)?;
     let arm64 = arm64(workspace, log)?;
@@ -30,7 +30,7 @@ pub fn run(workspace: &Workspace, log: &Log) -> Result<Done, String> {
 
 /// That of the programs which the emulated machine runs.
 pub fn arm64(workspace: &Workspace, log: &Log) -> Result<PathBuf, String> {
-    let here = release::build_logged(workspace, log, Profile::Tests)?;
+    let here = release::build_logged(workspace, log)?;
     let programs = arm_system::cross_build(workspace, log)?;
     log.run(&mut package::tool(workspace), BUILD_LIMIT)?;
     package::make(workspace, log, &here, Some(&programs), &QUICKLY)

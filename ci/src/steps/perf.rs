@@ -2,7 +2,7 @@
 //! the benches run. Their figures are not looked at here; a machine that is busy testing has none to give.
 
 use crate::child::Log;
-use crate::release;
+use crate::release::{self, BUILD_LIMIT, Profile};
 use crate::steps::Done;
 use crate::workspace::{Workspace, create};
 use std::path::Path;
@@ -146,7 +146,9 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, String> {
 
 /// verdict-perf, and the daemon that it starts.
 fn built(workspace: &Workspace, log: &Log) -> Result<(Command, std::path::PathBuf), String> {
-    let (programs, perf) = release::tested_perf(workspace, log)?;
+    let programs = release::build_logged(workspace, log)?;
+    let (mut build, perf) = release::perf(workspace, Profile::Checks);
+    log.run(&mut build, BUILD_LIMIT)?;
     let mut command = Command::new(perf);
     command.current_dir(&workspace.root);
     Ok((command, programs.verdictd))

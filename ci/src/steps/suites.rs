@@ -3,7 +3,6 @@
 use crate::arm::toolchain;
 use crate::child::Log;
 use crate::died::failed;
-use crate::release;
 use crate::steps::Done;
 use crate::workspace::Workspace;
 use std::collections::BTreeSet;
@@ -25,8 +24,8 @@ const PURE: [&str; 5] =
 
 /// The whole workspace, on this machine.
 pub fn native(workspace: &Workspace, log: &Log) -> Result<Done, String> {
-    let mut command = release::tests(workspace);
-    command.arg("--no-fail-fast").env(EXPECT, expected_here());
+    let mut command = workspace.cargo();
+    command.args(["test", "--workspace", "--locked", "--no-fail-fast"]).env(EXPECT, expected_here());
     log.run(&mut command, LIMIT)?;
     Ok(Done::Passed(format!("backends {}", expected_here())))
 }
@@ -43,8 +42,8 @@ pub fn portable(workspace: &Workspace, log: &Log) -> Result<Done, String> {
             .filter_map(|path| path.file_stem().map(|name| name.to_owned()));
         if WITH_BACKENDS.contains(&package.name.as_str()) { wanted.extend(names) } else { others.extend(names) }
     }
-    let mut command = release::tests(workspace);
-    command.args(["--no-fail-fast", "--lib"]).env(BACKEND, "portable").env(EXPECT, "portable");
+    let mut command = workspace.cargo();
+    command.args(["test", "--workspace", "--locked", "--no-fail-fast", "--lib"]).env(BACKEND, "portable").env(EXPECT, "portable");
     for name in wanted.difference(&others) {
         command.arg("--test").arg(name);
     }
