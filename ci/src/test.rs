@@ -5,7 +5,8 @@
 //!         ok, 31 s
 //! ```
 //! A failed step does not keep the others from running. Each writes its log to `target/xtask/`; the end is a table and one plain line
-//! with the number of individual tests, summed over all runners (`counts.rs`).
+//! with the number of individual tests, summed over all runners (`counts.rs`). Where `VERDICT_MINUTES` is set, as in CI, whose runs are ended after half
+//! an hour, no step begins once so many have passed: on a slow machine the last ones are skipped, and say so.
 //!
 //! Adding a step: a function `fn(&Workspace, &Log) -> Result<Done, String>` under `steps/`, and a line in `STEPS`.
 
@@ -100,6 +101,7 @@ pub fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode, Str
     child::end_children_with_us()?;
     let logs = create(workspace.target.join("xtask"))?;
     let mut reports = Vec::new();
+    let (began, minutes) = (Instant::now(), minutes()?);
     for (index, step) in chosen.iter().enumerate() {
         println!("[{}/{}] {:16}  {}", index + 1, chosen.len(), step.name, step.what);
         let log = Log::create(logs.join(format!("{}.log", step.name)))?;
@@ -107,7 +109,8 @@ pub fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode, Str
             ahead::begin(workspace, &logs)?;
         }
         let asked = arguments.only.iter().any(|name| name == step.name);
-        let report = run_step(workspace, step, &log, asked);
+        let over = minutes.filter(|minutes| !asked && began.elapsed() >= Duration::from_secs(60 * minutes));
+        let report = run_step(workspace, step, &log, asked, over);
         print_end(workspace, &report, &log);
         reports.push(report);
     }
@@ -121,12 +124,20 @@ fn choose(only: &[String]) -> Result<Vec<&'static Step>, String> {
     Ok(STEPS.iter().filter(|step| only.is_empty() || only.iter().any(|name| name == step.name)).collect())
 }
 
-fn run_step(workspace: &Workspace, step: &Step, log: &Log, asked: bool) -> Report {
+/// After how many a run begins no further step.
+fn minutes() -> Result<Option<u64>, String> {
+    let Some(text) = std::env::var_os("VERDICT_MINUTES") else { return Ok(None) };
+    let minutes = text.to_str().and_then(|text| text.parse().ok());
+    minutes.map(Some).ok_or_else(|| format!("VERDICT_MINUTES is a number of minutes, not `{}`", text.display()))
+}
+
+/// `over`: the minutes that have passed, where no further step begins.
+fn run_step(workspace: &Workspace, step: &Step, log: &Log, asked: bool, over: Option<u64>) -> Report {
     let begun = Instant::now();
-    let result = if asked || !ON_REQUEST.contains(&step.name) {
-        (step.run)(workspace, log)
-    } else {
-        Ok(Done::Skipped(format!("on request: cargo xtask test --only {}", step.name)))
+    let result = match over {
+        Some(minutes) => Ok(Done::Skipped(format!("{minutes} minutes have passed: cargo xtask test --only {}", step.name))),
+        None if asked || !ON_REQUEST.contains(&step.name) => (step.run)(workspace, log),
+        None => Ok(Done::Skipped(format!("on request: cargo xtask test --only {}", step.name))),
     };
     let tests = count(&result, Counts::read(&log.text()));
     Report { name: step.name, result, tests, took: begun.elapsed() }

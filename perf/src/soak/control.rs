@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 use crate::frame::{self, Received};
 use crate::oracle::Expected;
 
+/// How long the daemon may leave a question waiting, instead of its default: a busy machine is no peer's doing, two seconds are somebody's.
+pub const QUEUE_DEADLINE_MS: u64 = 2_000;
+
 /// Asks every few milliseconds until stopped.
 pub struct Control {
     stop: Arc<AtomicBool>,

@@ -21,7 +21,7 @@ use crate::process;
 use crate::questions;
 use crate::rules::RuleSet;
 use crate::seed::Rng;
-use crate::soak::control::Control;
+use crate::soak::control::{Control, QUEUE_DEADLINE_MS};
 use crate::soak::hostile::known;
 use crate::spawn::{Daemon, Served, Wanted};
 
@@ -57,7 +57,7 @@ pub fn run<B: Backend>(backend: B, binary: &Path, driver: &str, peers: usize, rn
     let profile = verdict_tables::Snapshot::from_bytes(&built.bytes).map_err(io::Error::other)?.profile().clone();
     let oracle = Oracle::new(&set, profile);
     let questions = questions::about(&set, &corpus.benign, 500, rng);
-    let limits = format!("write_deadline_ms = {WRITE_DEADLINE_MS}\n");
+    let limits = format!("write_deadline_ms = {WRITE_DEADLINE_MS}\nqueue_deadline_ms = {QUEUE_DEADLINE_MS}\n");
     let mut daemon = Daemon::start(&Wanted { binary, driver, snapshot: Served::Bytes(&built.bytes), cpu: None, limits: &limits })?;
     let before = process::resident_bytes(daemon.pid())?;
     let control = Control::start(daemon.address, known(&oracle, &questions))?;

@@ -23,7 +23,7 @@ use crate::process;
 use crate::questions::{self, Questions};
 use crate::rules::RuleSet;
 use crate::seed::Rng;
-use crate::soak::control::{Control, Known};
+use crate::soak::control::{Control, Known, QUEUE_DEADLINE_MS};
 use crate::spawn::{Daemon, Served, Wanted};
 
 /// Size of the check.
@@ -74,7 +74,9 @@ pub fn run<B: Backend>(backend: B, binary: &Path, driver: &str, size: Size, rng:
     let oracle = Oracle::new(&set, profile);
     let questions = questions::about(&set, &corpus.benign, 5_000, rng);
     process::raise_descriptor_limit(size.connections as u64 + 512);
-    let limits = format!("frame_deadline_ms = {FRAME_DEADLINE_MS}\nwrite_deadline_ms = {FRAME_DEADLINE_MS}\n");
+    let limits = format!(
+        "frame_deadline_ms = {FRAME_DEADLINE_MS}\nwrite_deadline_ms = {FRAME_DEADLINE_MS}\nqueue_deadline_ms = {QUEUE_DEADLINE_MS}\n"
+    );
     let mut daemon = Daemon::start(&Wanted { binary, driver, snapshot: Served::Bytes(&built.bytes), cpu: None, limits: &limits })?;
     let result = check(&mut daemon, &oracle, &questions, size, rng);
     match result {
