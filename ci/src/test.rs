@@ -202,6 +202,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_step_begins_once_the_minutes_are_over() {
+        let workspace = Workspace::find().unwrap();
+        let path = std::env::temp_dir().join(format!("xtask-over-{}.log", std::process::id()));
+        let log = Log::create(path.clone()).unwrap();
+        let step = Step { name: "bench", what: "", run: |_, _| Err("it was run".to_owned()) };
+        let report = run_step(&workspace, &step, &log, false, Some(23));
+        assert!(matches!(report.result, Ok(Done::Skipped(reason)) if reason.contains("23 minutes") && reason.contains("--only bench")));
+        assert!(run_step(&workspace, &step, &log, false, None).result.is_err());
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
     fn an_excerpt_shows_what_a_program_died_of() {
         let log = format!(
             "{}error: test failed\n  process didn't exit successfully: `x` (signal: 6)\n{}",
