@@ -133,8 +133,7 @@ impl Daemon {
         stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: verdictd\r\n\r\n")?;
         let mut text = String::new();
         stream.read_to_string(&mut text)?;
-        let of = |line: &str| line.strip_prefix(name)?.strip_prefix('{')?.rsplit(' ').next()?.parse::<f64>().ok();
-        Ok(text.lines().filter(|line| line.contains(label)).filter_map(of).sum())
+        Ok(text.lines().filter(|line| line.contains(label)).filter_map(|line| value_of(line, name)).sum())
     }
 
     /// Puts another snapshot in place by rename, and says so by SIGHUP.
@@ -245,4 +244,23 @@ fn temporary_directory() -> io::Result<PathBuf> {
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(bytes)
+}
+
+/// Of a series of this name, with labels or without.
+fn value_of(line: &str, name: &str) -> Option<f64> {
+    let rest = line.strip_prefix(name).filter(|rest| rest.starts_with(['{', ' ']))?;
+    rest.rsplit(' ').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_series_has_its_value_with_labels_or_without() {
+        assert_eq!(value_of("verdictd_models_sequence 1", "verdictd_models_sequence"), Some(1.0));
+        assert_eq!(value_of("verdictd_keys_total{kind=\"url\"} 7", "verdictd_keys_total"), Some(7.0));
+        assert_eq!(value_of("verdictd_keys_total_more 7", "verdictd_keys_total"), None);
+        assert_eq!(value_of("# TYPE verdictd_keys_total counter", "verdictd_keys_total"), None);
+    }
 }
