@@ -121,7 +121,10 @@ pub(super) struct Scale {
 impl Scale {
     /// Logarithmic over these values, labelled at 1, 2 and 5 of each decade, or at decades alone where there are many.
     pub fn log(values: impl Iterator<Item = f64>, pixels: (i32, i32)) -> Self {
-        let (least, most) = values.filter(|value| *value > 0.0).fold((f64::MAX, f64::MIN), |(a, b), value| (a.min(value), b.max(value)));
+        // What is zero or below has no place on it, and what came of dividing by zero none either.
+        let (least, most) = values
+            .filter(|value| value.is_finite() && *value > 0.0)
+            .fold((f64::MAX, f64::MIN), |(a, b), value| (a.min(value), b.max(value)));
         let (least, most) = if least > most { (1.0, 10.0) } else { (least, most.max(least * 1.5)) };
         let steps: &[f64] = if most / least > 300.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
         let decades = (least.log10().floor() as i32 - 1)..=(most.log10().ceil() as i32);
@@ -183,6 +186,8 @@ mod tests {
         let scale = Scale::log([0.13, 4.2].into_iter(), (100, 500));
         assert_eq!(scale.marks, [0.1, 0.2, 0.5, 1.0, 2.0, 5.0]);
         assert_eq!((scale.at(0.1), scale.at(5.0), scale.at(0.0001)), (100, 500, 100));
+        let odd = Scale::log([0.13, f64::INFINITY, f64::NAN, -1.0, 0.0, 4.2].into_iter(), (100, 500));
+        assert_eq!((&odd.marks, odd.at(f64::INFINITY), odd.at(-1.0)), (&scale.marks, 500, 100));
         assert_eq!(Scale::log([3.0, 40_000.0].into_iter(), (0, 1)).marks, [1.0, 10.0, 100.0, 1e3, 1e4, 1e5]);
     }
 
