@@ -8,7 +8,7 @@
 //! prefixes ─► snapshot, rivals ─► addresses: ten million equal answers
 //! bench: peers, echo, latency, tables, keys, each a definition in perf/definitions and a record in perf/records
 //!                                                                                └─► plot: the same as SVG
-//! flame: samples of a daemon under load, or of a kernel, as an SVG
+//! flame: samples of a daemon under load, or of a kernel, as an SVG; stalls: when a shared host took a CPU away
 //! ```
 //! Nothing of the product depends on this crate; it depends on whatever it measures. Random choices come from one printed seed.
 #![forbid(unsafe_code)]
@@ -34,5 +34,6 @@ pub mod rules;
 pub mod seed;
 pub mod soak;
 pub mod spawn;
+pub mod stalls;
 pub mod targets;
 pub mod workload;

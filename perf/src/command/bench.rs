@@ -73,6 +73,10 @@ pub fn run(options: &Options, seed: u64, rng: &Rng) -> io::Result<()> {
     if cfg!(debug_assertions) {
         eprintln!("not a release build: the figures mean nothing");
     }
+    if let Some(directory) = &options.record {
+        // Before the minutes, not after them.
+        std::fs::create_dir_all(directory).map_err(|error| io::Error::other(format!("{}: {error}", directory.display())))?;
+    }
     let mut figures: Vec<Figure> = Vec::new();
     process::cpus();
     // Those with servers last: they keep this thread to one CPU.
@@ -112,7 +116,8 @@ pub fn run(options: &Options, seed: u64, rng: &Rng) -> io::Result<()> {
         figures.extend(findings.results.figures);
     }
     match &options.json {
-        Some(path) => std::fs::write(path, serde_json::to_string_pretty(&figures)? + "\n"),
+        Some(path) => std::fs::write(path, serde_json::to_string_pretty(&figures)? + "\n")
+            .map_err(|error| io::Error::other(format!("{}: {error}", path.display()))),
         None => Ok(()),
     }
 }

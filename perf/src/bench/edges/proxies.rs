@@ -20,6 +20,8 @@ use crate::report::{Figure, How};
 use crate::spawn::{Daemon, free_address};
 
 const CONNECTIONS: usize = 32;
+/// Runs in a closed loop, of which the best says what half of saturation is.
+const SATURATIONS: usize = 3;
 
 pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
     for (name, program, configure) in
@@ -46,9 +48,14 @@ fn beside(
     let proxy = Proxy::start(bench.cpu, [plain, asking], |directory| configure(directory, daemon, [plain, asking]))?;
     let pool = bench.urls.requests(encode);
     let closed = |address, judges| fleet::run(&plan(bench, address, Pace::Closed { in_flight: 1 }), &pool, &Http { judges });
-    let (alone, with) = (closed(plain, false)?, closed(asking, true)?);
-    as_foretold(name, &with)?;
-    let saturations = [alone, with].map(|outcome| outcome.answered as f64 / outcome.elapsed.as_secs_f64());
+    // The most of a few: what a neighbour takes makes a saturation lower than it is, and the pace with it.
+    let mut saturations = [0.0f64; 2];
+    for _ in 0..SATURATIONS {
+        let (alone, with) = (closed(plain, false)?, closed(asking, true)?);
+        as_foretold(name, &with)?;
+        let reached = [alone, with].map(|outcome| outcome.answered as f64 / outcome.elapsed.as_secs_f64());
+        saturations.iter_mut().zip(reached).for_each(|(most, reached)| *most = most.max(reached));
+    }
     let pace = saturations[1] / 2.0;
     bench.notes.push(format!(
         "{name}: {:.0} requests/s plain, {:.0} asking, in a closed loop of {CONNECTIONS} connections; pace {pace:.0}",
