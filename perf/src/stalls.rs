@@ -23,7 +23,9 @@ const TICK: Duration = Duration::from_micros(250);
 /// What a CPU that nobody takes away is late by itself: timer, interrupts, a system call that cannot be preempted.
 const LATE: Duration = Duration::from_micros(100);
 /// At half load, what a stall has delayed is caught up with after as long again; twice that is left out.
-const AFTERMATH: u32 = 2;
+const AFTERMATH: u64 = 2;
+/// A CPU that comes back for less than this, in nanoseconds, was away all the time: a host that takes most of one gives it back in crumbs.
+const CRUMB_NS: u64 = 1_000_000;
 
 /// A reply, in nanoseconds of its run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +67,7 @@ impl Sentinels {
         self.over.store(true, Ordering::Relaxed);
         let seen = self.threads.drain(..).flat_map(|thread| thread.join().unwrap_or_default());
         let ns = |at: Instant| at.saturating_duration_since(started).as_nanos() as u64;
-        apart(seen.map(|stall| ns(stall.start)..ns(stall.end + AFTERMATH * (stall.end - stall.start))).collect())
+        caught_up(seen.map(|stall| ns(stall.start)..ns(stall.end)).collect())
     }
 }
 
@@ -95,13 +97,19 @@ fn watch(over: &AtomicBool) -> Vec<Range<Instant>> {
     stalls
 }
 
-/// In order, those that touch made one.
-fn apart(mut stalls: Vec<Range<u64>>) -> Vec<Range<u64>> {
+/// Stalls with the time that it takes to catch up with each.
+fn caught_up(stalls: Vec<Range<u64>>) -> Vec<Range<u64>> {
+    let long = apart(stalls, CRUMB_NS).into_iter().map(|stall| stall.start..stall.end + AFTERMATH * (stall.end - stall.start));
+    apart(long.collect(), 0)
+}
+
+/// In order, those made one that are no further apart than this.
+fn apart(mut stalls: Vec<Range<u64>>, gap: u64) -> Vec<Range<u64>> {
     stalls.sort_unstable_by_key(|stall| stall.start);
     let mut apart: Vec<Range<u64>> = Vec::with_capacity(stalls.len());
     for stall in stalls {
         match apart.last_mut() {
-            Some(last) if stall.start <= last.end => last.end = last.end.max(stall.end),
+            Some(last) if stall.start <= last.end + gap => last.end = last.end.max(stall.end),
             _ => apart.push(stall),
         }
     }
@@ -123,13 +131,20 @@ mod tests {
     #[test]
     fn what_was_under_way_during_a_stall_is_left_out() {
         let reply = |meant_ns, done_ns| Reply { meant_ns, done_ns, late_ns: 0 };
-        let stalls = apart(vec![500..600, 100..200, 150..250, 250..260]);
+        let stalls = apart(vec![500..600, 100..200, 150..250, 250..260], 0);
         assert_eq!(stalls, [100..260, 500..600]);
         let (before, across, within, between, after) = (reply(10, 99), reply(90, 700), reply(120, 130), reply(260, 499), reply(600, 900));
         let into = reply(90, 100);
         let replies = [before, across, within, between, after, into];
         assert_eq!(undisturbed(&replies, &stalls).collect::<Vec<_>>(), [&before, &between, &after]);
         assert_eq!(undisturbed(&replies, &[]).count(), replies.len());
+    }
+
+    #[test]
+    fn what_a_stall_of_many_crumbs_has_delayed_takes_as_long_as_all_of_it() {
+        let ms = |from: u64, to: u64| from * 1_000_000..to * 1_000_000;
+        assert_eq!(caught_up(vec![ms(10, 11), ms(12, 14), ms(15, 20), ms(100, 101)]), [ms(10, 40), ms(100, 103)]);
+        assert_eq!(caught_up(vec![ms(10, 20), ms(35, 36)]), [ms(10, 40)], "one within another's aftermath");
     }
 
     #[test]
