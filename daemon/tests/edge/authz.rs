@@ -144,6 +144,8 @@ fn each_balancer_is_answered_by_its_contract() {
         assert_eq!((bad.status, bad.field("x-verdict"), bad.field("x-verdict-score")), (403, "malicious", "90"), "{form}");
         assert_eq!((bad.field("x-verdict-categories"), bad.field("x-verdict-sources")), ("malware", "unit test"));
         assert_eq!((bad.field("x-verdict-key"), bad.field("cache-control")), ("url", "max-age=60"));
+        let reads_heads_alone = [NGINX, NGINX_1_0, INGRESS_NGINX].contains(&form);
+        assert_eq!((bad.body.is_empty(), bad.fields.contains_key("content-type")), (reads_heads_alone, !reads_heads_alone), "{form}");
         let unknown = ask("unknown.test", "/");
         assert_eq!((unknown.status, unknown.field("x-verdict"), unknown.body.len()), (200, "unknown", 0), "{form}");
         assert_eq!((unknown.field("x-verdict-sources"), unknown.field("cache-control")), ("-", "max-age=5"));

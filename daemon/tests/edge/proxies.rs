@@ -224,6 +224,26 @@ fn nginx_fails_open() {
     }
 }
 
+/// `auth_request` wants no body: nginx does not read one, and so cannot use the connection again.
+#[test]
+fn nginx_keeps_its_connection_whatever_the_answer() {
+    if !Program::Nginx.is_there() {
+        return;
+    }
+    for example in ["nginx/fail-closed.conf", "nginx/fail-open.conf"] {
+        let (scratch, application) = (Scratch::new(), Application::start());
+        let daemon = serve(&scratch, |_| ());
+        let proxy = Proxy::start(Program::Nginx, example, daemon.http[0], application.address);
+        for (path, host, status) in [("GET /", "www.evil.test", 403), ("GET /", "unknown.test", 200), ("POST /bad.php", "shared.test", 403)]
+        {
+            (0..20).for_each(|_| assert_eq!(proxy.ask(path, host, "").status, status, "{example}: {path} {host}"));
+        }
+        let accepted: u64 = daemon.metrics.shards.iter().map(|shard| shard.accepted.get()).sum();
+        assert_eq!(accepted, 1, "{example}");
+        stop(daemon);
+    }
+}
+
 #[test]
 fn caddy_fails_closed() {
     if Program::Caddy.is_there() {

@@ -53,6 +53,22 @@ impl Form {
             _ => return None,
         })
     }
+
+    /// Whether the balancer shows its client what a refusal says. nginx looks at the head alone, and gives up a connection whose response
+    /// has a body: `auth_request` is asked without one, and a body left unread is in the way of the next response.
+    pub fn shows_bodies(self, told: &Told<'_>) -> bool {
+        !matches!(self.resolved(told), Form::OriginalUri | Form::OriginalUrl)
+    }
+
+    /// Where any will do, the one whose fields are there.
+    fn resolved(self, told: &Told<'_>) -> Form {
+        match self {
+            Form::Any if told.forwarded_uri != Field::Absent || told.forwarded_host != Field::Absent => Form::Forwarded,
+            Form::Any if told.original_url != Field::Absent => Form::OriginalUrl,
+            Form::Any => Form::OriginalUri,
+            form => form,
+        }
+    }
 }
 
 /// Why nothing is asked.
@@ -124,13 +140,7 @@ impl Scratch {
     }
 
     fn read_url(&mut self, form: Form, target: &str, told: &Told<'_>) -> Result<(), Trouble> {
-        let form = match form {
-            Form::Any if told.forwarded_uri != Field::Absent || told.forwarded_host != Field::Absent => Form::Forwarded,
-            Form::Any if told.original_url != Field::Absent => Form::OriginalUrl,
-            Form::Any => Form::OriginalUri,
-            form => form,
-        };
-        match form {
+        match form.resolved(told) {
             Form::Forwarded => {
                 let host = one(told.forwarded_host, "X-Forwarded-Host")?;
                 self.write_url(host, one(told.forwarded_uri, "X-Forwarded-Uri")?)

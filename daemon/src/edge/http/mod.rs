@@ -116,7 +116,8 @@ impl<B: Backend> Pipeline<B> {
 
     fn authorize(&mut self, to: &To<'_>, form: Form, head: &Head<'_>) {
         let config = &to.turn.edges.http;
-        let mut authorization = Authorization { asked: Default::default(), instead: None, policy: config.policy(), ending: to.ending };
+        let (policy, explains) = (config.policy(), form.shows_bodies(&head.told));
+        let mut authorization = Authorization { asked: Default::default(), instead: None, policy, explains, ending: to.ending };
         // Its buffers are needed while the batch is written to.
         let mut keys = std::mem::take(&mut self.http.keys);
         keys.source = to.turn.peer.source;

@@ -46,6 +46,8 @@ pub struct Authorization {
     pub instead: Option<Instead>,
     /// What answers mean.
     pub policy: Policy,
+    /// Whether a refusal has a body.
+    pub explains: bool,
     /// How the response ends.
     pub ending: Ending,
 }
@@ -140,6 +142,7 @@ impl Authorization {
             Act::Deny => (403, b"refused by verdictd\n", &told.metrics.http_denied),
             Act::Error => (503, b"no verdict\n", &told.metrics.http_failed),
         };
+        let body = if self.explains { body } else { b"" };
         counter.add(1);
         output.extend_from_slice(status_line(status));
         let ok = answer.status() == Status::Ok;
