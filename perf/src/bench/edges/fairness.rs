@@ -161,12 +161,12 @@ fn greedy(bench: &mut Bench<'_>, daemon: &Daemon) -> io::Result<()> {
     let (mut ratios, mut alone, mut beside, mut keys) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let p99 = |outcome: &Outcome| outcome.latency.value_at_quantile(0.99) as f64 / 1e3;
     for _ in 0..bench.runs() {
-        let solo = p99(&bench.punctual(&victim, &small, &Binary)?);
+        let solo = p99(&bench.watched(&victim, &small)?);
         let over = AtomicBool::new(false);
         let (with, eaten) = std::thread::scope(|scope| {
             let eating = scope.spawn(|| eat(daemon.address, &large, &over));
             std::thread::sleep(Duration::from_millis(50));
-            let with = bench.punctual(&victim, &small, &Binary);
+            let with = bench.watched(&victim, &small);
             over.store(true, Ordering::Relaxed);
             let eaten = eating.join().map_err(|_| io::Error::other("the greedy thread panicked"))?;
             io::Result::Ok((with?, eaten?))

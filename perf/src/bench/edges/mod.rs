@@ -22,7 +22,7 @@ use super::cost::{Discarded, Times};
 use super::material::{Shares, Urls};
 use super::servers::part_cpus;
 use super::{Definition, Findings, Results, Setting, definition};
-use crate::fleet::{self, Dialect, Outcome, Plan, Pool, Sent};
+use crate::fleet::{self, Binary, Dialect, Outcome, Plan, Pool, Sent};
 use crate::process;
 use crate::report::{Figure, How};
 use crate::spawn::{AUTO, Daemon, Served, Wanted};
@@ -134,6 +134,13 @@ impl Bench<'_> {
         }
         self.left_out.push(best.left_out);
         Ok(best.outcome)
+    }
+
+    /// The same of a generator that shares its CPU, whose lateness is therefore no reason to repeat it: one run.
+    fn watched(&mut self, plan: &Plan, pool: &Pool) -> io::Result<Outcome> {
+        let heard = self.listen(plan, pool, &Binary)?;
+        self.left_out.push(heard.left_out);
+        Ok(heard.outcome)
     }
 
     fn listen<D: Dialect>(&self, plan: &Plan, pool: &Pool, dialect: &D) -> io::Result<Heard> {
