@@ -126,7 +126,7 @@ impl Bench<'_> {
         let best = best.expect("at least one run");
         if best.spoilt() > 1.0 {
             self.notes.push(format!(
-                "UNSOUND: the best of {} runs in a row left {:.0} % of its replies out, and its generator was {} us late",
+                "UNSOUND: in the best of {} runs in a row {:.0} % of the replies were under way while a CPU was away, and the generator was {} us late",
                 RETRIES + 1,
                 100.0 * best.left_out,
                 best.late_ns / 1_000
@@ -140,6 +140,9 @@ impl Bench<'_> {
     fn watched(&mut self, plan: &Plan, pool: &Pool) -> io::Result<Outcome> {
         let heard = self.listen(plan, pool, &Binary)?;
         self.left_out.push(heard.left_out);
+        if heard.left_out > LEFT_OUT_MAX {
+            self.notes.push(format!("UNSOUND: {:.0} % of a run's replies were under way while a CPU was away", 100.0 * heard.left_out));
+        }
         Ok(heard.outcome)
     }
 
@@ -154,13 +157,17 @@ impl Bench<'_> {
         };
         let mut outcome = fleet::run_witnessed(plan, pool, dialect, hear, || false)?;
         let stalls = watched.map_or(Vec::new(), |watched| watched.end(outcome.started));
-        outcome.latency.reset();
-        outcome.lag.reset();
-        for reply in stalls::undisturbed(&replies, &stalls) {
-            outcome.latency.saturating_record(reply.done_ns.saturating_sub(reply.meant_ns).max(1));
-            outcome.lag.saturating_record(reply.late_ns);
+        let left = stalls::undisturbed(&replies, &stalls).count();
+        let left_out = 1.0 - left as f64 / replies.len().max(1) as f64;
+        if left_out <= LEFT_OUT_MAX {
+            outcome.latency.reset();
+            outcome.lag.reset();
+            for reply in stalls::undisturbed(&replies, &stalls) {
+                outcome.latency.saturating_record(reply.done_ns.saturating_sub(reply.meant_ns).max(1));
+                outcome.lag.saturating_record(reply.late_ns);
+            }
         }
-        let left_out = 1.0 - outcome.latency.len() as f64 / replies.len().max(1) as f64;
+        // Of a run that was stood still for most of its time all latencies stay: what is left would be of no size, or of none.
         Ok(Heard { left_out, late_ns: outcome.lag.value_at_quantile(0.999), outcome })
     }
 
