@@ -154,6 +154,13 @@ mod tests {
             eprintln!("skipped: no real-time threads here");
             return;
         };
+        // Field 41 of proc(5)'s stat: 1 is SCHED_FIFO.
+        let stats = std::fs::read_dir("/proc/self/task")
+            .unwrap()
+            .flatten()
+            .filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());
+        let policies = stats.filter_map(|stat| stat[stat.rfind(')')? + 1..].split_ascii_whitespace().nth(38).map(str::to_owned));
+        assert_eq!(policies.filter(|policy| policy == "1").count(), 1);
         let started = Instant::now();
         // What a thread of the usual class sees of the same CPU, while it runs: gaps of its clock.
         let spinning = std::thread::spawn(move || {
