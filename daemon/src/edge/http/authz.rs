@@ -54,8 +54,8 @@ impl Form {
         })
     }
 
-    /// Whether the balancer shows its client what a refusal says. nginx looks at the head alone, and gives up a connection whose response
-    /// has a body: `auth_request` is asked without one, and a body left unread is in the way of the next response.
+    /// Whether the balancer shows its client what a refusal says. nginx' `auth_request` reads the head alone, and closes a connection on
+    /// which a body stays unread, since the next response would come behind it.
     pub fn shows_bodies(self, told: &Told<'_>) -> bool {
         !matches!(self.resolved(told), Form::OriginalUri | Form::OriginalUrl)
     }

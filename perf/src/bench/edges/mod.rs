@@ -108,7 +108,7 @@ impl Bench<'_> {
     }
 
     /// A run in open loop: its latencies are those that no CPU's absence has spoilt. One of which too little is left, or whose generator was late
-    /// all the same, is done again; after a few the one that was spoilt least counts, and a note says so.
+    /// all the same, is done again; after a few the one that was spoilt least counts, whole where too little is left, and a note says so.
     fn punctual<D: Dialect>(&mut self, plan: &Plan, pool: &Pool, dialect: &D) -> io::Result<Outcome> {
         let mut best: Option<Heard> = None;
         for _ in 0..=RETRIES {
@@ -167,7 +167,7 @@ impl Bench<'_> {
                 outcome.lag.saturating_record(reply.late_ns);
             }
         }
-        // Of a run that was stood still for most of its time all latencies stay: what is left would be of no size, or of none.
+        // A run that stood still for most of its time keeps all its latencies: of what is left, often nothing, no percentile could be told.
         Ok(Heard { left_out, late_ns: outcome.lag.value_at_quantile(0.999), outcome })
     }
 
