@@ -4,10 +4,12 @@
 //! is killed when its value is dropped, so that no failure on the way leaves a daemon behind; `stop` is the clean end and checks the exit
 //! status, `keep` lets it run on.
 
+use rustix::net::{self, AddressFamily, SocketType, sockopt};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::fd::IntoRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -71,7 +73,7 @@ impl Server {
         driver: &str,
         more: &More,
     ) -> Result<Self, String> {
-        let [tcp, admin, http] = free_ports().map_err(|error| format!("no free port on loopback: {error}"))?;
+        let [tcp, admin, http] = [free()?, free()?, free()?];
         let unix = directory.join("verdictd.sock");
         let config = directory.join("verdictd.toml");
         let log = directory.join("verdictd.log");
@@ -186,11 +188,21 @@ pub fn tail(text: &str, count: usize) -> String {
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
-/// All are held until all are known, so that they differ.
-fn free_ports() -> io::Result<[SocketAddr; 3]> {
-    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let (first, second, third) = (bind()?, bind()?, bind()?);
-    Ok([first.local_addr()?, second.local_addr()?, third.local_addr()?])
+/// An address on loopback for a server that is told where to listen. A socket that never listens holds its port while this process lives: the kernel
+/// chooses it for nobody, and who names it may listen (both have SO_REUSEADDR).
+///
+/// # Errors
+/// What the kernel said, as a sentence.
+pub fn free() -> Result<SocketAddr, String> {
+    let held = || {
+        let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+        net::bind(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+        let address = net::getsockname(&socket)?.try_into();
+        let _held = socket.into_raw_fd();
+        address
+    };
+    held().map_err(|error| format!("no free port on loopback: {error}"))
 }
 
 /// Status and body of one GET. The peer is our own daemon, so a reply longer than 4 MiB is an error, not a case.
@@ -220,6 +232,19 @@ pub fn http_get_as(address: SocketAddr, path: &str, accept: &str) -> io::Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::TcpListener;
+
+    /// `bind` without SO_REUSEADDR is refused where anybody holds the port.
+    #[test]
+    fn a_free_address_is_held_and_may_be_listened_on_again_and_again() {
+        let (address, other) = (free().unwrap(), free().unwrap());
+        assert_ne!(address, other);
+        for _ in 0..3 {
+            assert_eq!(TcpListener::bind(address).unwrap().local_addr().unwrap(), address);
+            let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+            assert_eq!(net::bind(&socket, &address), Err(rustix::io::Errno::ADDRINUSE));
+        }
+    }
 
     #[test]
     fn tail_keeps_the_end() {

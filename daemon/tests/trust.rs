@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
-use support::{Peer, Site, eventually, start, stop};
+use support::{Peer, Site, eventually, free, start, stop};
 use verdict_tables::manifest::{Canary, Expected, Why, hex, read_canaries};
 use verdict_wire as wire;
 use verdictd::Daemon;
@@ -283,7 +283,6 @@ fn a_daemon_killed_at_random_moments_of_an_update_comes_back_with_the_old_or_the
     let site = Site::new();
     site.publish(newest, "marker-1.test", &as_it_is);
     let mut config = site.config();
-    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     (config.listen.admin, config.listen.tcp) = (free(), vec![free()]);
     let file = site.path().join("verdictd.toml");
     std::fs::write(&file, toml::to_string(&config).unwrap()).unwrap();
@@ -328,7 +327,6 @@ fn a_killed_daemon_is_back_on_its_ports_at_once() {
     let site = Site::new();
     site.publish(1, "marker-one.test", &as_it_is);
     let mut config = site.config();
-    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     (config.listen.admin, config.listen.tcp) = (free(), vec![free()]);
     let file = site.path().join("verdictd.toml");
     std::fs::write(&file, toml::to_string(&config).unwrap()).unwrap();

@@ -4,11 +4,13 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::fd::IntoRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::net::{self, AddressFamily, SocketType, sockopt};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::frame;
@@ -228,9 +230,15 @@ pub fn generation(address: SocketAddr) -> io::Result<u64> {
     }
 }
 
-/// An address on loopback that nobody listens on at this moment.
+/// An address on loopback for a server that is told where to listen. A socket that never listens holds its port while this process lives: the kernel
+/// chooses it for nobody, not for one of ten thousand clients either, and a server that names it may listen (both have SO_REUSEADDR).
 pub fn free_address() -> io::Result<SocketAddr> {
-    TcpListener::bind("127.0.0.1:0")?.local_addr()
+    let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    net::bind(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    let address = net::getsockname(&socket)?.try_into().map_err(io::Error::other);
+    let _held = socket.into_raw_fd();
+    address
 }
 
 fn temporary_directory() -> io::Result<PathBuf> {
@@ -255,6 +263,19 @@ fn value_of(line: &str, name: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::TcpListener;
+
+    /// `bind` without SO_REUSEADDR is refused where anybody holds the port.
+    #[test]
+    fn a_free_address_is_held_and_may_be_listened_on_again_and_again() {
+        let (address, other) = (free_address().unwrap(), free_address().unwrap());
+        assert_ne!(address, other);
+        for _ in 0..3 {
+            assert_eq!(TcpListener::bind(address).unwrap().local_addr().unwrap(), address);
+            let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+            assert_eq!(net::bind(&socket, &address), Err(rustix::io::Errno::ADDRINUSE));
+        }
+    }
 
     #[test]
     fn a_series_has_its_value_with_labels_or_without() {

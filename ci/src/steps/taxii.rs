@@ -6,10 +6,11 @@ use crate::child::Log;
 use crate::steps::Done;
 use crate::workspace::{Workspace, create};
 use serde_json::{Value, json};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+use xtask::server::free;
 
 const MEDALLION: &str = "medallion==3.0.0";
 const COLLECTION: &str = "91a7b528-80eb-42ed-a74d-c6fbd5a26116";
@@ -24,8 +25,7 @@ pub fn run(workspace: &Workspace, log: &Log) -> Result<Done, String> {
         log.run(Command::new("python3").args(["-m", "venv"]).arg(directory.join("venv")), LIMIT)?;
         log.run(Command::new(directory.join("venv/bin/pip")).args(["install", "--quiet", MEDALLION]), LIMIT)?;
     }
-    let port =
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr()).map_err(|error| error.to_string())?.port();
+    let port = free()?.port();
     let data = directory.join("data.json");
     let config = json!({
         "backend": {"module": "medallion.backends.memory_backend", "module_class": "MemoryBackend", "filename": data},

@@ -2,8 +2,8 @@
 //!
 //! The clients do what PROTOCOL.md asks of them and nothing more: at REPLY_DRAINING they finish and connect anew. None asks twice.
 
-use crate::haproxy::{Haproxy, example, free, is_there};
-use crate::support::{Got, Peer, Scratch, config, eventually, lookup, start, stop};
+use crate::haproxy::{Haproxy, example, is_there};
+use crate::support::{Got, Peer, Scratch, config, eventually, free, lookup, start, stop};
 use crate::visitors::Ending;
 use std::io::Write as _;
 use std::net::SocketAddr;

@@ -6,7 +6,7 @@
 //! ```
 
 use crate::authz::{Http, Response, serve};
-use crate::support::{Scratch, stop};
+use crate::support::{Scratch, free, stop};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -145,11 +145,6 @@ impl Drop for Proxy {
         }
         let _ = self.child.wait();
     }
-}
-
-/// A port that nobody has just now.
-fn free() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }
 
 fn text(response: &Response) -> String {

@@ -1,7 +1,7 @@
 //! The SPOE agent: byte by byte as the specification has it, and under the real HAProxy.
 
-use crate::haproxy::{Haproxy, example, free, is_there};
-use crate::support::{Scratch, config, eventually, start, stop};
+use crate::haproxy::{Haproxy, example, is_there};
+use crate::support::{Scratch, config, eventually, free, start, stop};
 use crate::visitors::{Ending, Response, Tally, Visit, Visitor, crowd};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

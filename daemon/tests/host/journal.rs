@@ -8,7 +8,7 @@
 
 use crate::acts::{block, host, with_control};
 use crate::support::switches::done;
-use crate::support::{Peer, Scratch, config};
+use crate::support::{Peer, Scratch, config, free};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -64,8 +64,7 @@ impl Logging {
     fn start(scratch: Scratch, format: Format, stream: bool) -> Self {
         let mut config = with_control(config(&scratch), &scratch);
         config.log.format = format;
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        config.listen.tcp = vec![port];
+        config.listen.tcp = vec![free()];
         let file = scratch.join("verdictd.toml");
         std::fs::write(&file, toml::to_string(&config).unwrap()).unwrap();
         let log = File::create(scratch.join("log")).unwrap();

@@ -4,10 +4,12 @@
 pub mod switches;
 
 use ed25519_dalek::{Signer, SigningKey};
+use rustix::net::{self, AddressFamily, SocketType, sockopt};
 use sha2::{Digest as _, Sha256};
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::fd::IntoRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -237,6 +239,17 @@ pub fn config(scratch: &Scratch) -> Config {
     config.shards.count = 1;
     config.shards.driver = DRIVER.get();
     config
+}
+
+/// An address on loopback for who has to know it before it listens. A socket that never listens holds its port while this process lives: the kernel chooses
+/// it for nobody, who names it may listen, also again, as all of ours and the proxies do with SO_REUSEADDR.
+pub fn free() -> SocketAddr {
+    let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    sockopt::set_socket_reuseaddr(&socket, true).unwrap();
+    net::bind(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+    let address = net::getsockname(&socket).unwrap().try_into().unwrap();
+    let _held = socket.into_raw_fd();
+    address
 }
 
 /// What opens every page of the admin listener.

@@ -1,8 +1,10 @@
 //! The blocking client against small servers on loopback, each of which misbehaves in one way.
 
+use rustix::net::{self, AddressFamily, SocketType, sockopt};
 use std::collections::VecDeque;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -542,10 +544,19 @@ fn a_pipeline_that_breaks_says_so_and_the_next_send_connects_anew() {
     assert_eq!(client.receive().expect("a reply").0, id);
 }
 
+/// A port on loopback that nobody else is given while the socket lives, and that who names it may listen on (both have SO_REUSEADDR).
+fn held() -> (SocketAddr, OwnedFd) {
+    let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    sockopt::set_socket_reuseaddr(&socket, true).expect("an option that is there");
+    net::bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+    let address = net::getsockname(&socket).expect("bound").try_into().expect("IPv4");
+    (address, socket)
+}
+
 #[test]
 fn a_server_that_restarts_is_found_again() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
-    let address = listener.local_addr().expect("bound");
+    let (address, _held) = held();
+    let listener = TcpListener::bind(address).expect("loopback");
     let (stop, stopped) = mpsc::channel::<()>();
     std::thread::spawn(move || {
         let (stream, _) = listener.accept().expect("accepted");
@@ -571,7 +582,7 @@ fn a_server_that_restarts_is_found_again() {
 
 #[test]
 fn nobody_listening_is_told_after_the_stated_attempts() {
-    let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+    let (address, _held) = held();
     let five =
         ClientOptions { connect_attempts: 5, backoff_min: Duration::from_millis(10), backoff_max: Duration::from_millis(20), ..options() };
     let begun = Instant::now();
