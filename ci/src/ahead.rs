@@ -1,12 +1,14 @@
 //! Builds of later steps, begun early at the lowest priority: they fill what the tests before them leave of the CPUs.
 //!
 //! ```text
-//! steps   clippy  tests-x86-64 ░compile░░ ▒run▒  tests-aarch64 ...  demo ...
-//! ahead           ········ARM tests······ARM programs····programs···cargo-deb···       nice 19; a step whose build is under way waits for cargo's lock
+//! steps   clippy  tests-x86-64 ░compile░░ ▒run▒  tests-aarch64  asm ...  build-aarch64 ...  differential ...
+//! ahead           ········ARM tests·······kernels·········ARM programs···cargo-deb···verdict-perf              nice 19
 //! ```
-//! Nothing depends on it: a step finds its build made, half made or not begun, and makes what is missing.
+//! In the order of the steps. Nothing depends on it: a step finds its build made, half made or not begun, and makes what is missing; one whose build is
+//! under way waits for cargo's lock.
 
 use crate::child::Log;
+use crate::kernels;
 use crate::package;
 use crate::release::{self, Profile};
 use crate::steps::{arm_system, suites};
@@ -24,8 +26,8 @@ pub fn begin(workspace: &Workspace, logs: &Path) -> Result<(), String> {
         tests.arg("--no-run");
         tests
     });
-    let builds: Vec<Command> =
-        [tests, arm_system::programs(workspace), Ok(build)].into_iter().flatten().chain([package::tool(workspace)]).collect();
+    let before = [tests, Ok(kernels::native_build(workspace)), kernels::arm_build(workspace), arm_system::programs(workspace)];
+    let builds: Vec<Command> = before.into_iter().flatten().chain([package::tool(workspace), build]).collect();
     thread::spawn(move || {
         for build in builds {
             let _ = log.run(&mut idly(&build), release::BUILD_LIMIT);

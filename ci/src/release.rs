@@ -1,4 +1,4 @@
-//! The programs, built once as they are released for every command, and once more quickly for every step.
+//! The programs, built once as they are released for every command; the steps take those that the tests are built with.
 //!
 //! The same packages are always named together, so that cargo never finds a reason to build a dependency twice with other features.
 
@@ -26,20 +26,16 @@ pub struct Programs {
 pub enum Profile {
     /// As they are released, optimised across crates.
     Release,
-    /// As `cargo xtask test` runs them, in half the time.
+    /// As `cargo test --workspace` builds them for its tests, with overflow and debug assertions checked: after those nothing is left to build.
     Checks,
 }
 
 impl Profile {
-    fn name(self) -> &'static str {
-        match self {
-            Profile::Release => "release",
-            Profile::Checks => "checks",
-        }
-    }
-
     fn directory(self, workspace: &Workspace) -> PathBuf {
-        workspace.target.join(self.name())
+        workspace.target.join(match self {
+            Profile::Release => "release",
+            Profile::Checks => "debug",
+        })
     }
 }
 
@@ -52,7 +48,12 @@ impl Programs {
 
 fn build(workspace: &Workspace, profile: Profile) -> Command {
     let mut command = workspace.cargo();
-    command.args(["build", "--profile", profile.name(), "--package=verdictd", "--package=verdictctl"]);
+    command.arg("build");
+    match profile {
+        Profile::Release => command.args(["--release", "--package=verdictd", "--package=verdictctl"]),
+        // Examples need what tests depend on: with them, cargo chooses the features that it chooses for the tests.
+        Profile::Checks => command.args(["--profile=test", "--workspace", "--examples", "--bin=verdictd", "--bin=verdictctl"]),
+    };
     command
 }
 
@@ -81,7 +82,10 @@ fn log_build(workspace: &Workspace, log: &Log, profile: Profile) -> Result<Progr
 /// programs are named with it: alone it would have what they share built again, with fewer features.
 pub fn perf(workspace: &Workspace, profile: Profile) -> (Command, PathBuf) {
     let mut command = build(workspace, profile);
-    command.arg("--package=verdict-perf");
+    command.arg(match profile {
+        Profile::Release => "--package=verdict-perf",
+        Profile::Checks => "--bin=verdict-perf",
+    });
     if has_cxx() {
         command.arg("--features=verdict-perf/ada");
     }

@@ -21,21 +21,31 @@ use std::process::Command;
 
 const PACKAGE: &str = "verdict-kernels";
 
-/// Builds it for this machine.
-pub fn native(workspace: &Workspace, log: &Log) -> Result<PathBuf, String> {
+/// Cargo's words for building it for this machine.
+pub fn native_build(workspace: &Workspace) -> Command {
     let mut command = workspace.cargo();
     command.args(["build", "--release", "--locked", "--package", PACKAGE]);
-    log.run(&mut command, BUILD_LIMIT)?;
-    Ok(workspace.target.join("release").join(PACKAGE))
+    command
 }
 
-/// Builds it for ARM: static and at fixed addresses, so that a traced address is one of the disassembly.
-pub fn arm(workspace: &Workspace, log: &Log) -> Result<PathBuf, String> {
+/// For ARM: static and at fixed addresses, so that a traced address is one of the disassembly.
+pub fn arm_build(workspace: &Workspace) -> Result<Command, String> {
     let mut command = toolchain::cargo(workspace, "build")?;
     command.args(["--release", "--locked", "--package", PACKAGE, "--config"]);
     let flags = "['-C', 'target-feature=+crt-static', '-C', 'relocation-model=static']";
     command.arg(format!("target.{}.rustflags={flags}", toolchain::TRIPLE));
-    log.run(&mut command, BUILD_LIMIT)?;
+    Ok(command)
+}
+
+/// The program of this machine, built.
+pub fn native(workspace: &Workspace, log: &Log) -> Result<PathBuf, String> {
+    log.run(&mut native_build(workspace), BUILD_LIMIT)?;
+    Ok(workspace.target.join("release").join(PACKAGE))
+}
+
+/// The one of ARM, built.
+pub fn arm(workspace: &Workspace, log: &Log) -> Result<PathBuf, String> {
+    log.run(&mut arm_build(workspace)?, BUILD_LIMIT)?;
     Ok(workspace.target.join("aarch64").join(toolchain::TRIPLE).join("release").join(PACKAGE))
 }
 

@@ -1,4 +1,4 @@
-//! The sealed checks of verdict-perf on programs as released but for LTO: a million URLs as browsers read them, right answers for a million questions, what a daemon must survive, and that
+//! The sealed checks of verdict-perf on programs as the tests are built: a million URLs as browsers read them, right answers for a million questions, what a daemon must survive, and that
 //! the benches run. Their figures are not looked at here; a machine that is busy testing has none to give.
 
 use crate::child::Log;
