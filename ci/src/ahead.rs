@@ -1,8 +1,8 @@
 //! Builds of later steps, begun early at the lowest priority: they fill what the tests before them leave of the CPUs.
 //!
 //! ```text
-//! steps   clippy  tests-x86-64 ░compile░░ ▒run▒  tests-aarch64  asm ...  build-aarch64 ...  differential ...
-//! ahead           ········ARM tests·······kernels·········ARM programs···cargo-deb···verdict-perf              nice 19
+//! steps   clippy  build-x86-64  tests-x86-64  tests-aarch64  asm ...  build-aarch64 ...  differential ...
+//! ahead                         ··ARM tests···kernels··········ARM programs···cargo-deb···verdict-perf              nice 19
 //! ```
 //! In the order of the steps. Nothing depends on it: a step finds its build made, half made or not begun, and makes what is missing; one whose build is
 //! under way waits for cargo's lock.

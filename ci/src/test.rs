@@ -55,6 +55,7 @@ const STEPS: &[Step] = &[
     Step { name: "units",            what: "systemd-analyze: the units are sound, and exposed to 1.5 of 10 at most",         run: steps::units::run },
     Step { name: "clippy-x86-64",    what: "every target linted, warnings are errors",                                       run: steps::lint::clippy_native },
     Step { name: "clippy-aarch64",   what: "the same for ARM, of what has code of one architecture",                                run: steps::lint::clippy_arm },
+    Step { name: "build-x86-64",     what: "all tests and programs of the workspace, for what follows",                      run: steps::suites::build },
     Step { name: "tests-x86-64",     what: "cargo test --workspace; every expected backend must run",                        run: steps::suites::native },
     Step { name: "tests-portable",   what: "simd, keys and tables with VERDICT_BACKEND=portable",                            run: steps::suites::portable },
     Step { name: "tests-aarch64",    what: "simd, keys, tables, models and wire on NEON, under qemu-user",            run: steps::suites::arm },

@@ -22,11 +22,22 @@ const WITH_BACKENDS: [&str; 3] = ["verdict-simd", "verdict-keys", "verdict-table
 const PURE: [&str; 5] =
     ["--package=verdict-simd", "--package=verdict-keys", "--package=verdict-tables", "--package=verdict-models", "--package=verdict-wire"];
 
+/// Cargo's words for all tests on this machine.
+fn tests(workspace: &Workspace) -> Command {
+    let mut command = workspace.cargo();
+    command.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
+    command
+}
+
+/// Both CPUs compile here; what is built ahead begins afterwards, beside programs that wait more than they compute.
+pub fn build(workspace: &Workspace, log: &Log) -> Result<Done, String> {
+    log.run(tests(workspace).arg("--no-run"), LIMIT)?;
+    Ok(Done::passed())
+}
+
 /// The whole workspace, on this machine.
 pub fn native(workspace: &Workspace, log: &Log) -> Result<Done, String> {
-    let mut command = workspace.cargo();
-    command.args(["test", "--workspace", "--locked", "--no-fail-fast"]).env(EXPECT, expected_here());
-    log.run(&mut command, LIMIT)?;
+    log.run(tests(workspace).env(EXPECT, expected_here()), LIMIT)?;
     Ok(Done::Passed(format!("backends {}", expected_here())))
 }
 
@@ -42,8 +53,8 @@ pub fn portable(workspace: &Workspace, log: &Log) -> Result<Done, String> {
             .filter_map(|path| path.file_stem().map(|name| name.to_owned()));
         if WITH_BACKENDS.contains(&package.name.as_str()) { wanted.extend(names) } else { others.extend(names) }
     }
-    let mut command = workspace.cargo();
-    command.args(["test", "--workspace", "--locked", "--no-fail-fast", "--lib"]).env(BACKEND, "portable").env(EXPECT, "portable");
+    let mut command = tests(workspace);
+    command.arg("--lib").env(BACKEND, "portable").env(EXPECT, "portable");
     for name in wanted.difference(&others) {
         command.arg("--test").arg(name);
     }
