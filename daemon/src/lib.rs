@@ -210,6 +210,9 @@ impl Daemon {
             let looked = keeper.look(trust::now_s());
             (keeper, looked)
         });
+        if let Some((_, Looked::New(served))) = &models {
+            desk.know_models(served.names());
+        }
         let background = Background::beside(&machine.cpus);
         let trial = Trial::start(&config.shadow, backend, daemon.metrics.clone(), background.clone())?;
         let mut mailboxes = Vec::new();

@@ -201,6 +201,8 @@ pub async fn keep(keeper: Keeper, shards: Vec<Mailbox>, background: Background, 
         };
         let Some(looked) = looked else { continue };
         if let Looked::New(served) = &looked {
+            // Before anybody can have an answer of theirs.
+            state.desk.get().and_then(Weak::upgrade).into_iter().for_each(|desk| desk.know_models(served.names()));
             shards.iter().for_each(|shard| shard.send(ToShard::Models(served.clone())));
         }
         note(&looked, &state);
@@ -243,9 +245,6 @@ pub fn note(looked: &Looked, state: &State) {
             served.node().notes().iter().for_each(|note| tracing::warn!("models: {note}"));
             state.metrics.control.models.iter().zip([enforced, on_trial]).for_each(|(gauge, count)| gauge.set(count));
             state.models.replace(Some(served.clone()));
-            if let Some(desk) = state.desk.get().and_then(Weak::upgrade) {
-                desk.know_models(served.node().registry().models.iter().map(|model| model.name.clone()));
-            }
             state.models_note.replace(String::new());
         }
         Looked::Refused { again: true, .. } => {}

@@ -94,6 +94,11 @@ impl Served {
         &self.node
     }
 
+    /// Of all models of the registry: what an operator may switch off.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        self.node.registry().models.iter().map(|model| model.name.clone())
+    }
+
     /// As the operator set it.
     pub fn settings(&self) -> &ModelsConfig {
         &self.settings
