@@ -114,26 +114,21 @@ fn serve(config: &Config) -> ExitCode {
     if let Err(error) = glommio::signal::block(&[control::SIGHUP, control::SIGINT, control::SIGTERM]) {
         return fail(EXIT_UNAVAILABLE, &error);
     }
-    if let Err(error) = log::begin(config.log.format, config.log_level().unwrap_or(tracing::Level::INFO)) {
-        return fail(EXIT_UNAVAILABLE, &format_args!("log.format = \"journald\", and the journal does not answer: {error}"));
-    }
-    let daemon = match Daemon::start(config, true) {
-        Ok(daemon) => daemon,
-        // A state directory may be in use, or its disk full, or nothing published yet: that passes.
-        Err(StartError::Trust(error)) if error.may_pass() => return fail(EXIT_UNAVAILABLE, &error),
-        // What was blocked or unblocked must not be forgotten in silence, and no restart mends it.
-        Err(error @ StartError::Journal(JournalError::Corrupt { .. })) => return fail(EXIT_CONFIG, &error),
-        Err(error @ StartError::Switches(SwitchesError::Damaged { .. })) => return fail(EXIT_CONFIG, &error),
-        Err(
-            error @ (StartError::Preflight(_)
-            | StartError::Snapshot { .. }
-            | StartError::Trust(_)
-            | StartError::Tls(_)
-            | StartError::Backend(_)
-            | StartError::Sockets(_)),
-        ) => return fail(EXIT_CONFIG, &error),
+    let log = match log::begin(config.log.format, config.log_level().unwrap_or(tracing::Level::INFO)) {
+        Ok(log) => log,
         Err(error) => return fail(EXIT_UNAVAILABLE, &error),
     };
+    let ended = run(config);
+    log.end();
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((code, error)) => fail(code, &error),
+    }
+}
+
+/// From start to end; else the exit code, and why.
+fn run(config: &Config) -> Result<(), (u8, StartError)> {
+    let daemon = Daemon::start(config, true).map_err(|error| (exit_code(&error), error))?;
     tracing::info!(
         shards = daemon.metrics.shards.len(),
         backend = daemon.metrics.backend,
@@ -143,12 +138,25 @@ fn serve(config: &Config) -> ExitCode {
         admin = %daemon.admin,
         "serving"
     );
-    match daemon.join() {
-        Ok(()) => {
-            tracing::info!("ended");
-            ExitCode::SUCCESS
-        }
-        Err(error) => fail(EXIT_UNAVAILABLE, &error),
+    daemon.join().map_err(|error| (EXIT_UNAVAILABLE, error))?;
+    tracing::info!("ended");
+    Ok(())
+}
+
+/// Whether a supervisor may try again.
+fn exit_code(error: &StartError) -> u8 {
+    match error {
+        // A state directory may be in use, or its disk full, or nothing published yet: that passes.
+        StartError::Trust(error) if error.may_pass() => EXIT_UNAVAILABLE,
+        // What was blocked or unblocked must not be forgotten in silence, and no restart mends it.
+        StartError::Journal(JournalError::Corrupt { .. }) | StartError::Switches(SwitchesError::Damaged { .. }) => EXIT_CONFIG,
+        StartError::Preflight(_)
+        | StartError::Snapshot { .. }
+        | StartError::Trust(_)
+        | StartError::Tls(_)
+        | StartError::Backend(_)
+        | StartError::Sockets(_) => EXIT_CONFIG,
+        _ => EXIT_UNAVAILABLE,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where log lines go, and in which form.
+//! Where log lines go, and in which form. Nobody who logs waits for who reads: `outbox.rs` has the lines in between, `journal.rs` the journal's form of them.
 //!
 //! | `log.format` | what |
 //! |---|---|
@@ -9,8 +9,15 @@
 //!
 //! Shards never log in a turn, so none of this is on a lookup's way; keys that are asked are never logged.
 
+mod journal;
+mod outbox;
+
+pub use outbox::Outbox;
+
+use journal::Journal;
 use serde::{Deserialize, Serialize};
-use std::io;
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tracing::Level;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -31,29 +38,40 @@ pub enum Format {
     Journald,
 }
 
-/// Sends every event up to `level` there, for as long as the process lives.
+/// Of this process, which has one log.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// Lines that nobody read in time, or that the journal did not take.
+pub fn dropped() -> u64 {
+    DROPPED.load(Relaxed)
+}
+
+/// Sends every event up to `level` there, for as long as the process lives. What it returns is to be ended before the process.
 ///
 /// # Errors
-/// When the journal was asked for by name and does not answer.
-pub fn begin(format: Format, level: Level) -> io::Result<()> {
+/// When the journal was asked for by name and does not answer; when the kernel has no thread for the log.
+pub fn begin(format: Format, level: Level) -> io::Result<Outbox> {
     let journal = match format {
-        Format::Journald => Some(tracing_journald::layer()?),
+        Format::Journald => Some(journal::connect().map_err(|error| {
+            io::Error::new(error.kind(), format!("log.format = \"journald\", and the journal does not answer: {error}"))
+        })?),
         // Where the journal cannot be spoken to, standard error still leads to it, as lines.
-        Format::Auto if leads_to_the_journal() => tracing_journald::layer().ok(),
+        Format::Auto if leads_to_the_journal() => journal::connect().ok(),
         Format::Auto | Format::Text | Format::Json => None,
     };
     let filtered = tracing_subscriber::registry().with(LevelFilter::from_level(level));
-    if let Some(journal) = journal {
-        let named = journal.with_field_prefix(Some("VERDICTD".into())).with_syslog_identifier("verdictd".into());
-        filtered.with(named).init();
-        return Ok(());
+    if let Some(socket) = journal {
+        let outbox = Outbox::begin(&DROPPED, move |entry| journal::send(&socket, entry))?;
+        filtered.with(Journal(outbox.clone())).init();
+        return Ok(outbox);
     }
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false).with_ansi(false);
+    let outbox = Outbox::begin(&DROPPED, |line| io::stderr().write_all(line))?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(outbox.clone()).with_target(false).with_ansi(false);
     match format {
         Format::Json => filtered.with(lines.json().flatten_event(true)).init(),
         _ => filtered.with(lines).init(),
     }
-    Ok(())
+    Ok(outbox)
 }
 
 /// `JOURNAL_STREAM` is `DEVICE:INODE` of the stream that the service manager made; a redirected standard error is another.

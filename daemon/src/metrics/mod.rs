@@ -106,6 +106,8 @@ impl Collector for Scrape {
         metrics.control.encode(&mut out)?;
         metrics.sources.encode(&mut out)?;
         process::encode(&mut out)?;
+        let help = "Log lines that nobody read in time, or that the journal did not take";
+        out.counter("verdictd_log_dropped_total", help, crate::log::dropped())?;
         let labels = vec![("version", env!("CARGO_PKG_VERSION")), ("backend", metrics.backend), ("driver", metrics.driver)];
         let help = "Version, vector backend and socket driver (ring, streams or epoll), as labels; always 1";
         out.gauges("verdictd_build_info", help, [(labels, 1.into())])

@@ -25,7 +25,7 @@ use wire::Act;
 const ELSEWHERE: &str =
     "mount -t tmpfs none /run && mkdir -p /run/systemd/journal && mount --bind \"$0\" /run/systemd/journal && exec \"$@\"";
 
-fn elsewhere(scratch: &Scratch) -> Command {
+pub fn elsewhere(scratch: &Scratch) -> Command {
     let mut command = Command::new("unshare");
     if !rustix::process::geteuid().is_root() {
         command.args(["--user", "--map-root-user"]);
@@ -35,7 +35,7 @@ fn elsewhere(scratch: &Scratch) -> Command {
 }
 
 /// With a directory for the journal's socket; `None`, said aloud, where no daemon can be shown it.
-fn prepare() -> Option<Scratch> {
+pub fn prepare() -> Option<Scratch> {
     let scratch = Scratch::new();
     std::fs::create_dir(scratch.join("journal")).unwrap();
     if elsewhere(&scratch).arg("true").stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
@@ -46,7 +46,7 @@ fn prepare() -> Option<Scratch> {
 }
 
 /// The journal, as far as a daemon sees it.
-fn journal(scratch: &Scratch) -> UnixDatagram {
+pub fn journal(scratch: &Scratch) -> UnixDatagram {
     let socket = UnixDatagram::bind(scratch.join("journal").join("socket")).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     socket
@@ -106,7 +106,7 @@ impl Drop for Logging {
 }
 
 /// One entry's fields.
-type Entry = BTreeMap<String, String>;
+pub type Entry = BTreeMap<String, String>;
 
 /// `NAME=value`, or a name, eight bytes of length, and a value that may have more than one line.
 fn entry(mut bytes: &[u8]) -> Entry {
@@ -130,7 +130,7 @@ fn entry(mut bytes: &[u8]) -> Entry {
 }
 
 /// Entries up to the one with this message, and that one last.
-fn until(journal: &UnixDatagram, message: &str) -> Vec<Entry> {
+pub fn until(journal: &UnixDatagram, message: &str) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
     let mut buffer = vec![0; 256 * 1024];
     while entries.last().is_none_or(|last| last["MESSAGE"] != message) {
@@ -159,7 +159,7 @@ fn well_formed(entry: &Entry) {
     }
 }
 
-fn field<'a>(entry: &'a Entry, name: &str) -> &'a str {
+pub fn field<'a>(entry: &'a Entry, name: &str) -> &'a str {
     entry.get(name).unwrap_or_else(|| panic!("no {name}: {entry:#?}"))
 }
 

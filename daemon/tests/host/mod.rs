@@ -2,6 +2,7 @@
 
 mod journal;
 mod probes;
+mod unread;
 
 use crate::acts::{act, host, with_control};
 use crate::support::{Peer, Scratch, Site, config, start, stop, write_snapshot};
