@@ -20,7 +20,7 @@ const LINES: usize = 4_096;
 /// Of these, what lines for debugging may take: peers cause such lines, and what operators have to know finds room beside them.
 const LINES_OF_DEBUGGING: usize = LINES / 2;
 
-/// How long an end waits for what has not been written: as much as a person.
+/// How long the end of the process waits for lines that are not written yet.
 const END: Duration = Duration::from_secs(1);
 
 enum Message {
@@ -41,10 +41,13 @@ impl Outbox {
     /// failed to write are counted in `dropped`.
     ///
     /// # Errors
-    /// The kernel had no thread for it.
+    /// The kernel had no thread for it, as it says.
     pub fn begin(dropped: &'static AtomicU64, write: impl FnMut(&[u8]) -> io::Result<()> + Send + 'static) -> io::Result<Self> {
         let (lines, receiver) = bounded(LINES);
-        std::thread::Builder::new().name("log".into()).spawn(move || empty(&receiver, dropped, write))?;
+        std::thread::Builder::new()
+            .name("log".into())
+            .spawn(move || empty(&receiver, dropped, write))
+            .map_err(|error| io::Error::new(error.kind(), format!("a thread for the log: {error}")))?;
         Ok(Outbox { lines, dropped })
     }
 
@@ -133,8 +136,7 @@ mod tests {
     #[test]
     fn lines_for_debugging_leave_room_for_the_others() {
         let (outbox, reader) = piped();
-        let long = |byte: u8| [byte; 65_536].to_vec();
-        outbox.put(Level::INFO, long(b'-')); // fills the pipe
+        outbox.put(Level::INFO, vec![b'-'; 65_536]); // fills the pipe
         (0..LINES).for_each(|_| outbox.put(Level::DEBUG, b"d".to_vec()));
         outbox.put(Level::WARN, b"w".to_vec());
         outbox.end();
